@@ -1,0 +1,76 @@
+"""A run folder in, an artifact folder out."""
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+from safetensors.torch import save
+
+from .. import artifact
+from ..artifact import Artifact, Config, Training
+from ..errors import TrainingError
+from ..model import SequenceModel
+from ..training.checkpoint import Checkpoint
+from ..training.networks import MLP, architecture_of
+from ..vocabulary import Vocabulary
+from .card import model_card
+from .graph import write_graph
+from .parity import climb
+
+
+def export(run: Path, folder: Path) -> Config:
+    """Write the artifact of a finished run, once it has passed the parity ladder.
+
+    Args:
+        run: a run folder.
+        folder: the artifact folder; the run folder itself is allowed. Its name becomes the model's.
+
+    Returns:
+        The artifact's configuration.
+
+    Raises:
+        TrainingError: if there is no finished run.
+        ExportError: if the exported model differs from the trained one; nothing is left behind then.
+    """
+    checkpoint = Checkpoint.load(run)
+    record, recipe = checkpoint.record, checkpoint.record.recipe
+    if record.metrics is None:
+        raise TrainingError(
+            f"{run}: the run is at step {record.step} of {recipe.steps}; "
+            f"finish it by `sequentia train CORPUS -o {run} --resume`",
+            step=record.step,
+        )
+    ids = len(record.vocabulary) + 1
+    architecture = architecture_of(recipe, ids)
+    network = MLP(ids, recipe.block_size, architecture)
+    network.load_state_dict({name: tensor.cpu() for name, tensor in checkpoint.weights.items()})
+    network.eval()
+    config = Config(
+        format_version=artifact.FORMAT_VERSION,
+        name=folder.resolve().name,
+        vocabulary=record.vocabulary,
+        block_size=recipe.block_size,
+        max_length=record.max_length,
+        architecture=architecture,
+        training=Training(
+            corpus=record.corpus,
+            split=recipe.split,
+            recipe=Path(record.recipe_name).name,
+            overrides=record.overrides,
+            settings=msgspec.to_builtins(recipe),
+            seed=recipe.seed,
+            versions=record.versions,
+        ),
+        metrics=record.metrics,
+        files={},
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        weights, graph = Path(temporary, artifact.WEIGHTS), Path(temporary, artifact.GRAPH)
+        weights.write_bytes(save(network.state_dict()))
+        write_graph(network, config, graph)
+        climb(network, config, weights, graph)
+        contents = {artifact.WEIGHTS: weights.read_bytes(), artifact.GRAPH: graph.read_bytes()}
+    model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH]))
+    contents[artifact.CARD] = model_card(model).encode()
+    artifact.write(folder, config, contents)
+    return config

@@ -1,0 +1,106 @@
+"""The parity ladder: what an exported model must satisfy before anyone may load it.
+
+Each rung is fatal. The order is from the cheapest to the dearest, and from form to numbers.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ..artifact import Config, metadata
+from ..errors import ExportError
+from .graph import IR_VERSION, OPSET
+
+BATCH_SIZES: Final = (1, 2, 7, 1000)
+"""None of them is the traced one, so a batch size frozen into the graph is found."""
+
+TOLERANCE: Final = 1e-5
+"""Largest difference of a logit, in units of the row's largest logit or of 1, whichever is greater.
+
+A float32 sum is only as exact as its largest terms allow, whatever its value: the scale belongs to the row.
+"""
+
+
+def climb(network: nn.Module, config: Config, weights: Path, graph: Path) -> None:
+    """Hold the written files against the network they come from.
+
+    Raises:
+        ExportError: naming the first rung that fails.
+    """
+    model = onnx.load(graph, load_external_data=False)
+    _interface(model, config)
+    _checker(graph)
+    _weights(network, weights)
+    _logits(network, config, graph)
+
+
+def _fail(rung: str, expected: object, found: object) -> ExportError:
+    return ExportError(
+        f"the export failed its check {rung!r} and was removed: expected {expected}, found {found}", rung=rung
+    )
+
+
+def _interface(model: onnx.ModelProto, config: Config) -> None:
+    """Versions, names, dtypes, the dynamic axis, metadata, nothing outside the file."""
+    versions = (model.ir_version, {opset.domain: opset.version for opset in model.opset_import})
+    if versions != (IR_VERSION, {"": OPSET}):
+        raise _fail("interface", f"IR {IR_VERSION} and the standard operators, version {OPSET}", versions)
+    ids = len(config.vocabulary) + 1
+    for values, name, dtype, width in (
+        (model.graph.input, "context", onnx.TensorProto.INT64, config.block_size),
+        (model.graph.output, "logits", onnx.TensorProto.FLOAT, ids),
+    ):
+        found = [
+            (value.name, value.type.tensor_type.elem_type, [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim])
+            for value in values
+        ]
+        if found != [(name, dtype, ["batch", width])]:
+            raise _fail("interface", (name, dtype, ["batch", width]), found)
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+        raise _fail("interface", "one self-contained file", "external data")
+    found_metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if found_metadata != metadata(config):
+        raise _fail("interface", metadata(config), found_metadata)
+
+
+def _checker(graph: Path) -> None:
+    try:
+        onnx.checker.check_model(str(graph), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise _fail("checker", "a valid ONNX model", error) from error
+
+
+def _weights(network: nn.Module, path: Path) -> None:
+    """Bitwise: the same names, dtypes and shapes, and the same bytes."""
+    stored, own = load_file(path), network.state_dict()
+    if stored.keys() != own.keys():
+        raise _fail("weights", sorted(own), sorted(stored))
+    for name, tensor in own.items():
+        here, there = tensor.numpy(), stored[name].numpy()
+        if (here.dtype, here.shape, here.tobytes()) != (there.dtype, there.shape, there.tobytes()):
+            raise _fail("weights", f"{name} as it was", "other values")
+
+
+@torch.no_grad()
+def _logits(network: nn.Module, config: Config, graph: Path) -> None:
+    """Onnxruntime against PyTorch, on random contexts of every padding, at batch sizes other than the traced one."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    random = np.random.Generator(np.random.PCG64(0))
+    for batch in BATCH_SIZES:
+        contexts = random.integers(1, len(config.vocabulary) + 1, (batch, config.block_size))
+        padding = random.integers(0, config.block_size + 1, (batch, 1))
+        contexts[np.arange(config.block_size) < padding] = 0
+        expected = network(torch.from_numpy(contexts)).numpy()
+        found = session.run(["logits"], {"context": contexts})[0]
+        if found.shape != expected.shape:
+            raise _fail("logits", f"shape {expected.shape}", found.shape)
+        scale = np.maximum(1, np.abs(expected).max(axis=1, keepdims=True))
+        difference = float((np.abs(found - expected) / scale).max())
+        if not difference <= TOLERANCE:  # also when it is NaN
+            raise _fail("logits", f"differences up to {TOLERANCE:g} at batch size {batch}", f"{difference:.3g}")

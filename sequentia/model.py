@@ -1,0 +1,341 @@
+"""A loaded artifact: names out, probabilities of names, probabilities of next symbols."""
+
+import os
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import artifact
+from .artifact import Artifact, Config
+from .errors import ArtifactError, GenerationError, ModelNotFoundError
+from .sampling import (
+    Plan,
+    SamplingOptions,
+    choose,
+    forbidden_at,
+    log_softmax,
+    probabilities,
+    uniforms,
+    whole,
+)
+from .vocabulary import BOUNDARY, Vocabulary
+from .windows import windows
+
+DEFAULT_MODEL: Final = "names"
+_BUNDLED: Final = Path(__file__).parent / "models"
+
+# Matrix kernels round differently for different numbers of rows, so every run of the network has this many, and a
+# context's logits do not depend on its company. Eight keeps a single name fast and fills a vector register.
+_ROWS: Final = 8
+_MAX_BATCH: Final = 1024
+_PATIENCE: Final = 10_000
+
+
+class SequenceModel:
+    """A model ready to generate; safe to share between threads, to pickle, and to use after a fork.
+
+    Args:
+        source: a checked artifact, as :func:`sequentia.artifact.read` returns it.
+        threads: threads inside one run of the network; the default of one is the fastest for networks this small.
+
+    Raises:
+        ArtifactError: if onnxruntime refuses the graph, or the graph contradicts ``config.json``.
+    """
+
+    def __init__(self, source: Artifact, *, threads: int | None = None) -> None:
+        self._artifact = source
+        self._threads = 1 if threads is None else whole("threads", threads, least=1)
+        self._session_of_process: tuple[int, Any] = (os.getpid(), self._open_session())
+
+    @property
+    def config(self) -> Config:
+        """The artifact's configuration: vocabulary, sizes, provenance, metrics."""
+        return self._artifact.config
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's alphabet."""
+        return self._artifact.vocabulary
+
+    def generate(self, n: int = 1, **options: Unpack[SamplingOptions]) -> list[str]:
+        """Return the first ``n`` names of a seeded stream; see :func:`sequentia.generate` for the options."""
+        n = whole("n", n, least=0)
+        plan = Plan.of(options, self.vocabulary, self.config.max_length)
+        return list(islice(self._names(plan, n), n))
+
+    def stream(self, **options: Unpack[SamplingOptions]) -> Iterator[str]:
+        """Return the endless stream of which :meth:`generate` is the start, with the same options.
+
+        With ``unique`` it ends in a :class:`~sequentia.GenerationError` once no new name is found any more.
+        """
+        return self._names(Plan.of(options, self.vocabulary, self.config.max_length), None)
+
+    def score(self, names: Iterable[str]) -> NDArray[np.float64]:
+        """Return the natural-log probability of each whole name, float64 [n].
+
+        It is that of drawing exactly this name without any option: its symbols one by one, then the end.
+
+        Raises:
+            VocabularyError: if a name holds an unknown symbol.
+        """
+        if isinstance(names, str):
+            raise TypeError("score() takes several names: pass a list, also for one")
+        encoded = [np.append(self.vocabulary.encode(name), BOUNDARY) for name in names]
+        if not encoded:
+            return np.zeros(0)
+        tokens = np.concatenate(encoded)
+        steps = np.empty(len(tokens))
+        for start in range(0, len(tokens), _MAX_BATCH):
+            positions = np.arange(start, min(start + _MAX_BATCH, len(tokens)))
+            contexts, targets = windows(tokens, positions, self.config.block_size)
+            steps[positions] = log_softmax(self.logits(contexts))[np.arange(len(targets)), targets]
+        ends = np.cumsum([len(ids) for ids in encoded])
+        return np.add.reduceat(steps, ends - [len(ids) for ids in encoded])
+
+    def next_symbols(self, prefix: str = "") -> dict[str, float]:
+        """Return the probability of each symbol that may follow a prefix, the most probable first.
+
+        The empty string stands for the end of the name; the probabilities sum to 1.
+
+        Raises:
+            VocabularyError: if the prefix holds an unknown symbol.
+        """
+        row = probabilities(self.logits(self._context(self.vocabulary.encode(prefix))))[0]
+        symbols = ("", *self.vocabulary.symbols)
+        return {symbols[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
+
+    def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Run the network.
+
+        A row's result depends on that row alone: not on the others, their number or the number of threads.
+
+        Args:
+            contexts: int64 [n, block_size] ids, oldest symbol first, left-padded with the boundary.
+
+        Returns:
+            float32 [n, 1 + symbols].
+        """
+        session = self._session()
+        n = len(contexts)
+        padded = np.zeros((-(-n // _ROWS) * _ROWS, self.config.block_size), dtype=np.int64)
+        padded[:n] = contexts
+        logits = np.empty((len(padded), self.vocabulary.size), dtype=np.float32)
+        for start in range(0, len(padded), _ROWS):
+            rows = slice(start, start + _ROWS)
+            logits[rows] = session.run(["logits"], {"context": padded[rows]})[0]
+        if not np.isfinite(logits).all():
+            raise ArtifactError(
+                f"model {self.config.name!r} computes NaN or infinite logits", found="NaN or infinity"
+            )
+        return logits[:n]
+
+    def _context(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the context after some symbols, int64 [1, block_size]."""
+        tokens = np.append(ids, BOUNDARY)
+        return windows(tokens, np.array([len(ids)]), self.config.block_size)[0]
+
+    def _names(self, plan: Plan, wanted: int | None) -> Iterator[str]:
+        """Yield the accepted names in index order; ``wanted`` only sizes the batches."""
+        seen: set[str] = set()
+        first = accepted = repeats = fruitless = 0
+        while True:
+            missing = accepted if wanted is None else wanted - accepted
+            count = min(max(missing, fruitless, _ROWS), _MAX_BATCH)
+            for name in self._sample(plan, first, count):
+                if plan.unique and name in seen:
+                    repeats += 1
+                    fruitless += 1
+                    if fruitless > _PATIENCE + accepted:
+                        candidates = accepted + repeats
+                        raise GenerationError(
+                            f"no new name in {fruitless} candidates: of {candidates} in all, {accepted} were returned "
+                            f"and {repeats} repeated one of them; ask for fewer, or loosen the options",
+                            candidates=candidates,
+                            accepted=accepted,
+                            rejected={"unique": repeats},
+                        )
+                    continue
+                if plan.unique:
+                    seen.add(name)
+                accepted += 1
+                fruitless = 0
+                yield name
+            first += count
+
+    def _sample(self, plan: Plan, first: int, count: int) -> list[str]:
+        """Return the candidates ``first`` … ``first + count - 1`` of a stream."""
+        start = len(plan.prefix)
+        ids = np.zeros((count, plan.max_length), dtype=np.int64)
+        ids[:, :start] = plan.prefix
+        contexts = np.repeat(self._context(plan.prefix), count, axis=0)
+        draws = uniforms(plan.seed, first, count, plan.draws_per_name)
+        unfinished = np.arange(count)
+        for length in range(start, plan.max_length):
+            mass = probabilities(
+                self.logits(contexts),
+                temperature=plan.temperature,
+                top_k=plan.top_k,
+                top_p=plan.top_p,
+                forbidden=forbidden_at(length, plan),
+            )
+            chosen = choose(mass, draws[unfinished, length - start])
+            ids[unfinished, length] = chosen
+            going_on = chosen != BOUNDARY
+            unfinished = unfinished[going_on]
+            if not len(unfinished):
+                break
+            contexts = np.column_stack([contexts[going_on, 1:], chosen[going_on]])
+        return self.vocabulary.decode(ids)
+
+    def _session(self) -> Any:
+        """Return this process's session: onnxruntime's threads do not survive a fork."""
+        process, session = self._session_of_process
+        if process != os.getpid():
+            session = self._open_session()
+            self._session_of_process = (os.getpid(), session)
+        return session
+
+    def _open_session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(
+                self._artifact.graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001 - onnxruntime's own errors share no narrower base
+            raise _graph_error("a graph that onnxruntime can run", str(error)) from error
+        _check_session(session, self.config)
+        return session
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._artifact, self._threads)
+
+    def __repr__(self) -> str:
+        return f"SequenceModel({self.config.name!r}, {self.vocabulary.describe()})"
+
+
+def _restore(source: Artifact, threads: int) -> SequenceModel:
+    return SequenceModel(source, threads=threads)
+
+
+def _check_session(session: Any, config: Config) -> None:
+    """Hold the graph against the contract of the artifact format and against its config."""
+    ids = len(config.vocabulary) + 1
+    for kind, nodes, (name, dtype, width) in (
+        ("input", session.get_inputs(), ("context", "tensor(int64)", config.block_size)),
+        ("output", session.get_outputs(), ("logits", "tensor(float)", ids)),
+    ):
+        found = [(node.name, node.type, *node.shape) for node in nodes]
+        if len(found) != 1 or len(found[0]) != 4 or (*found[0][:2], found[0][3]) != (name, dtype, width):
+            raise _graph_error(f"one {kind} {name} {dtype} [batch, {width}]", str(found))
+        if isinstance(found[0][2], int):
+            raise _graph_error(f"a dynamic batch dimension of {name}", str(found))
+    found_metadata = session.get_modelmeta().custom_metadata_map
+    for key, value in artifact.metadata(config).items():
+        if found_metadata.get(key) != value:
+            raise _graph_error(f"metadata {key} = {value}", str(found_metadata.get(key)))
+
+
+def _graph_error(expected: str, found: str) -> ArtifactError:
+    return ArtifactError.at(Path(artifact.GRAPH), expected=expected, found=found)
+
+
+def load(model: str | os.PathLike[str] | None = None, *, threads: int | None = None) -> SequenceModel:
+    """Load a model.
+
+    Args:
+        model: a folder that holds an artifact, or the name of a bundled model; ``None`` is the environment variable
+            ``SEQUENTIA_MODEL`` if that is set, else the bundled default.
+        threads: threads inside one run of the network, one by default.
+
+    Raises:
+        ModelNotFoundError: if there is no such model.
+        ArtifactError: if a file of the model is damaged or inconsistent.
+    """
+    return SequenceModel(artifact.read(locate(model)), threads=threads)
+
+
+def locate(model: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of a model; folders go before bundled names."""
+    source = os.fspath(model) if model is not None else os.environ.get("SEQUENTIA_MODEL") or DEFAULT_MODEL
+    folder = Path(source)
+    if folder.is_dir():
+        return folder
+    bundled = sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
+    if source in bundled:
+        return _BUNDLED / source
+    raise ModelNotFoundError(
+        f"no model {source!r}: it is neither a folder nor a bundled model ({', '.join(bundled)}); "
+        "this version does not fetch from the hub, so download the repository and give its folder",
+        model=source,
+    )
+
+
+@lru_cache(maxsize=4)
+def _load_once(folder: Path, _version: tuple[int, int]) -> SequenceModel:
+    return load(folder)
+
+
+def generate(
+    n: int = 1,
+    *,
+    model: str | os.PathLike[str] | None = None,
+    prefix: str = "",
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_length: int = 1,
+    max_length: int | None = None,
+    unique: bool = False,
+    seed: int | None = None,
+) -> list[str]:
+    """Invent names.
+
+    With a seed the result is the same on every call, and ``generate(10)`` is the start of ``generate(1000)``.
+
+    Args:
+        n: how many.
+        model: as for :func:`load`; it stays loaded for the next call.
+        prefix: what every name starts with.
+        temperature: below 1 makes usual names, above 1 unusual ones; 0 takes the most probable symbol each time.
+        top_k: draw each symbol from this many of the most probable ones.
+        top_p: draw each symbol from the fewest of the most probable ones that have this share of the probability.
+        min_length: fewest symbols of a name, the prefix included: before that, no name ends.
+        max_length: most symbols, the prefix included: there, every name ends. By default the length of the
+            longest name the model was trained on.
+        unique: no name twice in one call.
+        seed: a whole number from 0 to 2**128 - 1; by default a new one each time.
+
+    Returns:
+        The names.
+
+    Raises:
+        OptionError: if an option is out of its range or contradicts another.
+        VocabularyError: if the prefix holds a symbol unknown to the model.
+        GenerationError: if ``unique`` cannot be met.
+        ModelNotFoundError: if there is no such model.
+        ArtifactError: if the model is damaged.
+    """
+    folder = locate(model).resolve()
+    stamp = (folder / artifact.CONFIG).stat() if (folder / artifact.CONFIG).is_file() else None
+    version = (stamp.st_mtime_ns, stamp.st_ino) if stamp else (0, 0)
+    return _load_once(folder, version).generate(
+        n,
+        prefix=prefix,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_length=min_length,
+        max_length=max_length,
+        unique=unique,
+        seed=seed,
+    )

@@ -1,0 +1,96 @@
+"""Symbols and their ids.
+
+A symbol is one Unicode code point of NFC text, so an emoji with a skin tone is two symbols and a flag is
+two; every text round-trips. Id 0 is the boundary: it stands before the first symbol and after the last and
+is no symbol itself, so the alphabet may hold ".", spaces, apostrophes or anything else.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import VocabularyError
+
+BOUNDARY: Final = 0
+
+
+class Vocabulary:
+    """An ordered alphabet: symbol ``symbols[i]`` has the id ``i + 1``.
+
+    Args:
+        symbols: distinct single code points, in id order.
+
+    Raises:
+        VocabularyError: if a symbol is repeated, is NUL or a line break, or is not one code point.
+    """
+
+    def __init__(self, symbols: Iterable[str]) -> None:
+        self.symbols: tuple[str, ...] = tuple(symbols)
+        self._ids: dict[str, int] = {}
+        for position, symbol in enumerate(self.symbols):
+            if len(symbol) != 1 or symbol in "\0\r\n" or "\ud800" <= symbol <= "\udfff":
+                raise VocabularyError(
+                    f"symbol {position} of the vocabulary is {symbol!r}, not one printable code point",
+                    symbol=symbol,
+                    position=position,
+                )
+            if symbol in self._ids:
+                raise VocabularyError(
+                    f"the vocabulary holds {symbol!r} twice", symbol=symbol, position=position
+                )
+            self._ids[symbol] = position + 1
+        # NUL pads NumPy's fixed-width strings, which makes it the boundary's natural text: `decode` relies on it.
+        self._table: NDArray[np.str_] = np.array(["", *self.symbols], dtype="<U1")
+
+    @property
+    def size(self) -> int:
+        """Number of ids: the symbols and the boundary."""
+        return len(self.symbols) + 1
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Return the ids of a text's symbols, int64 [symbols], without boundaries.
+
+        Raises:
+            VocabularyError: naming the first unknown symbol and its position.
+        """
+        text = unicodedata.normalize("NFC", text)
+        try:
+            return np.fromiter((self._ids[symbol] for symbol in text), dtype=np.int64, count=len(text))
+        except KeyError as error:
+            symbol = str(error.args[0])
+            position = text.index(symbol)
+        raise VocabularyError(
+            f"{text!r} holds {symbol!r} at position {position}, which is not in the vocabulary "
+            f"({self.describe()})",
+            symbol=symbol,
+            position=position,
+            text=text,
+        )
+
+    def decode(self, ids: NDArray[np.integer]) -> list[str]:
+        """Return the texts of padded rows of ids, integer [n, length], each ended by boundaries or the row's end."""
+        if ids.size == 0:
+            return [""] * len(ids)
+        rows = np.ascontiguousarray(self._table[ids])
+        texts: list[str] = rows.view(f"<U{ids.shape[1]}")[:, 0].tolist()
+        return texts
+
+    def describe(self, most: int = 40) -> str:
+        """Return a one-line summary of the alphabet, for messages."""
+        shown = "".join(self.symbols[:most])
+        return f"{len(self.symbols)} symbols: {shown!r}" + (" …" if len(self.symbols) > most else "")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.symbols == other.symbols
+
+    def __hash__(self) -> int:
+        return hash(self.symbols)
+
+    def __reduce__(self) -> tuple[type["Vocabulary"], tuple[Sequence[str]]]:
+        return Vocabulary, (self.symbols,)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.describe()})"

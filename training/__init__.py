@@ -1,0 +1,29 @@
+"""From a text file to a checkpoint: corpus, splits, recipes, networks, the training loop, evaluation.
+
+Training needs the extra ``[train]``; corpora, recipes and the evaluation of an artifact do without.
+"""
+
+from typing import TYPE_CHECKING
+
+from .._lazy import resolve
+
+if TYPE_CHECKING:
+    from .corpus import read_corpus, split
+    from .evaluation import evaluate_model
+    from .recipes import read_recipe, recipe_names
+    from .trainer import train
+
+__all__ = ["evaluate_model", "read_corpus", "read_recipe", "recipe_names", "split", "train"]
+
+_MODULES = {
+    "evaluate_model": ".evaluation",
+    "read_corpus": ".corpus",
+    "read_recipe": ".recipes",
+    "recipe_names": ".recipes",
+    "split": ".corpus",
+    "train": ".trainer",
+}
+
+
+def __getattr__(name: str) -> object:
+    return resolve(__name__, name, _MODULES, extra="train")

@@ -1,0 +1,95 @@
+"""A training run's state in one file: tensors and, as JSON in the header, all that is not a tensor.
+
+One file can be replaced in one step, so a killed run finds the last checkpoint or the one before it, never half of
+one; and safetensors holds no code to execute.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..artifact import CorpusRecord, Metrics
+from ..errors import TrainingError
+from .recipes import Recipe
+
+CHECKPOINT: Final = "checkpoint.safetensors"
+_KEY: Final = "sequentia.run"
+
+
+class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a run is, and how far it came.
+
+    Attributes:
+        recipe_name: the recipe's name or file name.
+        overrides: what ``--set`` changed, as ``key=value``.
+        recipe: the recipe, overrides included.
+        corpus: what it trains on.
+        vocabulary: the symbols, in id order.
+        max_length: symbols of the corpus's longest name.
+        step: steps done.
+        history_bytes: length of ``history.jsonl`` at that step.
+        metrics: the result, once the run is finished.
+        versions: of the libraries that did it.
+    """
+
+    recipe_name: str
+    overrides: list[str]
+    recipe: Recipe
+    corpus: CorpusRecord
+    vocabulary: list[str]
+    max_length: int
+    step: int
+    history_bytes: int
+    metrics: Metrics | None
+    versions: dict[str, str]
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """A run's record and its tensors: ``network.*``, ``average.*``, ``optimizer.*`` and ``random.*``."""
+
+    record: RunRecord
+    tensors: dict[str, Tensor]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors under a prefix, without it."""
+        return {key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The network's parameters that make the result: their average, where the run keeps one."""
+        return self.part("average.module") or self.part("network")
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint of a run folder in one step."""
+        path = folder / CHECKPOINT
+        temporary = path.with_suffix(".partial")
+        data = save(self.tensors, metadata={_KEY: msgspec.json.encode(self.record).decode()})
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the checkpoint of a run folder.
+
+        Raises:
+            TrainingError: if there is none, or it is damaged.
+        """
+        path = folder / CHECKPOINT
+        if not path.is_file():
+            raise TrainingError(f"{folder}: no training run here; `sequentia train CORPUS -o {folder}` makes one")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata: Mapping[str, str] = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return cls(record=msgspec.json.decode(metadata.get(_KEY, "null"), type=RunRecord), tensors=tensors)
+        except (SafetensorError, msgspec.MsgspecError) as error:
+            raise TrainingError(f"{path}: the checkpoint is damaged: {error}") from error
