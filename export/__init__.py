@@ -5,7 +5,7 @@ Needs the extra ``[train]``.
 
 from typing import TYPE_CHECKING
 
-from .._lazy import resolve
+from sequentia._lazy import resolve
 
 if TYPE_CHECKING:
     from .card import model_card

@@ -4,8 +4,8 @@ import shlex
 
 from huggingface_hub import ModelCardData
 
-from ..artifact import Config, Loss
-from ..model import SequenceModel
+from sequentia.artifact import Config, Loss
+from sequentia.model import SequenceModel
 
 _EXAMPLES = 10
 _SEED = 1
@@ -39,11 +39,11 @@ def _description(config: Config) -> str:
     architecture = config.architecture
     layers = " and ".join(str(width) for width in architecture.hidden_sizes)
     return (
-        f"Invents names like those of `{config.training.corpus.file}`, symbol by symbol. It is a feed-forward network "
-        "after Bengio et al. 2003, \"A neural probabilistic language model\": the last "
-        f"{config.block_size} symbols, embedded in {architecture.embedding_dim} dimensions each, pass "
-        f"through {architecture.activation} layers of {layers} units to the "
-        f"probabilities of the next one. {architecture.parameters:,} parameters; an alphabet of {len(config.vocabulary)} symbols."
+        f"Invents names like those of `{config.training.corpus.file}`, symbol by symbol. It is the "
+        'feed-forward network of Bengio et al. 2003, "A neural probabilistic language model": the last '
+        f"{config.block_size} symbols, embedded in {architecture.embedding_dim} dimensions each, give the "
+        f"probabilities of the next one through hidden layers of {layers} units ({architecture.activation}). "
+        f"{architecture.parameters:,} parameters; an alphabet of {len(config.vocabulary)} symbols."
     )
 
 
@@ -96,8 +96,8 @@ def _training(config: Config) -> str:
     versions = ", ".join(f"{package} {number}" for package, number in training.versions.items())
     return "\n".join(
         [
-            f"Data: `{corpus.file}`, {corpus.names:,} names ({corpus.distinct:,} distinct), {corpus.symbols:,} symbols, "
-            f"sha256 `{corpus.sha256}`.",
+            f"Data: `{corpus.file}`, {corpus.names:,} names ({corpus.distinct:,} distinct), "
+            f"{corpus.symbols:,} symbols, sha256 `{corpus.sha256}`.",
             "",
             "Rebuild it, and print its figures again, by",
             "",

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import msgspec
 from safetensors.torch import save
+from sequentia.training.checkpoint import Checkpoint
+from sequentia.training.networks import MLP, architecture_of
 
-from .. import artifact
-from ..artifact import Artifact, Config, Training
-from ..errors import TrainingError
-from ..model import SequenceModel
-from ..training.checkpoint import Checkpoint
-from ..training.networks import MLP, architecture_of
-from ..vocabulary import Vocabulary
+from sequentia import artifact
+from sequentia.artifact import Artifact, Config, Training
+from sequentia.errors import TrainingError
+from sequentia.model import SequenceModel
+from sequentia.vocabulary import Vocabulary
+
 from .card import model_card
 from .graph import write_graph
 from .parity import climb

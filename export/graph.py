@@ -11,7 +11,7 @@ import onnx
 import torch
 from torch import nn
 
-from ..artifact import Config, metadata
+from sequentia.artifact import Config, metadata
 
 OPSET: Final = 20
 IR_VERSION: Final = 9

@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ..artifact import Config, metadata
-from ..errors import ExportError
+from sequentia.artifact import Config, metadata
+from sequentia.errors import ExportError
+
 from .graph import IR_VERSION, OPSET
 
 BATCH_SIZES: Final = (1, 2, 7, 1000)
@@ -57,7 +58,11 @@ def _interface(model: onnx.ModelProto, config: Config) -> None:
         (model.graph.output, "logits", onnx.TensorProto.FLOAT, ids),
     ):
         found = [
-            (value.name, value.type.tensor_type.elem_type, [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim])
+            (
+                value.name,
+                value.type.tensor_type.elem_type,
+                [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim],
+            )
             for value in values
         ]
         if found != [(name, dtype, ["batch", width])]:

@@ -51,7 +51,7 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A JSON object whose every key is known and typed."""
 
 
-class Architecture(_Record):
+class Architecture(_Record, frozen=True):
     """The network, in enough detail to rebuild it around the weights."""
 
     network: Literal["mlp"]
@@ -61,7 +61,7 @@ class Architecture(_Record):
     parameters: Count
 
 
-class CorpusRecord(_Record):
+class CorpusRecord(_Record, frozen=True):
     """What a model was trained on. The corpus itself is not part of an artifact."""
 
     file: str
@@ -71,7 +71,7 @@ class CorpusRecord(_Record):
     symbols: Count
 
 
-class Training(_Record):
+class Training(_Record, frozen=True):
     """Where a model came from: enough to train it again."""
 
     corpus: CorpusRecord
@@ -83,7 +83,7 @@ class Training(_Record):
     versions: dict[str, str]
 
 
-class Loss(_Record):
+class Loss(_Record, frozen=True):
     """Mean negative log-likelihood in nats per symbol, the boundary after each name included."""
 
     loss: float
@@ -91,7 +91,7 @@ class Loss(_Record):
     symbols: Count
 
 
-class Metrics(_Record):
+class Metrics(_Record, frozen=True):
     """Losses by part of the split; ``None`` where the part is empty. Unseen names are in no training part."""
 
     train: Loss | None
@@ -101,14 +101,14 @@ class Metrics(_Record):
     test_unseen: Loss | None
 
 
-class FileRecord(_Record):
+class FileRecord(_Record, frozen=True):
     """Size in bytes and hash of one file of the artifact."""
 
     size: Count
     sha256: Sha256
 
 
-class Config(_Record):
+class Config(_Record, frozen=True):
     """``config.json``."""
 
     format_version: int
@@ -178,9 +178,7 @@ def read_config(folder: Path) -> Config:
     except (msgspec.MsgspecError, VocabularyError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError.at(path, expected="the schema of an artifact", found=str(error)) from error
     if set(config.files) != set(FILES):
-        raise ArtifactError.at(
-            path, expected=f"files {sorted(FILES)}", found=f"{sorted(config.files)}"
-        )
+        raise ArtifactError.at(path, expected=f"files {sorted(FILES)}", found=f"{sorted(config.files)}")
     return config
 
 
@@ -229,7 +227,14 @@ _NESTED: Final[Mapping[str, Mapping[int, str]]] = {
     "SparseTensor": {1: "Tensor", 2: "Tensor"},
 }
 _NODE_DOMAIN: Final = 7
-_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 2, 4, 9, 10, 13, 14
+_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES, _TENSOR_EXTERNAL, _TENSOR_LOCATION = (
+    2,
+    4,
+    9,
+    10,
+    13,
+    14,
+)
 _FLOAT_DTYPES: Final = {1: "<f4", 10: "<f2", 11: "<f8"}
 
 
@@ -329,9 +334,7 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         staging = Path(temporary) / folder.name
         if folder.is_dir():
-            shutil.copytree(
-                folder, staging, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(*contents)
-            )
+            shutil.copytree(folder, staging, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(*contents))
         staging.mkdir(exist_ok=True)
         for name, data in contents.items():
             with (staging / name).open("wb") as file:

@@ -1,6 +1,7 @@
 """The ``sequentia`` command. Results go to stdout, all else to stderr; each subcommand loads what it needs."""
 
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable
@@ -186,16 +187,23 @@ def train(
 
         try:
             train(
-                corpus, output, recipe=recipe, overrides=overrides, device=device, resume=resume, report=report
+                corpus,
+                output,
+                recipe=recipe,
+                overrides=overrides,
+                device=device,
+                resume=resume,
+                report=report,
             )
         except KeyboardInterrupt as interrupt:
             bar.close()
-            click.echo(f"Interrupted, {interrupt}. Go on with: sequentia train {corpus} -o {output} --resume", err=True)
+            command = shlex.join(["sequentia", "train", str(corpus), "-o", str(output), "--resume"])
+            click.echo(f"Interrupted, {interrupt}. Go on with: {command}", err=True)
             sys.exit(130)
     click.echo("Exporting …", err=True)
     config = export(output, output)
     _print_metrics(config.metrics)
-    click.echo(f"Done. Try: sequentia generate --model {output}", err=True)
+    click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
 
 
 @cli.command(name="export")
@@ -206,15 +214,17 @@ def export_(run: Path, output: Path) -> None:
     from .export import export
 
     export(run, output)
-    click.echo(f"Done. Try: sequentia generate --model {output}", err=True)
+    click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
 
 
 def _facts(folder: Path, config: "Config") -> dict[str, str]:
-    training, corpus = config.training, config.training.corpus
+    architecture, training, corpus = config.architecture, config.training, config.training.corpus
+    layers = ", ".join(map(str, architecture.hidden_sizes))
     return {
         "name": config.name,
         "folder": str(folder),
-        "network": f"{config.architecture.network}, {config.architecture.parameters:,} parameters",
+        "network": f"{architecture.network}, hidden {layers}, {architecture.activation}",
+        "parameters": f"{architecture.parameters:,}",
         "context": f"{config.block_size} symbols",
         "alphabet": f"{len(config.vocabulary)} symbols: {''.join(config.vocabulary[:60])}",
         "longest name": f"{config.max_length} symbols",

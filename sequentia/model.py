@@ -129,9 +129,7 @@ class SequenceModel:
             rows = slice(start, start + _ROWS)
             logits[rows] = session.run(["logits"], {"context": padded[rows]})[0]
         if not np.isfinite(logits).all():
-            raise ArtifactError(
-                f"model {self.config.name!r} computes NaN or infinite logits", found="NaN or infinity"
-            )
+            raise ArtifactError(f"model {self.config.name!r} computes NaN or infinite logits", found="NaN or infinity")
         return logits[:n]
 
     def _context(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -208,10 +206,8 @@ class SequenceModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            session = onnxruntime.InferenceSession(
-                self._artifact.graph, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # noqa: BLE001 - onnxruntime's own errors share no narrower base
+            session = onnxruntime.InferenceSession(self._artifact.graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
             raise _graph_error("a graph that onnxruntime can run", str(error)) from error
         _check_session(session, self.config)
         return session

@@ -65,9 +65,7 @@ class Plan:
         """
         unknown = sorted(set(options) - set(SamplingOptions.__annotations__))
         if unknown:
-            raise TypeError(
-                f"unknown option {unknown[0]!r}; there are {', '.join(SamplingOptions.__annotations__)}"
-            )
+            raise TypeError(f"unknown option {unknown[0]!r}; there are {', '.join(SamplingOptions.__annotations__)}")
         prefix = options.get("prefix", "")
         if not isinstance(prefix, str):
             raise _out_of_range("prefix", prefix, "a string")
@@ -206,7 +204,8 @@ def probabilities(
         mass = np.zeros_like(scores)
         np.put_along_axis(mass, scores.argmax(axis=1)[:, None], 1.0, axis=1)
         return mass
-    mass = np.exp(scores / temperature)
+    with np.errstate(over="ignore"):  # a tiny temperature carries all but the most probable ids to minus infinity
+        mass = np.exp(scores / temperature)
     if top_k is not None and top_k < mass.shape[1]:
         np.put_along_axis(mass, _descending(mass)[:, top_k:], 0.0, axis=1)
     if top_p is not None:
@@ -237,7 +236,8 @@ def choose(mass: NDArray[np.float64], uniform: NDArray[np.float64]) -> NDArray[n
     total = cumulative[:, -1]
     # Rounding may carry uniform * total up to the total itself, which no cumulative probability exceeds.
     point = np.minimum(uniform * total, np.nextafter(total, 0.0))
-    return (cumulative <= point[:, None]).sum(axis=1, dtype=np.int64)
+    chosen: NDArray[np.int64] = (cumulative <= point[:, None]).sum(axis=1, dtype=np.int64)
+    return chosen
 
 
 def forbidden_at(length: int, plan: Plan) -> list[int]:

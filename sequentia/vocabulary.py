@@ -38,9 +38,7 @@ class Vocabulary:
                     position=position,
                 )
             if symbol in self._ids:
-                raise VocabularyError(
-                    f"the vocabulary holds {symbol!r} twice", symbol=symbol, position=position
-                )
+                raise VocabularyError(f"the vocabulary holds {symbol!r} twice", symbol=symbol, position=position)
             self._ids[symbol] = position + 1
         # NUL pads NumPy's fixed-width strings, which makes it the boundary's natural text: `decode` relies on it.
         self._table: NDArray[np.str_] = np.array(["", *self.symbols], dtype="<U1")
@@ -63,8 +61,7 @@ class Vocabulary:
             symbol = str(error.args[0])
             position = text.index(symbol)
         raise VocabularyError(
-            f"{text!r} holds {symbol!r} at position {position}, which is not in the vocabulary "
-            f"({self.describe()})",
+            f"{text!r} holds {symbol!r} at position {position}, which is not in the vocabulary ({self.describe()})",
             symbol=symbol,
             position=position,
             text=text,

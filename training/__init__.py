@@ -5,7 +5,7 @@ Training needs the extra ``[train]``; corpora, recipes and the evaluation of an 
 
 from typing import TYPE_CHECKING
 
-from .._lazy import resolve
+from sequentia._lazy import resolve
 
 if TYPE_CHECKING:
     from .corpus import read_corpus, split

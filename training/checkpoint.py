@@ -5,7 +5,6 @@ one; and safetensors holds no code to execute.
 """
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,8 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..artifact import CorpusRecord, Metrics
-from ..errors import TrainingError
+from sequentia.artifact import CorpusRecord, Metrics
+from sequentia.errors import TrainingError
+
 from .recipes import Recipe
 
 CHECKPOINT: Final = "checkpoint.safetensors"
@@ -58,7 +58,9 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Return the tensors under a prefix, without it."""
-        return {key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
+        return {
+            key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")
+        }
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -88,8 +90,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
             raise TrainingError(f"{folder}: no training run here; `sequentia train CORPUS -o {folder}` makes one")
         try:
             with safe_open(path, framework="pt") as file:
-                metadata: Mapping[str, str] = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no dict
             return cls(record=msgspec.json.decode(metadata.get(_KEY, "null"), type=RunRecord), tensors=tensors)
         except (SafetensorError, msgspec.MsgspecError) as error:
             raise TrainingError(f"{path}: the checkpoint is damaged: {error}") from error

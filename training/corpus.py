@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import MAX_LENGTH, CorpusRecord, SplitName
-from ..errors import CorpusError
-from ..vocabulary import BOUNDARY, Vocabulary
+from sequentia.artifact import MAX_LENGTH, CorpusRecord, SplitName
+from sequentia.errors import CorpusError
+from sequentia.vocabulary import BOUNDARY, Vocabulary
 
 Tokens = NDArray[np.unsignedinteger]
 
@@ -51,9 +51,11 @@ class Corpus:
     @property
     def offsets(self) -> Tokens:
         """Where each name starts in ``tokens``, and the end of the last: uint32 or uint64 [names + 1]."""
-        offsets = np.zeros(len(self.lengths) + 1, dtype=np.uint32 if len(self.tokens) < 1 << 32 else np.uint64)
+        dtype = np.uint32 if len(self.tokens) < 1 << 32 else np.uint64
+        offsets: Tokens = np.zeros(len(self.lengths) + 1, dtype=dtype)
         np.add(self.lengths, 1, out=offsets[1:], dtype=offsets.dtype)
-        return np.cumsum(offsets, out=offsets)
+        np.cumsum(offsets, out=offsets)
+        return offsets
 
     @property
     def max_length(self) -> int:
@@ -99,10 +101,10 @@ def read_corpus(path: Path) -> Corpus:
         raise CorpusError(f"{path}: the file holds no items; it needs one a line", path=path)
 
     alphabet = sorted(symbols)
-    final = np.zeros(len(symbols) + 1, dtype=np.min_scalar_type(len(symbols)))
+    final: Tokens = np.zeros(len(symbols) + 1, dtype=np.min_scalar_type(len(symbols)))
     for i, symbol in enumerate(alphabet, start=1):
         final[provisional[ord(symbol)]] = i
-    tokens = np.empty(sum(map(len, blocks)), dtype=final.dtype)
+    tokens: Tokens = np.empty(sum(map(len, blocks)), dtype=final.dtype)
     end = len(tokens)
     while blocks:  # from the back, so that each block is freed once it is copied
         block = blocks.pop()
@@ -188,7 +190,7 @@ def fingerprint(tokens: Tokens) -> NDArray[np.uint64]:
 
 
 def _names(tokens: Tokens) -> Iterator[memoryview]:
-    view = memoryview(np.ascontiguousarray(tokens))
+    view = memoryview(np.ascontiguousarray(tokens).data)
     start = 0
     for first in range(0, len(tokens), _CHUNK):
         for end in np.flatnonzero(tokens[first : first + _CHUNK] == BOUNDARY).tolist():
@@ -212,7 +214,7 @@ def split(corpus: Corpus, name: SplitName) -> Split:
     if name == "all":
         cuts = (len(order), len(order))
     else:
-        random.Random(_LECTURE_SEED).shuffle(order)
+        random.Random(_LECTURE_SEED).shuffle(order)  # noqa: S311 - the published split
         cuts = (int(0.8 * len(order)), int(0.9 * len(order)))
     if not cuts[0]:
         raise CorpusError(

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import Loss, Metrics, SplitName
-from ..errors import VocabularyError
-from ..model import SequenceModel
-from ..sampling import log_softmax
-from ..vocabulary import BOUNDARY
-from ..windows import windows
+from sequentia.artifact import Loss, Metrics, SplitName
+from sequentia.errors import VocabularyError
+from sequentia.model import SequenceModel
+from sequentia.sampling import log_softmax
+from sequentia.vocabulary import BOUNDARY
+from sequentia.windows import windows
+
 from .corpus import Split, Tokens, fingerprint, read_corpus, split
 
 Predict = Callable[[NDArray[np.int64]], NDArray[np.float32]]

@@ -7,7 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from ..artifact import Activation, Architecture
+from sequentia.artifact import Activation, Architecture
+
 from .recipes import Recipe
 
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
@@ -74,7 +75,9 @@ def initialize(network: MLP, recipe: Recipe, generator: torch.Generator) -> None
         if recipe.initialization == "normal":
             bias = torch.randn(layer.out_features, generator=generator)
         else:
-            weight *= (_GAINS[recipe.activation] if layer is not network.output else 0.01) / math.sqrt(layer.in_features)
+            weight *= (_GAINS[recipe.activation] if layer is not network.output else 0.01) / math.sqrt(
+                layer.in_features
+            )
             bias = torch.zeros(layer.out_features)
         layer.weight.copy_(weight.T)
         layer.bias.copy_(bias)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
-from ..artifact import Activation, BlockSize, SplitName, Width
-from ..errors import RecipeError
+from sequentia.artifact import Activation, BlockSize, SplitName, Width
+from sequentia.errors import RecipeError
 
 DEFAULT_RECIPE: Final = "names"
 _FOLDER: Final = Path(__file__).parent / "recipes"

@@ -21,9 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..artifact import Metrics
-from ..errors import TrainingError
-from ..windows import windows
+from sequentia.artifact import Metrics
+from sequentia.errors import TrainingError
+from sequentia.windows import windows
+
 from .checkpoint import CHECKPOINT, Checkpoint, RunRecord
 from .corpus import Corpus, Tokens, read_corpus, split
 from .evaluation import Predict, evaluate
@@ -112,7 +113,7 @@ def train(
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Return the learning rate of a 0-based step."""
-    rate = recipe.learning_rate / 10 ** sum(step >= drop for drop in recipe.learning_rate_drops)
+    rate: float = recipe.learning_rate / 10 ** sum(step >= drop for drop in recipe.learning_rate_drops)
     if step < recipe.warmup_steps:
         rate *= (step + 1) / recipe.warmup_steps
     if recipe.schedule == "cosine":
@@ -133,7 +134,7 @@ class _Run:
         initialize(network, recipe, self.generator)
         self.network = network.to(device)
         self.average = (
-            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay))
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay))  # type: ignore[no-untyped-call]
             if recipe.average_decay
             else None
         )
@@ -153,7 +154,9 @@ class _Run:
                 history.add(self._step(tokens, positions.numpy()))
                 saving = self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps
                 if saving or interrupted.is_set():
-                    self.checkpoint(history.flush()).save(folder)
+                    history_bytes = history.flush()
+                    self._check_finite()
+                    self.checkpoint(history_bytes).save(folder)
                 if interrupted.is_set():
                     raise KeyboardInterrupt(f"saved at step {self.step} of {recipe.steps}")
 
@@ -170,6 +173,13 @@ class _Run:
             self.average.update_parameters(self.network)
         self.step += 1
         return loss.detach()
+
+    def _check_finite(self) -> None:
+        if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
+            raise TrainingError(
+                f"a weight is no longer finite after step {self.step - 1}; try a lower learning_rate",
+                step=self.step - 1,
+            )
 
     def predict(self) -> Predict:
         """Return the trained network as a function from contexts to logits."""

@@ -1,0 +1,92 @@
+"""Fixtures: a clean environment, corpora, and one small model trained once for the whole session."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from sequentia.export import export
+from sequentia.training import train
+
+import sequentia
+from sequentia import SequenceModel
+
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
+
+MOONS = Path(__file__).parent / "data" / "moons.txt"
+SMALL = (
+    "block_size=4",
+    "embedding_dim=6",
+    "hidden_sizes=[24]",
+    "steps=60",
+    "batch_size=32",
+    "checkpoint_every=20",
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("SEQUENTIA_", "HF_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def names_txt() -> Path | None:
+    """The list of 32,033 names that published losses are measured on, where the environment says it is."""
+    place = os.environ.get("SEQUENTIA_NAMES")
+    return Path(place) if place else None
+
+
+@pytest.fixture(scope="session")
+def corpus(names_txt: Path | None) -> Path:
+    """The real list where there is one, else the tests' own."""
+    return names_txt or MOONS
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder, trained and exported; not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "moons"
+    train(MOONS, folder, recipe="mlp", overrides=SMALL)
+    export(folder, folder)
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run, free to be changed."""
+    return Path(shutil.copytree(trained, tmp_path / "moons"))
+
+
+@pytest.fixture(scope="session")
+def moons(trained: Path) -> SequenceModel:
+    return sequentia.load(trained)
+
+
+@pytest.fixture
+def write_corpus(tmp_path: Path) -> Callable[[bytes | str], Path]:
+    def write(content: bytes | str) -> Path:
+        path = tmp_path / "corpus.txt"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter in UTF-8 mode and return what it printed."""
+    return subprocess.run(
+        [sys.executable, "-X", "utf8", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
+    )

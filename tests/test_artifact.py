@@ -1,0 +1,220 @@
+"""The artifact folder: written wholly or not at all, read strictly."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+
+import sequentia
+from sequentia import ArtifactError, ModelNotFoundError, artifact
+
+
+def change_config(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = run / artifact.CONFIG
+    values = json.loads(path.read_text(encoding="utf-8"))
+    change(values)
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def set_graph(run: Path, data: bytes) -> None:
+    """Replace the graph, and its record in ``config.json`` with it."""
+    (run / artifact.GRAPH).write_bytes(data)
+    record = msgspec.to_builtins(artifact.file_record(data))
+    change_config(run, lambda values: values["files"].update({artifact.GRAPH: record}))
+
+
+def change_graph(run: Path, change: Callable[[onnx.ModelProto], object]) -> None:
+    model = onnx.load(run / artifact.GRAPH)
+    change(model)
+    set_graph(run, model.SerializeToString())
+
+
+def initializer(model: onnx.ModelProto, name: str) -> onnx.TensorProto:
+    found: onnx.TensorProto = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    return found
+
+
+def poison(model: onnx.ModelProto, *, raw: bool) -> None:
+    tensor = initializer(model, "output.bias")
+    values = onnx.numpy_helper.to_array(tensor).copy()
+    values[3] = np.nan
+    new = onnx.numpy_helper.from_array(values, tensor.name)
+    if not raw:
+        new.ClearField("raw_data")
+        new.float_data.extend(values.tolist())
+    tensor.CopyFrom(new)
+
+
+def point_outside(model: onnx.ModelProto) -> None:
+    tensor = initializer(model, "output.weight")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+
+
+def hide_in_a_subgraph(model: onnx.ModelProto) -> None:
+    inner = onnx.helper.make_graph([], "inner", [], [])
+    inner.initializer.add(name="x", data_type=1, data_location=onnx.TensorProto.EXTERNAL)
+    model.graph.node[0].attribute.add(name="then_branch", type=onnx.AttributeProto.GRAPH).g.CopyFrom(inner)
+
+
+def set_dim(model: onnx.ModelProto, name: str, axis: int, size: int) -> None:
+    value = next(v for v in [*model.graph.input, *model.graph.output] if v.name == name)
+    value.type.tensor_type.shape.dim[axis].dim_value = size
+
+
+BAD_CONFIGS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
+    ("format_version 1, found 2", lambda c: c.update(format_version=2)),
+    ("missing required field `vocabulary`", lambda c: c.pop("vocabulary")),
+    ("unknown field `extra`", lambda c: c.update(extra=1)),
+    ("Expected `int`, got `str`", lambda c: c.update(block_size="4")),
+    ("Expected `int` <= 1024", lambda c: c.update(block_size=5000)),
+    ("twice", lambda c: c["vocabulary"].append("a")),
+    ("not one printable code point", lambda c: c["vocabulary"].append("ab")),
+    ("`\\$.files", lambda c: c["files"][artifact.GRAPH].update(sha256="x")),
+    ("expected files", lambda c: c["files"].update({"../evil": c["files"][artifact.GRAPH]})),
+    ("expected files", lambda c: c["files"].pop(artifact.WEIGHTS)),
+    # consistent by itself, at odds with the graph
+    ("model.onnx: expected one input context", lambda c: c.update(block_size=5)),
+    ("model.onnx: expected one output logits", lambda c: c["vocabulary"].append("!")),
+    ("model.onnx: expected metadata sequentia.max_length", lambda c: c.update(max_length=99)),
+]
+
+
+@pytest.mark.parametrize(("message", "change"), BAD_CONFIGS, ids=[message for message, _ in BAD_CONFIGS])
+def test_a_config_that_is_not_what_it_must_be(
+    run: Path, message: str, change: Callable[[dict[str, Any]], object]
+) -> None:
+    change_config(run, change)
+    with pytest.raises(ArtifactError, match=message) as caught:
+        sequentia.load(run)
+    assert caught.value.path is not None
+    assert caught.value.expected
+    assert caught.value.found
+
+
+BAD_GRAPHS: list[tuple[str, Callable[[onnx.ModelProto], object]]] = [
+    ("external data", point_outside),
+    ("external data", hide_in_a_subgraph),
+    ("found NaN or infinity", lambda m: poison(m, raw=True)),
+    ("found NaN or infinity", lambda m: poison(m, raw=False)),
+    ("operator domain b'com.evil'", lambda m: setattr(m.graph.node[0], "domain", "com.evil")),
+    ("dynamic batch dimension", lambda m: set_dim(m, "context", 0, 8)),
+    ("expected metadata", lambda m: m.metadata_props.pop()),
+    ("onnxruntime can run", lambda m: setattr(m.graph.node[0], "op_type", "NoSuchOperator")),
+]
+
+
+@pytest.mark.parametrize(("message", "change"), BAD_GRAPHS, ids=[message for message, _ in BAD_GRAPHS])
+def test_a_graph_that_is_not_what_it_must_be(
+    run: Path, message: str, change: Callable[[onnx.ModelProto], object]
+) -> None:
+    change_graph(run, change)
+    with pytest.raises(ArtifactError, match=message):
+        sequentia.load(run)
+
+
+@pytest.mark.parametrize("name", artifact.FILES)
+def test_a_file_that_was_changed_cut_or_lost(run: Path, name: str) -> None:
+    path = run / name
+    data = path.read_bytes()
+    for damaged in (data[:-1], data + b"x", bytes([data[0] ^ 1]) + data[1:], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(ArtifactError, match=rf"{name}: expected {len(data)} bytes of sha256"):
+            sequentia.load(run)
+    path.unlink()
+    with pytest.raises(ArtifactError, match=rf"{name}: expected a readable file, found No such file"):
+        sequentia.load(run)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"format_version": "1"}'])
+def test_a_config_that_is_no_config(run: Path, content: bytes) -> None:
+    (run / artifact.CONFIG).write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"config\.json: expected the schema"):
+        sequentia.load(run)
+
+
+def test_random_bytes_for_a_graph_never_crash_the_reader(run: Path) -> None:
+    """The hash matches, so it is the parser that must refuse."""
+    random = np.random.Generator(np.random.PCG64(1))
+    good = (run / artifact.GRAPH).read_bytes()
+    for _ in range(100):
+        data = bytearray(good[: random.integers(1, len(good))])
+        for place in random.integers(0, len(data), 3):
+            data[place] = random.integers(256)
+        set_graph(run, bytes(data))
+        with pytest.raises(ArtifactError, match=r"model\.onnx"):
+            sequentia.load(run)
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"holds no config\.json"):
+        sequentia.load(tmp_path)
+
+
+# Writing
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in artifact.FILES}
+
+
+def test_writing_keeps_what_else_is_in_the_folder(run: Path) -> None:
+    config = artifact.read(run).config
+    (run / "notes").mkdir()
+    (run / "notes" / "mine.txt").write_text("keep", encoding="utf-8")
+    checkpoint = (run / "checkpoint.safetensors").read_bytes()
+    artifact.write(run, config, {**contents(run), artifact.CARD: b"new"})
+    assert (run / "notes" / "mine.txt").read_text(encoding="utf-8") == "keep"
+    assert (run / "checkpoint.safetensors").read_bytes() == checkpoint
+    assert (run / artifact.CARD).read_bytes() == b"new"
+    assert artifact.read(run).config.files[artifact.CARD].size == 3
+    assert sorted(path.name for path in run.parent.iterdir()) == ["moons"]
+
+
+def test_a_failed_write_leaves_the_old_artifact(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, before = artifact.read(run).config, contents(run)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        artifact.write(run, config, {**before, artifact.CARD: b"new"})
+    assert contents(run) == before
+    artifact.read(run)
+    assert sorted(path.name for path in run.parent.iterdir()) == ["moons"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from sequentia import artifact
+run = Path(sys.argv[1])
+config = artifact.read(run).config
+files = {name: (run / name).read_bytes() for name in artifact.FILES}
+print("ready", flush=True)
+for i in range(100_000):
+    artifact.write(run, config, {**files, artifact.CARD: b"card %d" % i})
+"""
+
+
+def test_a_killed_write_leaves_one_whole_artifact(run: Path) -> None:
+    for delay in np.linspace(0.001, 0.05, 12):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(run)], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(float(delay))
+            process.send_signal(signal.SIGKILL)
+        artifact.read(run)
+        assert (run / "checkpoint.safetensors").is_file()

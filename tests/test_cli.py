@@ -1,0 +1,202 @@
+"""The command as a person uses it: a real process, its streams and its exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sequentia.training.checkpoint import Checkpoint
+
+import sequentia
+
+from .conftest import MOONS, SMALL, python
+
+SETTINGS = [argument for override in SMALL for argument in ("--set", override)]
+
+
+def run_cli(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return python("-m", "sequentia", *map(str, arguments), **environment)
+
+
+def succeed(*arguments: object, **environment: str) -> str:
+    result = run_cli(*arguments, **environment)
+    assert (result.returncode, result.stderr) == (0, ""), result
+    return result.stdout
+
+
+def fail(*arguments: object, code: int = 1, **environment: str) -> str:
+    result = run_cli(*arguments, **environment)
+    assert (result.returncode, result.stdout) == (code, ""), result
+    assert "Traceback" not in result.stderr
+    if code == 1:
+        assert result.stderr.startswith("Error: ")
+        assert result.stderr.count("\n") == 1, "one line"
+    return result.stderr
+
+
+def test_generate_prints_ten_names_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = succeed("generate").splitlines()
+    assert len(names) == 10
+    assert all(name.isalpha() for name in names)
+
+
+def test_the_installed_command_is_the_module() -> None:
+    command = Path(sys.executable).with_name("sequentia")
+    shown = subprocess.run([command, "generate", "--seed", "1"], capture_output=True, text=True, check=True).stdout
+    assert shown == succeed("generate", "--seed", 1)
+
+
+def test_generate_is_the_librarys(trained: Path, tmp_path: Path) -> None:
+    options = ["--prefix", "t", "--temperature", 0.8, "--top-k", 9, "--top-p", 0.9, "--min-length", 3]
+    options += ["--max-length", 9, "--unique", "--seed", 4]
+    expected = sequentia.generate(
+        7,
+        model=trained,
+        prefix="t",
+        temperature=0.8,
+        top_k=9,
+        top_p=0.9,
+        min_length=3,
+        max_length=9,
+        unique=True,
+        seed=4,
+    )
+    assert succeed("generate", 7, "--model", trained, *options).splitlines() == expected
+    assert succeed("generate", 7, *options, SEQUENTIA_MODEL=str(trained)).splitlines() == expected
+    assert json.loads(succeed("generate", 7, "-m", trained, *options, "--json")) == expected
+    file = tmp_path / "out" / "names.txt"
+    file.parent.mkdir()
+    assert succeed("generate", 7, "-m", trained, *options, "-o", file) == ""
+    assert file.read_text(encoding="utf-8").splitlines() == expected
+    assert [path.name for path in file.parent.iterdir()] == ["names.txt"]
+    assert succeed("generate", 0) == ""
+
+
+def test_score_and_info(trained: Path) -> None:
+    model = sequentia.load(trained)
+    scores = model.score(["titan", "io"])
+    assert succeed("score", "titan", "io", "-m", trained) == f"{scores[0]:.4f}\ttitan\n{scores[1]:.4f}\tio\n"
+    rows = json.loads(succeed("score", "io", "-m", trained, "--json"))
+    assert rows == [{"name": "io", "log_probability": pytest.approx(scores[1])}]
+
+    shown = succeed("info", "-m", trained)
+    for fact in (
+        "moons",
+        "tanh",
+        f"{model.config.architecture.parameters:,}",
+        "moons.txt, 150",
+        "lecture",
+    ):
+        assert fact in shown
+    facts = json.loads(succeed("info", "-m", trained, "--json"))
+    assert facts["folder"] == str(trained)
+    assert facts["vocabulary"] == list(model.vocabulary.symbols)
+
+
+def test_recipes() -> None:
+    listed = succeed("recipes")
+    assert [line.split()[0] for line in listed.splitlines()] == ["mlp", "names"]
+    assert "hidden_sizes = [200]" in succeed("recipes", "mlp")
+
+
+def test_train_evaluate_export_generate(tmp_path: Path, trained: Path) -> None:
+    folder = tmp_path / "my moons"
+    result = run_cli("train", MOONS, "-o", folder, "--recipe", "mlp", *SETTINGS)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines() == ["Exporting …", f"Done. Try: sequentia generate --model '{folder}'"]
+    assert result.stdout == succeed("evaluate", folder, MOONS)
+    assert succeed("generate", "-m", folder, "--seed", 1) == succeed("generate", "-m", trained, "--seed", 1)
+
+    losses = json.loads(succeed("evaluate", folder, MOONS, "--split", "all", "--json"))
+    assert losses["train"]["names"] == 150
+    assert losses["dev"] is None
+
+    again = run_cli("export", folder, "-o", tmp_path / "other")
+    assert again.returncode == 0, again.stderr
+    assert succeed("generate", "-m", tmp_path / "other", "--seed", 1) == succeed("generate", "-m", folder, "--seed", 1)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "sequentia", "train", str(MOONS), "-o", str(folder), "--recipe", "mlp"]
+    with subprocess.Popen([*command, "--seed", "3"], stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            history = folder / "history.jsonl"
+            if history.is_file() and history.stat().st_size > 1000:
+                process.send_signal(signal.SIGINT)
+                break
+        _, errors = process.communicate(timeout=60)
+    step = Checkpoint.load(folder).record.step
+    assert process.returncode == 130
+    assert errors == (
+        f"Interrupted, saved at step {step} of 200000. Go on with: sequentia train {MOONS} -o {folder} --resume\n"
+    )
+    assert 0 < step < 200_000
+
+
+# What goes wrong is told in one line
+
+
+def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
+    assert "no model 'nowhere': it is neither a folder" in fail("generate", "--model", "nowhere")
+    assert "temperature must be a finite number" in fail("generate", "--temperature", -1)
+    assert "min_length 9 is greater than max_length 3" in fail("generate", "--min-length", 9, "--max-length", 3)
+    assert "'É' at position 0" in fail("generate", "--prefix", "Émile")
+    assert "'!' at position 2" in fail("score", "io!")
+    assert "no new name" in fail("generate", 5, "--temperature", 0, "--unique")
+    assert "there is no such file" in fail("evaluate", "names", tmp_path / "nothing.txt")
+    assert "no recipe 'mpl'" in fail("recipes", "mpl")
+    assert "there is no key 'stps'" in fail("train", MOONS, "-o", tmp_path / "x", "--set", "stps=1")
+    assert "is not empty" in fail("train", MOONS, "-o", run)
+    assert "no training run here" in fail("export", tmp_path, "-o", tmp_path / "y")
+    assert "No such file" in fail("generate", "-o", tmp_path / "no" / "folder" / "x.txt")
+    (run / "model.onnx").write_bytes(b"")
+    assert "model.onnx: expected" in fail("info", "--model", run)
+
+
+def test_wrong_usage() -> None:
+    for arguments in (
+        ["generate", "ten"],
+        ["generate", "-1"],
+        ["nonsense"],
+        ["score"],
+        ["train", MOONS],
+        ["--nope"],
+    ):
+        assert "Usage: sequentia" in fail(*arguments, code=2)
+
+
+def test_a_traceback_on_request() -> None:
+    result = run_cli("generate", "--model", "nowhere", SEQUENTIA_DEBUG="1")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "ModelNotFoundError" in result.stderr
+
+
+def test_a_reader_that_leaves_early() -> None:
+    command = f"'{sys.executable}' -m sequentia generate 20000 | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    """A folder that shadows torch stands for an environment without it."""
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    for arguments in (["train", MOONS, "-o", tmp_path / "run"], ["export", tmp_path, "-o", tmp_path / "x"]):
+        message = fail(*arguments, PYTHONPATH=path)
+        assert "install sequentia with its extra, sequentia[train]" in message
+    assert succeed("generate", 3, "--seed", 1, PYTHONPATH=path)
+
+
+def test_help_and_version() -> None:
+    assert succeed("--version") == f"{sequentia.__version__}\n"
+    assert "Invent names" in succeed("-h")
+    for command in ("generate", "score", "info", "train", "evaluate", "recipes", "export"):
+        assert command in succeed("--help")
+        assert succeed(command, "--help").startswith(f"Usage: sequentia {command}")

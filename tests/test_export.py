@@ -1,0 +1,189 @@
+"""The parity ladder: it passes what training made, and every rung stops what differs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sequentia.export import export, parity
+from sequentia.export.graph import IR_VERSION, OPSET, TRACED_BATCH, write_graph
+from sequentia.training import train
+from sequentia.training.checkpoint import Checkpoint
+from sequentia.training.networks import MLP
+
+import sequentia
+from sequentia import ExportError, TrainingError, artifact
+
+from .conftest import MOONS, SMALL
+
+
+def network_of(folder: Path) -> MLP:
+    checkpoint, config = Checkpoint.load(folder), artifact.read(folder).config
+    network = MLP(len(config.vocabulary) + 1, config.block_size, config.architecture)
+    network.load_state_dict(checkpoint.weights)
+    return network.eval()
+
+
+def test_the_files_are_what_they_claim(trained: Path) -> None:
+    config = artifact.read(trained).config
+    graph = onnx.load(trained / artifact.GRAPH)
+    assert (graph.ir_version, [(o.domain, o.version) for o in graph.opset_import]) == (
+        IR_VERSION,
+        [("", OPSET)],
+    )
+    assert {entry.key: entry.value for entry in graph.metadata_props} == artifact.metadata(config)
+    assert {node.op_type for node in graph.graph.node} <= {"Gather", "Reshape", "Gemm", "Tanh"}
+    own = network_of(trained).state_dict()
+    stored = load_file(trained / artifact.WEIGHTS)
+    assert stored.keys() == own.keys()
+    assert all(torch.equal(stored[name], own[name]) for name in own)
+    assert sum(tensor.numel() for tensor in stored.values()) == config.architecture.parameters
+    assert config.name == "moons"
+    assert config.training.recipe == "mlp"
+    assert config.training.overrides == list(SMALL)
+    assert config.training.settings["steps"] == 60
+
+
+def test_the_graph_tells_nothing_of_the_machine(trained: Path) -> None:
+    data = (trained / artifact.GRAPH).read_bytes()
+    for trace in (b"networks.py", b"torch", str(Path(sequentia.__file__).parent).encode()):
+        assert trace not in data
+
+
+def test_the_graph_alone_is_enough_for_another_runtime(trained: Path) -> None:
+    session = onnxruntime.InferenceSession(trained / artifact.GRAPH)
+    contexts = np.zeros((5, 4), dtype=np.int64)
+    logits = session.run(None, {"context": contexts})[0]
+    np.testing.assert_array_equal(logits[0], sequentia.load(trained).logits(contexts)[0])
+
+
+def test_exporting_again_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+    export(trained, tmp_path / "moons")
+    for name in (*artifact.FILES, artifact.CONFIG):
+        assert (tmp_path / "moons" / name).read_bytes() == (trained / name).read_bytes(), name
+
+
+def test_no_tested_batch_size_is_the_traced_one() -> None:
+    assert parity.BATCH_SIZES == (1, 2, 7, 1000)
+    assert TRACED_BATCH not in parity.BATCH_SIZES
+
+
+# A network that is not the exported one, or a graph that is not the network's
+
+
+def edit(folder: Path, change: Any) -> None:
+    model = onnx.load(folder / artifact.GRAPH)
+    change(model)
+    (folder / artifact.GRAPH).write_bytes(model.SerializeToString())
+
+
+def failing(network: MLP, config: artifact.Config, folder: Path) -> str:
+    with pytest.raises(ExportError) as caught:
+        parity.climb(network, config, folder / artifact.WEIGHTS, folder / artifact.GRAPH)
+    return caught.value.rung
+
+
+@pytest.mark.parametrize(
+    ("rung", "change"),
+    [
+        ("interface", lambda m: setattr(m, "ir_version", 8)),
+        ("interface", lambda m: setattr(m.opset_import[0], "version", 19)),
+        ("interface", lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 3)),
+        ("interface", lambda m: setattr(m.graph.input[0], "name", "tokens")),
+        ("interface", lambda m: m.metadata_props.pop()),
+        ("interface", lambda m: setattr(m.graph.initializer[0], "data_location", onnx.TensorProto.EXTERNAL)),
+        ("checker", lambda m: m.graph.node[-1].input.pop(0)),
+        ("checker", lambda m: setattr(m.graph.node[0], "op_type", "NoSuchOperator")),
+    ],
+)
+def test_a_malformed_graph(run: Path, rung: str, change: Any) -> None:
+    network, config = network_of(run), artifact.read(run).config
+    parity.climb(network, config, run / artifact.WEIGHTS, run / artifact.GRAPH)
+    edit(run, change)
+    assert failing(network, config, run) == rung
+
+
+def test_weights_that_differ_by_a_bit(run: Path) -> None:
+    network, config = network_of(run), artifact.read(run).config
+    weights = load_file(run / artifact.WEIGHTS)
+    weights["output.bias"][0] = torch.nextafter(weights["output.bias"][0], torch.tensor(9.0))
+    save_file(weights, run / artifact.WEIGHTS)
+    assert failing(network, config, run) == "weights"
+    del weights["output.bias"]
+    save_file(weights, run / artifact.WEIGHTS)
+    assert failing(network, config, run) == "weights"
+
+
+@pytest.mark.parametrize("value", [1e-3, float("nan")])
+def test_logits_that_differ(run: Path, value: float) -> None:
+    network, config = network_of(run), artifact.read(run).config
+
+    def nudge(model: onnx.ModelProto) -> None:
+        bias = next(tensor for tensor in model.graph.initializer if tensor.name == "output.bias")
+        changed = onnx.numpy_helper.to_array(bias).copy()
+        changed[-1] += value
+        bias.CopyFrom(onnx.numpy_helper.from_array(changed, bias.name))
+
+    edit(run, nudge)
+    assert failing(network, config, run) == "logits"
+
+
+def test_a_batch_size_frozen_into_the_graph(run: Path) -> None:
+    """The interface still says that the batch is dynamic, a node inside has the traced size."""
+    network, config = network_of(run), artifact.read(run).config
+
+    class Frozen(MLP):
+        def forward(self, context: torch.Tensor) -> torch.Tensor:
+            return super().forward(context)[:TRACED_BATCH]
+
+    frozen = Frozen(len(config.vocabulary) + 1, config.block_size, config.architecture)
+    frozen.load_state_dict(network.state_dict())
+    write_graph(frozen, config, run / artifact.GRAPH)
+    edit(run, lambda m: setattr(m.graph.output[0].type.tensor_type.shape.dim[0], "dim_param", "batch"))
+    assert failing(network, config, run) in {"checker", "logits"}
+
+
+def test_a_failed_export_leaves_the_old_artifact(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
+    with pytest.raises(ExportError, match="'logits' and was removed"):
+        export(run, run)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    with pytest.raises(ExportError):
+        export(run, run.parent / "new")
+    assert sorted(path.name for path in run.parent.iterdir()) == ["moons"]
+
+
+def test_only_a_finished_run_is_exported(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no training run here"):
+        export(tmp_path, tmp_path / "out")
+    with pytest.raises(TrainingError, match="the loss became"):
+        train(MOONS, tmp_path / "run", recipe="mlp", overrides=[*SMALL, "learning_rate=1e38"])
+    with pytest.raises(TrainingError, match=r"is at step \d+ of 60; finish it by `sequentia train .* --resume`"):
+        export(tmp_path / "run", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# The card
+
+
+def test_the_card_states_the_figures_of_the_config(trained: Path) -> None:
+    card = (trained / artifact.CARD).read_text(encoding="utf-8")
+    config = artifact.read(trained).config
+    for part in config.metrics.__struct_fields__:
+        loss = getattr(config.metrics, part)
+        assert f"| {loss.loss:.4f} | {loss.names:,} | {loss.symbols:,} |" in card
+    assert config.training.corpus.sha256 in card
+    assert "sequentia train moons.txt --recipe mlp --set block_size=4" in card
+    assert "--set 'hidden_sizes=[24]'" in card
+    for name in sequentia.load(trained).generate(10, seed=1):
+        assert f"`{name}`" in card
+
+
+def test_the_bundled_models_card_is_that_of_the_project() -> None:
+    card = Path(sequentia.__file__).parent / "models" / "names" / artifact.CARD
+    assert (Path(__file__).parents[1] / "MODEL_CARD.md").read_bytes() == card.read_bytes()

@@ -1,0 +1,257 @@
+"""A loaded model: the sampling contract, scores, next symbols, and life among threads and processes."""
+
+import itertools
+import math
+import multiprocessing
+import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+import sequentia
+from sequentia import GenerationError, ModelNotFoundError, OptionError, SequenceModel, VocabularyError
+
+OPTIONS = st.fixed_dictionaries(
+    {"seed": st.integers(0, 2**128 - 1)},
+    optional={
+        "prefix": st.sampled_from(["", "a", "ti", "themis"]),
+        "temperature": st.sampled_from([0.0, 0.3, 1.0, 2.5]),
+        "top_k": st.none() | st.integers(1, 30),
+        "top_p": st.none() | st.floats(0.05, 1),
+        "min_length": st.integers(1, 6),
+        "max_length": st.none() | st.integers(6, 20),
+    },
+)
+
+
+# The sampling contract
+
+
+@given(OPTIONS)
+@hypothesis_settings(max_examples=40)
+def test_names_keep_to_the_options(moons: SequenceModel, options: dict[str, Any]) -> None:
+    most = options.get("max_length") or moons.config.max_length
+    for name in moons.generate(20, **options):
+        assert name.startswith(options.get("prefix", ""))
+        assert options.get("min_length", 1) <= len(name) <= most
+        assert set(name) <= set(moons.vocabulary.symbols)
+
+
+@given(OPTIONS, st.lists(st.integers(0, 60), min_size=1, max_size=4))
+@hypothesis_settings(max_examples=25)
+def test_a_shorter_list_is_the_start_of_a_longer_one(
+    moons: SequenceModel, options: dict[str, Any], counts: list[int]
+) -> None:
+    longest = moons.generate(60, **options)
+    assert len(longest) == 60
+    for n in counts:
+        assert moons.generate(n, **options) == longest[:n]
+    assert list(itertools.islice(moons.stream(**options), 60)) == longest
+
+
+def test_every_length_of_a_thousand_names_from_one_thread_or_eight(moons: SequenceModel) -> None:
+    thousand = moons.generate(1000, seed=5)
+    sizes = [0, 1, 2, 7, 8, 9, 63, 500, 999, 1000]
+    with ThreadPoolExecutor(8) as pool:
+        for n, names in zip(sizes, pool.map(lambda n: moons.generate(n, seed=5), sizes), strict=True):
+            assert names == thousand[:n]
+    more = moons.generate(2100, seed=5)  # beyond the largest batch
+    assert more[:1000] == thousand
+    assert len(more) == 2100
+
+
+def test_unique_drops_in_index_order(moons: SequenceModel) -> None:
+    plain = moons.generate(600, seed=3, top_k=2)
+    unique = moons.generate(60, seed=3, top_k=2, unique=True)
+    assert unique == list(dict.fromkeys(plain))[: len(unique)]
+    assert unique[:25] == moons.generate(25, seed=3, top_k=2, unique=True)
+
+
+def test_seeds_differ_and_no_seed_is_fresh(moons: SequenceModel) -> None:
+    assert moons.generate(20, seed=0) != moons.generate(20, seed=1)
+    assert moons.generate(20) != moons.generate(20)
+
+
+def test_no_global_random_state_is_touched(moons: SequenceModel) -> None:
+    np.random.seed(0)  # noqa: NPY002 - the state under test
+    expected = np.random.get_state()[1].tolist()  # type: ignore[index] # noqa: NPY002
+    moons.generate(5)
+    assert np.random.get_state()[1].tolist() == expected  # type: ignore[index] # noqa: NPY002
+
+
+def test_a_greedy_name_is_the_most_probable_path(moons: SequenceModel) -> None:
+    name = ""
+    while len(name) < moons.config.max_length:
+        probability = moons.next_symbols(name)
+        if not name:
+            del probability[""]
+        symbol = next(iter(probability))
+        if not symbol:
+            break
+        name += symbol
+    assert moons.generate(3, temperature=0) == [name] * 3
+
+
+def test_what_cannot_be_met_ends_in_a_count(moons: SequenceModel) -> None:
+    with pytest.raises(GenerationError, match="no new name in 10002 candidates") as caught:
+        moons.generate(2, temperature=0, unique=True)
+    assert (caught.value.candidates, caught.value.accepted, caught.value.rejected) == (
+        10003,
+        1,
+        {"unique": 10002},
+    )
+
+
+def test_a_prefix_of_the_greatest_length_is_the_whole_name(moons: SequenceModel) -> None:
+    assert moons.generate(2, prefix="titan", max_length=5) == ["titan", "titan"]
+
+
+def test_how_many_must_be_a_number(moons: SequenceModel) -> None:
+    assert moons.generate(0) == []
+    assert len(moons.generate()) == 1
+    for n in (-1, 2.0, "3", None, True):
+        with pytest.raises(OptionError, match="n must be a whole number"):
+            moons.generate(n)  # type: ignore[arg-type]
+
+
+# Exactness
+
+
+def test_sampled_names_have_the_probabilities_they_score(moons: SequenceModel) -> None:
+    """40,000 names against the scores of the 30 commonest: a count is 5 sigma off once in 58,000 seeds."""
+    n = 40_000
+    names = moons.generate(n, seed=17)
+    values, counts = np.unique(names, return_counts=True)
+    commonest = np.argsort(-counts)[:30]
+    # generate() never ends a name before its first symbol, and the score allows it
+    probability = np.exp(moons.score(values[commonest].tolist())) / (1 - moons.next_symbols()[""])
+    sigma = np.sqrt(n * probability * (1 - probability))
+    assert (np.abs(counts[commonest] - n * probability) < 5 * sigma).all()
+
+
+def test_sampled_next_symbols_follow_the_softmax(moons: SequenceModel) -> None:
+    """20,000 names behind a prefix: one of 25 counts is 5 sigma off once in 70,000 seeds."""
+    n = 20_000
+    followers = [name[2:3] for name in moons.generate(n, prefix="te", seed=23)]
+    for symbol, probability in moons.next_symbols("te").items():
+        sigma = math.sqrt(n * probability * (1 - probability))
+        assert abs(followers.count(symbol) - n * probability) < max(5 * sigma, 5)
+
+
+def test_scores_of_all_short_names_and_the_rest_sum_to_one(moons: SequenceModel) -> None:
+    symbols = moons.vocabulary.symbols
+    pairs = ["".join(pair) for pair in itertools.product(symbols, repeat=2)]
+    short = np.exp(moons.score(["", *symbols, *pairs])).sum()
+    first = moons.next_symbols()
+    longer = sum(
+        first[a] * second * (1 - moons.next_symbols(a + b)[""])
+        for a in symbols
+        for b, second in moons.next_symbols(a).items()
+        if b
+    )
+    assert short + longer == pytest.approx(1, abs=1e-9)
+
+
+def test_next_symbols_are_a_sorted_distribution(moons: SequenceModel) -> None:
+    probability = moons.next_symbols("ti")
+    assert sorted(probability) == ["", *moons.vocabulary.symbols]
+    assert sum(probability.values()) == pytest.approx(1)
+    assert list(probability.values()) == sorted(probability.values(), reverse=True)
+
+
+def test_score_is_the_sum_of_its_steps(moons: SequenceModel) -> None:
+    names = ["titan", "io", "", "a" * 40]
+    steps = [
+        sum(math.log(moons.next_symbols(name[:i])[symbol]) for i, symbol in enumerate([*name, ""])) for name in names
+    ]
+    scores = moons.score(iter(names))
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, steps, rtol=1e-9)
+    assert moons.score([]).shape == (0,)
+    with pytest.raises(TypeError, match="pass a list"):
+        moons.score("titan")
+    with pytest.raises(VocabularyError, match="'!' at position 2"):
+        moons.score(["titan", "io!"])
+
+
+# The logits of a context are its own
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_logits_do_not_depend_on_company_or_threads(moons: SequenceModel, threads: int) -> None:
+    other = SequenceModel(moons._artifact, threads=threads)
+    random = np.random.Generator(np.random.PCG64(3))
+    contexts = random.integers(0, moons.vocabulary.size, (300, moons.config.block_size))
+    together = moons.logits(contexts)
+    order = random.permutation(len(contexts))
+    np.testing.assert_array_equal(other.logits(contexts[order]), together[order])
+    for size in (1, 2, 5, 8, 13):
+        np.testing.assert_array_equal(other.logits(contexts[:size]), together[:size])
+    assert other.logits(contexts[:0]).shape == (0, moons.vocabulary.size)
+
+
+# Threads and processes
+
+
+def test_a_model_survives_pickling(moons: SequenceModel) -> None:
+    copy = pickle.loads(pickle.dumps(moons))
+    assert copy.generate(5, seed=1) == moons.generate(5, seed=1)
+    assert copy.config == moons.config
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_model_works_in_other_processes(moons: SequenceModel, method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    threaded = SequenceModel(moons._artifact, threads=2)  # whose threads a fork leaves behind
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        names = pool.apply_async(threaded.generate, (5,), {"seed": 1}).get(timeout=60)
+    assert names == moons.generate(5, seed=1)
+
+
+# Finding a model
+
+
+def test_a_folder_by_any_kind_of_name(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = sequentia.load(trained).generate(3, seed=1)
+    assert sequentia.generate(3, seed=1, model=str(trained)) == expected
+    monkeypatch.setenv("SEQUENTIA_MODEL", str(trained))
+    assert sequentia.generate(3, seed=1) == expected
+    monkeypatch.chdir(trained.parent)
+    assert sequentia.generate(3, seed=1, model="moons") == expected
+
+
+def test_the_bundled_default() -> None:
+    default = sequentia.load()
+    assert default.config.name == "names"
+    assert sequentia.generate(5, seed=2) == sequentia.load("names").generate(5, seed=2)
+    assert repr(default).startswith("SequenceModel('names', 26 symbols")
+
+
+def test_a_changed_folder_is_loaded_again(run: Path) -> None:
+    before = sequentia.generate(model=run, seed=1)
+    assert sequentia.generate(model=run, seed=1) == before
+    config = run / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace('"name": "moons"', '"name": 5'), encoding="utf-8")
+    os.utime(config, ns=(1, 1))
+    with pytest.raises(sequentia.ArtifactError):
+        sequentia.generate(model=run)
+
+
+@pytest.mark.parametrize("model", ["nowhere", "you/your-names", "/nowhere/at/all"])
+def test_no_such_model(model: str) -> None:
+    with pytest.raises(ModelNotFoundError, match="neither a folder nor a bundled model") as caught:
+        sequentia.load(model)
+    assert caught.value.model == model
+
+
+def test_threads_must_be_a_number(trained: Path) -> None:
+    with pytest.raises(OptionError, match="threads must be"):
+        sequentia.load(trained, threads=0)

@@ -1,0 +1,124 @@
+"""What the package promises by its names: exports, lazy imports, errors, types."""
+
+import inspect
+import pickle
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import sequentia
+from sequentia import errors
+
+from .conftest import python
+
+
+def test_exported_names() -> None:
+    assert sorted(sequentia.__all__) == [
+        "ArtifactError",
+        "CorpusError",
+        "ExportError",
+        "GenerationError",
+        "MissingExtraError",
+        "ModelNotFoundError",
+        "OptionError",
+        "RecipeError",
+        "SequenceModel",
+        "SequentiaError",
+        "TrainingError",
+        "VocabularyError",
+        "__version__",
+        "generate",
+        "load",
+    ]
+    assert all(hasattr(sequentia, name) for name in sequentia.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        sequentia.nonsense  # noqa: B018
+
+
+def test_version_has_one_source() -> None:
+    assert version("sequentia") == sequentia.__version__
+
+
+def test_import_loads_the_standard_library_only() -> None:
+    heavy = "('torch', 'onnxruntime', 'numpy', 'huggingface_hub', 'msgspec', 'click')"
+    result = python("-c", f"import sys, sequentia; print([m for m in {heavy} if m in sys.modules])")
+    assert result.stdout == "[]\n", result.stderr
+
+
+def test_generating_loads_no_training_library() -> None:
+    heavy = "('torch', 'onnx', 'safetensors', 'huggingface_hub', 'sequentia.training', 'sequentia.export')"
+    code = f"import sys, sequentia; sequentia.generate(); print([m for m in {heavy} if m in sys.modules])"
+    result = python("-c", code)
+    assert result.stdout == "[]\n", result.stderr
+
+
+def test_signature_of_generate() -> None:
+    signature = inspect.signature(sequentia.generate)
+    assert {name: parameter.default for name, parameter in signature.parameters.items()} == {
+        "n": 1,
+        "model": None,
+        "prefix": "",
+        "temperature": 1.0,
+        "top_k": None,
+        "top_p": None,
+        "min_length": 1,
+        "max_length": None,
+        "unique": False,
+        "seed": None,
+    }
+    assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 9
+
+
+ERRORS = [
+    (errors.ArtifactError.at(Path("a"), expected="b", found="c"), ValueError),
+    (errors.CorpusError("m", path=Path("a"), line=3, byte=17), ValueError),
+    (errors.ExportError("m", rung="logits"), RuntimeError),
+    (errors.GenerationError("m", candidates=9, accepted=2, rejected={"unique": 7}), RuntimeError),
+    (errors.MissingExtraError("m", extra="train"), ImportError),
+    (errors.ModelNotFoundError("m", model="x"), FileNotFoundError),
+    (errors.OptionError("m", option="top_k", value=0), ValueError),
+    (errors.RecipeError("m", key="steps"), ValueError),
+    (errors.TrainingError("m", step=12), RuntimeError),
+    (errors.VocabularyError("m", symbol="é", position=2, text="caé"), ValueError),
+]
+
+
+@pytest.mark.parametrize(("error", "builtin"), ERRORS, ids=lambda value: getattr(type(value), "__name__", ""))
+def test_errors_are_builtins_too_and_survive_pickling(
+    error: sequentia.SequentiaError, builtin: type[Exception]
+) -> None:
+    assert isinstance(error, sequentia.SequentiaError)
+    assert isinstance(error, builtin)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+    assert type(error).__name__ in str(errors.__doc__)
+
+
+def test_every_error_is_tested() -> None:
+    defined = {value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Exception)}
+    assert defined - {errors.SequentiaError} == {type(error) for error, _ in ERRORS}
+
+
+def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sequentia\n"
+        "names: list[str] = sequentia.generate(3, prefix='a', seed=1)\n"
+        "model: sequentia.SequenceModel = sequentia.load(threads=1)\n"
+        "first: str = next(model.stream(top_p=0.9, unique=True))\n"
+        "best: float = max(model.score(names))\n"
+        "mass: dict[str, float] = model.next_symbols('a')\n"
+        "size: int = model.config.block_size\n"
+        "try:\n    model.generate(2, prefix='a', top_k=3)\n"
+        "except sequentia.GenerationError as error:\n    counted: int = error.candidates\n"
+        "sequentia.generate('3')  # a mistake that must be found\n"
+        "model.generate(2, topk=3)  # another\n",
+        encoding="utf-8",
+    )
+    root = Path(sequentia.__file__).parents[1]
+    result = python("-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program), MYPYPATH=str(root))
+    found = [
+        line.split(": error: ")[0].rpartition(":")[2] for line in result.stdout.splitlines() if ": error: " in line
+    ]
+    assert found == ["12", "13"], result.stdout

@@ -1,0 +1,314 @@
+"""Runs: what they leave, that they repeat bit for bit, and that nothing short of it is lost."""
+
+import importlib
+import json
+import math
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sequentia.training import evaluate_model, read_corpus, read_recipe, split, train
+from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
+from sequentia.training.networks import MLP, architecture_of, initialize
+from sequentia.training.trainer import HISTORY, learning_rate
+from torch.nn import functional
+
+import sequentia
+from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
+
+from .conftest import MOONS, SMALL
+
+ADAMW = (
+    *SMALL,
+    "optimizer=adamw",
+    "learning_rate=0.01",
+    "dropout=0.3",
+    "average_decay=0.9",
+    "schedule=cosine",
+)
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / HISTORY).read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_run_leaves_its_history_and_result(trained: Path) -> None:
+    lines = history(trained)
+    assert [line["step"] for line in lines] == list(range(60))
+    assert all(line["learning_rate"] == 0.1 for line in lines)
+    assert np.mean([line["loss"] for line in lines[-10:]]) < lines[0]["loss"]
+    record = Checkpoint.load(trained).record
+    assert record.step == 60
+    assert record.metrics is not None
+    assert record.metrics.dev is not None
+    assert math.isfinite(record.metrics.dev.loss)
+
+
+def test_the_published_random_number_protocol(tmp_path: Path) -> None:
+    """Against the loop as it is published: parameters and minibatches from one generator, plain descent."""
+    train(MOONS, tmp_path / "run", recipe="mlp", overrides=["steps=5"])
+
+    words = MOONS.read_text(encoding="utf-8").split()
+    symbols = sorted(set("".join(words)))
+    random.seed(42)
+    random.shuffle(words)
+    contexts, targets = [], []
+    for word in words[: int(0.8 * len(words))]:
+        context = [0] * 3
+        for target in [*(symbols.index(symbol) + 1 for symbol in word), 0]:
+            contexts.append(context)
+            targets.append(target)
+            context = [*context[1:], target]
+    x, y = torch.tensor(contexts), torch.tensor(targets)
+    ids = len(symbols) + 1
+    g = torch.Generator().manual_seed(2147483647)
+    shapes = ((ids, 10), (30, 200), (200,), (200, ids), (ids,))
+    parameters = [torch.randn(shape, generator=g).requires_grad_() for shape in shapes]
+    embedding, w1, b1, w2, b2 = parameters
+    for line in history(tmp_path / "run"):
+        ix = torch.randint(0, len(x), (32,), generator=g)
+        h = torch.tanh(embedding[x[ix]].view(-1, 30) @ w1 + b1)
+        loss = functional.cross_entropy(h @ w2 + b2, y[ix])
+        assert line["loss"] == pytest.approx(loss.item(), abs=2e-6)
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.data -= 0.1 * gradient
+
+
+def test_the_same_seed_gives_the_same_bits(trained: Path, tmp_path: Path) -> None:
+    again = train(MOONS, tmp_path / "again", recipe="mlp", overrides=SMALL)
+    other = train(MOONS, tmp_path / "other", recipe="mlp", overrides=[*SMALL, "seed=1"])
+    weights = Checkpoint.load(trained).weights
+    assert all(torch.equal(weights[name], tensor) for name, tensor in again.weights.items())
+    assert not torch.equal(weights["output.weight"], other.weights["output.weight"])
+
+
+def test_the_global_random_state_is_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.get_rng_state()
+    train(MOONS, tmp_path / "run", recipe="mlp", overrides=ADAMW)
+    assert torch.equal(torch.get_rng_state(), expected)
+
+
+RUN = """
+import sys
+from pathlib import Path
+from sequentia.training import train
+corpus, folder, *overrides = sys.argv[1:]
+report = lambda *progress: print(*progress, flush=True)
+train(Path(corpus), Path(folder), recipe="mlp", overrides=overrides, report=report)
+"""
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, signal_number: int) -> None:
+    overrides = (*ADAMW, "steps=3000", "checkpoint_every=50")
+    undisturbed = train(MOONS, tmp_path / "undisturbed", recipe="mlp", overrides=overrides)
+    folder = tmp_path / "disturbed"
+    command = [sys.executable, "-c", RUN, str(MOONS), str(folder), *overrides]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline().split()[0]) < 300:
+            pass
+        process.send_signal(signal_number)
+        _, errors = process.communicate(timeout=60)
+    step = Checkpoint.load(folder).record.step
+    assert 0 < step < 3000
+    if signal_number == signal.SIGINT:
+        assert f"KeyboardInterrupt: saved at step {step} of 3000" in errors
+    resumed = train(MOONS, folder, resume=True)
+    assert resumed.record.metrics == undisturbed.record.metrics
+    assert resumed.tensors.keys() == undisturbed.tensors.keys()
+    for name, tensor in undisturbed.tensors.items():
+        assert torch.equal(resumed.tensors[name], tensor), name
+    assert (folder / HISTORY).read_bytes() == (tmp_path / "undisturbed" / HISTORY).read_bytes()
+
+
+def test_resuming_a_finished_run_changes_nothing(run: Path) -> None:
+    before = (run / CHECKPOINT).read_bytes()
+    assert train(MOONS, run, resume=True).record.step == 60
+    assert (run / CHECKPOINT).read_bytes() == before
+
+
+def test_what_cannot_be_resumed(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no training run here"):
+        train(MOONS, tmp_path / "nothing", resume=True)
+    with pytest.raises(TrainingError, match="is not empty"):
+        train(MOONS, run)
+    with pytest.raises(TrainingError, match=r"the run to resume has steps = 60, not 70"):
+        train(MOONS, run, recipe="mlp", overrides=[*SMALL, "steps=70"], resume=True)
+    data = (run / CHECKPOINT).read_bytes()
+    (run / CHECKPOINT).write_bytes(data[: len(data) // 2])
+    with pytest.raises(TrainingError, match="the checkpoint is damaged"):
+        train(MOONS, run, resume=True)
+
+
+def unfinished(folder: Path) -> None:
+    """Turn a finished run back to step 40."""
+    checkpoint = Checkpoint.load(folder)
+    sizes = [len(line) + 1 for line in (folder / HISTORY).read_bytes().splitlines()]
+    record = {name: getattr(checkpoint.record, name) for name in checkpoint.record.__struct_fields__}
+    record.update(step=40, metrics=None, history_bytes=sum(sizes[:40]))
+    Checkpoint(record=type(checkpoint.record)(**record), tensors=checkpoint.tensors).save(folder)
+
+
+def test_resuming_with_what_is_not_the_runs_own(run: Path, tmp_path: Path) -> None:
+    unfinished(run)
+    other = tmp_path / "other.txt"
+    other.write_text("anna\nbob\n", encoding="utf-8")
+    with pytest.raises(TrainingError, match="is not the text that the run in"):
+        train(other, run, resume=True)
+    (run / HISTORY).write_bytes(b"")
+    with pytest.raises(TrainingError, match="missing or shorter than the checkpoint says"):
+        train(MOONS, run, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match=r"the loss became (nan|inf) at step (\d+), .*lower learning_rate"
+    ) as caught:
+        train(MOONS, tmp_path / "run", recipe="mlp", overrides=[*SMALL, "learning_rate=1e38"])
+    step = caught.value.step
+    assert step is not None
+    assert 0 < step < 60
+    assert [line["step"] for line in history(tmp_path / "run")] == list(range(step))[: len(history(tmp_path / "run"))]
+    assert all(torch.isfinite(t.float()).all() for t in Checkpoint.load(tmp_path / "run").weights.values())
+
+
+def test_nothing_is_written_for_a_run_that_cannot_start(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(CorpusError):
+        train(tmp_path / "nothing.txt", folder)
+    with pytest.raises(RecipeError):
+        train(MOONS, folder, overrides=["stps=1"])
+    with pytest.raises(TrainingError, match="device 'warp' cannot be used"):
+        train(MOONS, folder, device="warp")
+    assert not folder.exists()
+
+
+def test_the_last_step_is_saved_whatever_the_interval(tmp_path: Path) -> None:
+    train(MOONS, tmp_path / "run", recipe="mlp", overrides=[*SMALL, "checkpoint_every=1000", "log_every=7"])
+    assert [line["step"] for line in history(tmp_path / "run")] == list(range(0, 60, 7))
+
+
+# Evaluation
+
+
+def test_losses_are_those_of_the_definition(trained: Path) -> None:
+    """By the model's own scores, name by name: nats per symbol, and unseen means not in the training part."""
+    model = sequentia.load(trained)
+    words = MOONS.read_text(encoding="utf-8").split()
+    words += words[:40]
+    path = trained.parent / "repeated.txt"
+    path.write_text("\n".join(words), encoding="utf-8")
+    metrics = evaluate_model(model, path, "lecture")
+    random.Random(42).shuffle(words)
+    first, second = int(0.8 * len(words)), int(0.9 * len(words))
+    parts = {"train": words[:first], "dev": words[first:second], "test": words[second:]}
+    for part in ("dev", "test"):
+        parts[f"{part}_unseen"] = [word for word in parts[part] if word not in parts["train"]]
+    for part, names in parts.items():
+        loss = getattr(metrics, part)
+        symbols = sum(len(name) + 1 for name in names)
+        assert (loss.names, loss.symbols) == (len(names), symbols)
+        assert loss.loss == pytest.approx(-model.score(names).sum() / symbols, rel=1e-12)
+    assert 0 < len(parts["dev_unseen"]) < len(parts["dev"])
+
+
+def test_the_artifact_has_the_losses_of_the_network(trained: Path) -> None:
+    model = sequentia.load(trained)
+    measured = evaluate_model(model, MOONS)
+    for part in measured.__struct_fields__:
+        ours, stored = getattr(measured, part), getattr(model.config.metrics, part)
+        assert ours.loss == pytest.approx(stored.loss, abs=1e-5)
+        assert (ours.names, ours.symbols) == (stored.names, stored.symbols)
+
+
+def test_an_empty_part_has_no_loss(trained: Path) -> None:
+    metrics = evaluate_model(sequentia.load(trained), MOONS, "all")
+    assert metrics.train is not None
+    assert metrics.train.names == len(read_corpus(MOONS))
+    assert (metrics.dev, metrics.test, metrics.dev_unseen, metrics.test_unseen) == (None,) * 4
+
+
+def test_a_corpus_of_another_alphabet(trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.txt"
+    path.write_text("ana\nžofie\n", encoding="utf-8")
+    with pytest.raises(VocabularyError, match="holds 'ž', which model 'moons' does not know"):
+        evaluate_model(sequentia.load(trained), path)
+
+
+# Parts
+
+
+def test_training_sees_the_training_part_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every window that reaches the network in training is one of the training part."""
+    trainer: Any = importlib.import_module("sequentia.training.trainer")
+    parts = split(read_corpus(MOONS), "lecture")
+    seen: list[Any] = []
+    original = trainer.windows
+
+    def recording(tokens: Any, positions: Any, block_size: int) -> Any:
+        seen.append(tokens)
+        return original(tokens, positions, block_size)
+
+    monkeypatch.setattr(trainer, "windows", recording)
+    train(MOONS, tmp_path / "run", recipe="mlp", overrides=SMALL)
+    assert len(seen) == 60
+    assert all(np.array_equal(tokens, parts.train) for tokens in seen)
+
+
+def test_schedules() -> None:
+    drops = read_recipe("mlp", ["learning_rate_drops=[10, 20]"])
+    assert [learning_rate(drops, step) for step in (0, 9, 10, 19, 20)] == [0.1, 0.1, 0.01, 0.01, 0.001]
+    cosine = read_recipe("mlp", ["schedule=cosine", "warmup_steps=10", "steps=100", "learning_rate=1"])
+    rates = [learning_rate(cosine, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == pytest.approx(0.98, abs=0.001)
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[-1] < 0.001
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
+def test_a_scaled_network_starts_near_the_uniform_distribution(activation: str) -> None:
+    recipe = read_recipe("mlp", ["initialization=kaiming", f"activation={activation}", "hidden_sizes=[100, 50]"])
+    network = MLP(27, 3, architecture_of(recipe, 27))
+    initialize(network, recipe, torch.Generator().manual_seed(1))
+    contexts = torch.randint(0, 27, (500, 3), generator=torch.Generator().manual_seed(2))
+    targets = torch.randint(0, 27, (500,), generator=torch.Generator().manual_seed(3))
+    assert functional.cross_entropy(network(contexts), targets).item() == pytest.approx(math.log(27), abs=0.02)
+    assert sum(p.numel() for p in network.parameters()) == architecture_of(recipe, 27).parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "Czech streets",
+            "Dlouhá\nKrátká\nNa Příkopě\nV Jámě\nUhelný trh\nŽitná\nJečná\nŠtěpánská\nVodičkova\nCeletná\n",
+        ),
+        ("single letters", "\n".join("abcdefghijklmnopqrstuvwxyz")),
+        ("one very long name", "anna\nbob\neve\n" + "x" * 200 + "\nzoe\nmia\nleo\nida\numa\nkai\n"),
+        ("Chinese", "王小明\n李娜\n张伟\n刘洋\n陈静\n杨帆\n赵磊\n黄丽\n周杰\n吴敏\n"),
+        ("dots and apostrophes", "d'Arc\nO'Hara\nSt. John\n...\n.\nJ. R.\nL'Hôpital\na.b\nc'\n'\n"),
+        ("three names", "ana\neva\nida\n"),
+    ],
+)
+def test_lists_of_every_kind(tmp_path: Path, name: str, text: str) -> None:
+    from sequentia.export import export
+
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text(text, encoding="utf-8")
+    folder = tmp_path / name
+    train(corpus, folder, overrides=["steps=20", "batch_size=16", "warmup_steps=2", "hidden_sizes=[16]"])
+    config = export(folder, folder)
+    assert config.max_length == max(map(len, text.split("\n")))
+    names = sequentia.generate(20, model=folder, seed=1)
+    assert len(names) == 20
+    assert all(names)
+    assert np.isfinite(sequentia.load(folder).score(text.split("\n"))).all()
