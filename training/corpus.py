@@ -1,8 +1,7 @@
 """A text file, one item a line, as one compact token array; and its splits.
 
-A symbol takes one byte (two, if the alphabet has more than 255) and a name's length one or two more. Context windows
-are cut from the tokens on the fly (:mod:`sequentia.windows`), so memory stays near the size of the text however long
-the context is.
+A symbol takes one byte, or two if the alphabet has more than 255. Context windows are cut from the tokens on the fly
+(:mod:`sequentia.windows`), so memory stays near the size of the text however long the context is.
 """
 
 import hashlib
@@ -35,32 +34,28 @@ class Corpus:
 
     Attributes:
         tokens: uint8, uint16 or uint32 [tokens], each name followed by the boundary.
-        lengths: uint8 or uint16 [names], symbols of each name.
+        max_length: symbols of the longest name.
         vocabulary: the symbols of the text, ordered by code point.
         record: the file's name, hash and counts.
     """
 
     tokens: Tokens
-    lengths: Tokens
+    max_length: int
     vocabulary: Vocabulary
     record: CorpusRecord
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return self.record.names
 
     @property
     def offsets(self) -> Tokens:
         """Where each name starts in ``tokens``, and the end of the last: uint32 or uint64 [names + 1]."""
-        dtype = np.uint32 if len(self.tokens) < 1 << 32 else np.uint64
-        offsets: Tokens = np.zeros(len(self.lengths) + 1, dtype=dtype)
-        np.add(self.lengths, 1, out=offsets[1:], dtype=offsets.dtype)
-        np.cumsum(offsets, out=offsets)
+        offsets: Tokens = np.zeros(len(self) + 1, dtype=np.uint32 if len(self.tokens) < 1 << 32 else np.uint64)
+        place = 1
+        for ends in _ends(self.tokens):
+            offsets[place : place + len(ends)] = ends + 1
+            place += len(ends)
         return offsets
-
-    @property
-    def max_length(self) -> int:
-        """Symbols of the longest name."""
-        return int(self.lengths.max())
 
 
 @dataclass(frozen=True)
@@ -83,47 +78,50 @@ def read_corpus(path: Path) -> Corpus:
     """
     digest = hashlib.sha256()
     symbols: list[str] = []
-    provisional = np.zeros(_CODE_POINTS, dtype=np.uint32)  # code point → id by first appearance; line feed → boundary
     known = {"\n"}
-    blocks: list[Tokens] = []
-    lengths: list[Tokens] = []
+    by_appearance = np.zeros(_CODE_POINTS, dtype=np.uint32)  # code point → id; the line feed's is the boundary's
+    tokens = array("B")
+    names = max_length = 0
     for items in _batches(path, digest):
         text = "\n".join(items) + "\n"
         for symbol in set(text) - known:
             known.add(symbol)
             symbols.append(symbol)
-            provisional[ord(symbol)] = len(symbols)
-        code_points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-        blocks.append(provisional[code_points].astype(np.min_scalar_type(len(symbols))))
-        sizes = np.fromiter(map(len, items), dtype=np.uint16, count=len(items))
-        lengths.append(sizes.astype(np.min_scalar_type(sizes.max())))
-    if not blocks:
+            by_appearance[ord(symbol)] = len(symbols)
+        ids = by_appearance[np.frombuffer(text.encode("utf-32-le"), dtype="<u4")]
+        tokens = _widened(tokens, len(symbols))
+        tokens.frombytes(ids.astype(tokens.typecode).tobytes())
+        names += len(items)
+        max_length = max(max_length, *map(len, items))
+    if not names:
         raise CorpusError(f"{path}: the file holds no items; it needs one a line", path=path)
 
     alphabet = sorted(symbols)
-    final: Tokens = np.zeros(len(symbols) + 1, dtype=np.min_scalar_type(len(symbols)))
-    for i, symbol in enumerate(alphabet, start=1):
-        final[provisional[ord(symbol)]] = i
-    tokens: Tokens = np.empty(sum(map(len, blocks)), dtype=final.dtype)
-    end = len(tokens)
-    while blocks:  # from the back, so that each block is freed once it is copied
-        block = blocks.pop()
-        tokens[end - len(block) : end] = final[block]
-        end -= len(block)
+    by_code_point: Tokens = np.zeros(len(symbols) + 1, dtype=tokens.typecode)
+    by_code_point[[by_appearance[ord(symbol)] for symbol in alphabet]] = np.arange(1, len(symbols) + 1)
+    final: Tokens = np.frombuffer(tokens, dtype=tokens.typecode)
+    for first in range(0, len(final), _CHUNK):
+        final[first : first + _CHUNK] = by_code_point[final[first : first + _CHUNK]]
 
-    fingerprints = fingerprint(tokens)
+    fingerprints = fingerprint(final)
     fingerprints.sort()
     distinct = 1 + int(np.count_nonzero(fingerprints[1:] != fingerprints[:-1]))
     if distinct == 1:
         raise CorpusError(f"{path}: every line holds the same item; there is nothing to learn", path=path)
     record = CorpusRecord(
-        file=path.name,
-        sha256=digest.hexdigest(),
-        names=len(fingerprints),
-        distinct=distinct,
-        symbols=len(tokens) - len(fingerprints),
+        file=path.name, sha256=digest.hexdigest(), names=names, distinct=distinct, symbols=len(final) - names
     )
-    return Corpus(tokens, np.concatenate(lengths), Vocabulary(alphabet), record)
+    return Corpus(final, max_length, Vocabulary(alphabet), record)
+
+
+def _widened(tokens: "array[int]", largest: int) -> "array[int]":
+    """Return the tokens in the narrowest type that holds the largest id."""
+    typecode = np.min_scalar_type(largest).char
+    if np.dtype(typecode).itemsize <= tokens.itemsize:
+        return tokens
+    wider = array(typecode)
+    wider.frombytes(np.frombuffer(tokens, dtype=tokens.typecode).astype(typecode).tobytes())
+    return wider
 
 
 def _batches(path: Path, digest: "hashlib._Hash") -> Iterator[list[str]]:
@@ -186,16 +184,28 @@ def fingerprint(tokens: Tokens) -> NDArray[np.uint64]:
     return np.fromiter(
         (int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little") for name in _names(tokens)),
         dtype=np.uint64,
+        count=count_names(tokens),
     )
 
 
+def count_names(tokens: Tokens) -> int:
+    """Return the number of names in a token array."""
+    return sum(map(len, _ends(tokens)))
+
+
 def _names(tokens: Tokens) -> Iterator[memoryview]:
-    view = memoryview(np.ascontiguousarray(tokens).data)
+    view = np.ascontiguousarray(tokens).data
     start = 0
+    for ends in _ends(tokens):
+        for end in ends.tolist():
+            yield view[start:end]
+            start = end + 1
+
+
+def _ends(tokens: Tokens) -> Iterator[NDArray[np.intp]]:
+    """Yield the places of the boundaries, chunk by chunk."""
     for first in range(0, len(tokens), _CHUNK):
-        for end in np.flatnonzero(tokens[first : first + _CHUNK] == BOUNDARY).tolist():
-            yield view[start : first + end]
-            start = first + end + 1
+        yield first + np.flatnonzero(tokens[first : first + _CHUNK] == BOUNDARY)
 
 
 def split(corpus: Corpus, name: SplitName) -> Split:
@@ -221,21 +231,26 @@ def split(corpus: Corpus, name: SplitName) -> Split:
             f"the {name} split of {len(order)} distinct items leaves none to train on; "
             "use the split 'all', or a longer list"
         )
-    names = np.frombuffer(order, dtype=np.dtype(order.typecode))
-    lengths = corpus.lengths[names]
-    starts = names  # overwritten in place: at this point memory is what limits the size of a corpus
-    offsets = corpus.offsets
-    for first in range(0, len(names), _CHUNK):
-        chunk = slice(first, first + _CHUNK)
-        starts[chunk] = offsets[names[chunk]]
-    del offsets
-    parts = zip((0, *cuts), (*cuts, len(names)), strict=True)
+    starts, lengths = _places(corpus, np.frombuffer(order, dtype=order.typecode))
+    parts = zip((0, *cuts), (*cuts, len(order)), strict=True)
     return Split(*(_gather(corpus.tokens, starts[a:b], lengths[a:b]) for a, b in parts))
+
+
+def _places(corpus: Corpus, order: Tokens) -> tuple[Tokens, Tokens]:
+    """Return the starts of some names, overwriting their indices (memory is short here), and their lengths."""
+    offsets = corpus.offsets
+    lengths: Tokens = np.empty(len(order), dtype=np.min_scalar_type(corpus.max_length))
+    for first in range(0, len(order), _CHUNK):
+        chunk = slice(first, first + _CHUNK)
+        starts = offsets[order[chunk]]
+        lengths[chunk] = offsets[order[chunk] + 1] - starts - 1
+        order[chunk] = starts
+    return order, lengths
 
 
 def _gather(tokens: Tokens, starts: Tokens, lengths: Tokens) -> Tokens:
     """Return the names at some places, one behind the other, each with its boundary."""
-    gathered = np.empty(int(lengths.sum(dtype=np.int64)) + len(lengths), dtype=tokens.dtype)
+    gathered: Tokens = np.empty(int(lengths.sum(dtype=np.int64)) + len(lengths), dtype=tokens.dtype)
     end = 0
     for first in range(0, len(starts), _CHUNK):
         sizes = lengths[first : first + _CHUNK].astype(np.int64) + 1

@@ -27,7 +27,8 @@ def evaluate(parts: Split, block_size: int, predict: Predict) -> Metrics:
     The *unseen* losses leave out the names that also stand in the training part: repeated lines of a corpus land on
     both sides of a random split, and a model may know those by heart.
     """
-    trained_on = np.sort(fingerprint(parts.train))
+    trained_on = fingerprint(parts.train)
+    trained_on.sort()
     train, _ = _losses(parts.train, block_size, predict)
     dev, dev_unseen = _losses(parts.dev, block_size, predict, trained_on)
     test, test_unseen = _losses(parts.test, block_size, predict, trained_on)
