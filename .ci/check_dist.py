@@ -30,7 +30,11 @@ def main() -> None:
         inside = {name.partition("/")[2] for name in tar.getnames()}
     top_level = {name: name.removeprefix("sequentia/") for name in packed}
     lost = {name for name in packed if not {name, top_level[name]} & inside}
-    for problem, found in (("in the wheel by mistake", foreign), ("not in the wheel", missing), ("not in the sdist", lost)):
+    for problem, found in (
+        ("in the wheel by mistake", foreign),
+        ("not in the wheel", missing),
+        ("not in the sdist", lost),
+    ):
         if found:
             sys.exit(f"{problem}: {sorted(found)}")
     if size > MOST_BYTES:

@@ -1,0 +1,66 @@
+"""What the documents say is true: their snippets run, and their figures are those of the model."""
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import sequentia
+
+from .conftest import python
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(marker: str, language: str) -> list[str]:
+    return re.findall(rf"<!-- {marker} -->\n```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_first_snippet_prints_what_it_shows() -> None:
+    example = doctest.DocTestParser().get_doctest(
+        README.split("```")[1].removeprefix("python\n"), {}, "README", None, 0
+    )
+    assert doctest.DocTestRunner().run(example).failed == 0
+    assert example.examples[-1].want
+
+
+def test_the_snippets_run() -> None:
+    snippets = blocks("python", "python")
+    assert len(snippets) == 2
+    scope: dict[str, object] = {}
+    for snippet in snippets:
+        exec(compile(snippet, "README.md", "exec"), scope)
+
+
+def test_the_commands_run() -> None:
+    (commands,) = blocks("commands", "sh")
+    for command in commands.splitlines():
+        program, *arguments = shlex.split(command)
+        assert program == "sequentia"
+        result = python("-m", "sequentia", *arguments)
+        assert (result.returncode, result.stderr) == (0, ""), command
+        assert result.stdout
+
+
+def test_what_ci_runs_is_there() -> None:
+    assert len(blocks("first", "sh")) == len(blocks("second", "sh")) == 1
+
+
+def test_figures_of_the_bundled_model() -> None:
+    config = sequentia.load("names").config
+    assert config.metrics.dev is not None
+    assert config.metrics.test is not None
+    row = f"| {config.architecture.parameters:,} | {config.metrics.dev.loss:.3f} | {config.metrics.test.loss:.3f} |"
+    assert row in README
+    assert f"model of {config.architecture.parameters:,} parameters" in README
+    assert config.metrics.dev.loss <= 2.0
+
+
+@pytest.mark.parametrize("document", ["README.md", "MODEL_CARD.md", "CHANGELOG.md"])
+def test_links_to_files_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (ROOT / target).exists(), target
