@@ -12,6 +12,7 @@ NEEDED = {
     "sequentia/py.typed",
     "sequentia/models/names/config.json",
     "sequentia/models/names/model.onnx",
+    "sequentia/models/names/model.safetensors",
     "sequentia/training/__init__.py",
     "sequentia/training/recipes/names.toml",
     "sequentia/export/__init__.py",

@@ -54,7 +54,7 @@ def _use(model: SequenceModel) -> str:
             "```python",
             "import sequentia",
             "",
-            f'model = sequentia.load("path/to/{model.config.name}")  # the folder that holds this file',
+            f'model = sequentia.load("{model.config.name}")  # the model\'s folder, or the name of a bundled model',
             f"model.generate({_EXAMPLES}, seed={_SEED})",
             "```",
             "",
@@ -76,7 +76,7 @@ def _figures(config: Config) -> str:
         f"Mean negative log-likelihood in nats per symbol, the end of each name included, on the split "
         f"`{config.training.split}`:",
         "",
-        "| part | loss | names | symbols |",
+        "| part | loss | names | windows |",
         "|---|---|---|---|",
         *(_row(part, loss) for part, loss in rows.items() if loss),
     ]
@@ -84,7 +84,7 @@ def _figures(config: Config) -> str:
 
 
 def _row(part: str, loss: Loss) -> str:
-    return f"| {part} | {loss.loss:.4f} | {loss.names:,} | {loss.symbols:,} |"
+    return f"| {part} | {loss.loss:.4f} | {loss.names:,} | {loss.windows:,} |"
 
 
 def _training(config: Config) -> str:

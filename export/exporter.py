@@ -5,18 +5,18 @@ from pathlib import Path
 
 import msgspec
 from safetensors.torch import save
-from sequentia.training.checkpoint import Checkpoint
-from sequentia.training.networks import MLP, architecture_of
 
 from sequentia import artifact
 from sequentia.artifact import Artifact, Config, Training
 from sequentia.errors import TrainingError
 from sequentia.model import SequenceModel
+from sequentia.training.checkpoint import Checkpoint
+from sequentia.training.networks import MLP, architecture_of
 from sequentia.vocabulary import Vocabulary
 
 from .card import model_card
 from .graph import write_graph
-from .parity import climb
+from .parity import check_parity
 
 
 def export(run: Path, folder: Path) -> Config:
@@ -38,8 +38,7 @@ def export(run: Path, folder: Path) -> Config:
     if record.metrics is None:
         raise TrainingError(
             f"{run}: the run is at step {record.step} of {recipe.steps}; "
-            f"finish it by `sequentia train CORPUS -o {run} --resume`",
-            step=record.step,
+            f"finish it by `sequentia train CORPUS -o {run} --resume`"
         )
     ids = len(record.vocabulary) + 1
     architecture = architecture_of(recipe, ids)
@@ -69,9 +68,8 @@ def export(run: Path, folder: Path) -> Config:
         weights, graph = Path(temporary, artifact.WEIGHTS), Path(temporary, artifact.GRAPH)
         weights.write_bytes(save(network.state_dict()))
         write_graph(network, config, graph)
-        climb(network, config, weights, graph)
+        check_parity(network, config, weights, graph)
         contents = {artifact.WEIGHTS: weights.read_bytes(), artifact.GRAPH: graph.read_bytes()}
-    model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH]))
+    model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH], folder))
     contents[artifact.CARD] = model_card(model).encode()
-    artifact.write(folder, config, contents)
-    return config
+    return artifact.write(folder, config, contents)

@@ -46,7 +46,7 @@ def write_graph(network: nn.Module, config: Config, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what PyTorch's exporter says of itself: that torchvision is absent, that it uses deprecated names."""
+    """Silence the exporter's log (torchvision is absent) and its own deprecation warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -59,7 +59,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _strip_traces(graph: onnx.GraphProto) -> None:
-    """Drop what the exporter notes for debugging: it doubles the file and holds paths of this machine."""
+    """Drop the exporter's debugging notes: they double the file, and hold paths of the machine it ran on."""
     for part in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
         for item in part:
             del item.metadata_props[:]

@@ -1,6 +1,8 @@
 """The parity ladder: what an exported model must satisfy before anyone may load it.
 
-Each rung is fatal. The order is from the cheapest to the dearest, and from form to numbers.
+Each rung is fatal; they go from form to numbers. Logits are compared by the largest difference in a row, in units of
+the row's largest logit or of 1, whichever is greater: a float32 sum is as exact as its largest terms allow, whatever
+its value.
 """
 
 from pathlib import Path
@@ -22,13 +24,10 @@ BATCH_SIZES: Final = (1, 2, 7, 1000)
 """None of them is the traced one, so a batch size frozen into the graph is found."""
 
 TOLERANCE: Final = 1e-5
-"""Largest difference of a logit, in units of the row's largest logit or of 1, whichever is greater.
-
-A float32 sum is only as exact as its largest terms allow, whatever its value: the scale belongs to the row.
-"""
+"""Largest difference of a logit, in the units above."""
 
 
-def climb(network: nn.Module, config: Config, weights: Path, graph: Path) -> None:
+def check_parity(network: nn.Module, config: Config, weights: Path, graph: Path) -> None:
     """Hold the written files against the network they come from.
 
     Raises:

@@ -6,26 +6,21 @@
     README.md          the model card
 
 ``config.json`` records the size and SHA-256 of the other three. Nothing here trusts a file: sizes are checked
-before reading, hashes before parsing, and the graph before a session is opened on it.
+before reading, hashes before parsing, and the numbers in the files before a library loads them.
 """
 
-import ctypes
-import errno
 import hashlib
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
+from ._files import write_folder
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
+from .inspection import fault_of_graph, fault_of_weights
 from .vocabulary import Vocabulary
 
 FORMAT_VERSION: Final = 1
@@ -52,7 +47,15 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Architecture(_Record, frozen=True):
-    """The network, in enough detail to rebuild it around the weights."""
+    """The network, in enough detail to rebuild it around the weights.
+
+    Attributes:
+        network: its kind.
+        embedding_dim: width of a symbol's embedding.
+        hidden_sizes: widths of the hidden layers, in order.
+        activation: nonlinearity after each of them.
+        parameters: how many the network has.
+    """
 
     network: Literal["mlp"]
     embedding_dim: Width
@@ -62,7 +65,15 @@ class Architecture(_Record, frozen=True):
 
 
 class CorpusRecord(_Record, frozen=True):
-    """What a model was trained on. The corpus itself is not part of an artifact."""
+    """What a model was trained on. The corpus itself is not part of an artifact.
+
+    Attributes:
+        file: the file's name, without its folder.
+        sha256: hash of the file.
+        names: how many, with repetitions.
+        distinct: how many different ones.
+        symbols: in all names, boundaries not counted.
+    """
 
     file: str
     sha256: Sha256
@@ -72,7 +83,17 @@ class CorpusRecord(_Record, frozen=True):
 
 
 class Training(_Record, frozen=True):
-    """Where a model came from: enough to train it again."""
+    """Where a model came from: enough to train it again.
+
+    Attributes:
+        corpus: the text.
+        split: how it was split.
+        recipe: name of the recipe, or of its file.
+        overrides: changes to it, as ``key=value``.
+        settings: the whole recipe, overrides included.
+        seed: of every random number of the run.
+        versions: of Python and the libraries.
+    """
 
     corpus: CorpusRecord
     split: SplitName
@@ -84,15 +105,29 @@ class Training(_Record, frozen=True):
 
 
 class Loss(_Record, frozen=True):
-    """Mean negative log-likelihood in nats per symbol, the boundary after each name included."""
+    """The loss on some names.
+
+    Attributes:
+        loss: mean negative log-likelihood in nats per predicted symbol, the boundary after each name included.
+        names: how many.
+        windows: predictions that the mean is over: the names' symbols and a boundary each.
+    """
 
     loss: float
     names: Count
-    symbols: Count
+    windows: Count
 
 
 class Metrics(_Record, frozen=True):
-    """Losses by part of the split; ``None`` where the part is empty. Unseen names are in no training part."""
+    """Losses by part of the split, ``None`` where a part is empty.
+
+    Attributes:
+        train: the part that the model learnt from.
+        dev: the part that choices were made on.
+        test: the part for the final figure.
+        dev_unseen: the names of ``dev`` that are not in ``train`` too.
+        test_unseen: likewise of ``test``.
+    """
 
     train: Loss | None
     dev: Loss | None
@@ -109,10 +144,22 @@ class FileRecord(_Record, frozen=True):
 
 
 class Config(_Record, frozen=True):
-    """``config.json``."""
+    """The contents of ``config.json``.
+
+    Attributes:
+        format_version: 1.
+        name: the model's.
+        vocabulary: the symbols in the order of their ids, which start at 1.
+        block_size: symbols of context.
+        max_length: symbols of the longest name in the corpus, where generation ends a name unless told otherwise.
+        architecture: the network.
+        training: where the model came from.
+        metrics: how good it is.
+        files: size and hash of the other files, by name.
+    """
 
     format_version: int
-    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    name: Annotated[str, Meta(min_length=1)]
     vocabulary: Annotated[list[str], Meta(min_length=1)]
     block_size: BlockSize
     max_length: Annotated[int, Meta(ge=1, le=MAX_LENGTH)]
@@ -124,11 +171,19 @@ class Config(_Record, frozen=True):
 
 @dataclass(frozen=True)
 class Artifact:
-    """A checked artifact: all that inference needs, independent of the folder it came from."""
+    """A checked artifact: all that inference needs.
+
+    Attributes:
+        config: its configuration.
+        vocabulary: its alphabet.
+        graph: the contents of ``model.onnx``.
+        folder: where it was read, for messages.
+    """
 
     config: Config
     vocabulary: Vocabulary
     graph: bytes
+    folder: Path
 
 
 def metadata(config: Config) -> dict[str, str]:
@@ -151,20 +206,26 @@ def read(folder: Path) -> Artifact:
         ModelNotFoundError: if the folder does not exist or holds no ``config.json``.
         ArtifactError: naming the file that is not what it must be.
     """
-    if not (folder / CONFIG).is_file():
-        what = "holds no config.json" if folder.is_dir() else "does not exist"
-        raise ModelNotFoundError(f"{folder}: no model here, the folder {what}", model=str(folder))
     config = read_config(folder)
-    contents = {name: _read_file(folder, name, record) for name, record in config.files.items()}
-    graph = contents[GRAPH]
-    _check_graph(folder / GRAPH, graph)
-    return Artifact(config=config, vocabulary=Vocabulary(config.vocabulary), graph=graph)
+    graph = _read_listed(folder, GRAPH, config)
+    weights = _read_listed(folder, WEIGHTS, config)
+    _read_listed(folder, CARD, config)
+    for name, fault in ((GRAPH, fault_of_graph(graph)), (WEIGHTS, fault_of_weights(weights))):
+        if fault:
+            raise ArtifactError.at(folder / name, expected="a self-contained file of finite weights", found=fault)
+    return Artifact(config=config, vocabulary=Vocabulary(config.vocabulary), graph=graph, folder=folder)
 
 
 def read_config(folder: Path) -> Config:
     """Read and check ``config.json`` alone; see :func:`read`."""
     path = folder / CONFIG
-    data = _read_bounded(path, _MAX_BYTES[CONFIG])
+    if not path.is_file():
+        what = "holds no config.json" if folder.is_dir() else "does not exist"
+        raise ModelNotFoundError(f"{folder}: no model here, the folder {what}", model=str(folder))
+    return _decode_config(path, _read_bounded(path, _MAX_BYTES[CONFIG]))
+
+
+def _decode_config(path: Path, data: bytes) -> Config:
     try:
         version = msgspec.json.decode(data, type=_Versioned).format_version
         if version != FORMAT_VERSION:
@@ -186,9 +247,11 @@ class _Versioned(msgspec.Struct):
     format_version: int
 
 
-def _read_file(folder: Path, name: str, record: FileRecord) -> bytes:
-    path = folder / name
-    data = _read_bounded(path, _MAX_BYTES[name])
+def _read_listed(folder: Path, name: str, config: Config) -> bytes:
+    path, record = folder / name, config.files[name]
+    if record.size > _MAX_BYTES[name]:
+        raise ArtifactError.at(path, expected=f"at most {_MAX_BYTES[name]} bytes", found=f"{record.size}")
+    data = _read_bounded(path, record.size)
     found = file_record(data)
     if found != record:
         raise ArtifactError.at(
@@ -201,13 +264,13 @@ def _read_file(folder: Path, name: str, record: FileRecord) -> bytes:
 
 def _read_bounded(path: Path, most: int) -> bytes:
     try:
+        size = path.stat().st_size
+        if size > most:
+            raise ArtifactError.at(path, expected=f"at most {most} bytes", found=f"{size}")
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            return file.read(most)
     except OSError as error:
         raise ArtifactError.at(path, expected="a readable file", found=error.strerror or str(error)) from error
-    if len(data) > most:
-        raise ArtifactError.at(path, expected=f"at most {most} bytes", found="more")
-    return data
 
 
 def file_record(data: bytes) -> FileRecord:
@@ -215,156 +278,31 @@ def file_record(data: bytes) -> FileRecord:
     return FileRecord(size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-# The graph file, looked through without the onnx package: where a protobuf message of onnx.proto holds others.
-# https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
-_NESTED: Final[Mapping[str, Mapping[int, str]]] = {
-    "Model": {7: "Graph", 20: "Training", 25: "Function"},
-    "Training": {1: "Graph", 2: "Graph"},
-    "Graph": {1: "Node", 5: "Tensor", 15: "SparseTensor"},
-    "Function": {7: "Node", 11: "Attribute"},
-    "Node": {5: "Attribute"},
-    "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "SparseTensor", 23: "SparseTensor"},
-    "SparseTensor": {1: "Tensor", 2: "Tensor"},
-}
-_NODE_DOMAIN: Final = 7
-_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES, _TENSOR_EXTERNAL, _TENSOR_LOCATION = (
-    2,
-    4,
-    9,
-    10,
-    13,
-    14,
-)
-_FLOAT_DTYPES: Final = {1: "<f4", 10: "<f2", 11: "<f8"}
-
-
-def _check_graph(path: Path, graph: bytes) -> None:
-    """Refuse external data, operators of foreign domains, and weights that are NaN or infinite."""
-    try:
-        for kind, message in _messages(memoryview(graph), "Model"):
-            if kind == "Tensor":
-                _check_tensor(path, list(_fields(message)))
-            elif kind == "Node":
-                for number, value in _fields(message):
-                    if number == _NODE_DOMAIN and bytes(value) not in (b"", b"ai.onnx"):
-                        raise ArtifactError.at(
-                            path, expected="standard operators", found=f"the operator domain {bytes(value)!r}"
-                        )
-    except ArtifactError:
-        raise
-    except (ValueError, IndexError) as error:
-        raise ArtifactError.at(path, expected="an ONNX model", found=f"a damaged file ({error})") from error
-
-
-def _check_tensor(path: Path, fields: list[tuple[int, memoryview]]) -> None:
-    dtype = ""
-    for number, value in fields:
-        if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and len(value)):
-            raise ArtifactError.at(path, expected="one self-contained file", found="a tensor with external data")
-        if number == _TENSOR_TYPE:
-            dtype = _FLOAT_DTYPES.get(int.from_bytes(value, "little"), "")
-    stored = {_TENSOR_RAW: dtype, _TENSOR_FLOATS: "<f4", _TENSOR_DOUBLES: "<f8"}
-    for number, value in fields:
-        if dtype and number in stored and not np.isfinite(np.frombuffer(value, stored[number])).all():
-            raise ArtifactError.at(path, expected="finite weights", found="NaN or infinity")
-
-
-def _messages(message: memoryview, kind: str, depth: int = 0) -> Iterator[tuple[str, memoryview]]:
-    if depth > 32:
-        raise ValueError("nested too deeply")
-    yield kind, message
-    nested = _NESTED.get(kind, {})
-    if nested:
-        for number, value in _fields(message):
-            if number in nested:
-                yield from _messages(value, nested[number], depth + 1)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield (field number, payload) of a protobuf message; a varint's payload is its value, little-endian."""
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        number, wire_type = key >> 3, key & 7
-        if wire_type == 0:
-            value, position = _varint(message, position)
-            yield number, memoryview(value.to_bytes((value.bit_length() + 7) // 8, "little"))
-            continue
-        if wire_type == 2:
-            length, position = _varint(message, position)
-        elif wire_type in (1, 5):
-            length = 8 if wire_type == 1 else 4
-        else:
-            raise ValueError(f"wire type {wire_type} at byte {position}")
-        if length > len(message) - position:
-            raise ValueError(f"a field of {length} bytes is cut short")
-        yield number, message[position : position + length]
-        position += length
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ValueError(f"an overlong number at byte {position}")
-
-
 # Writing
 
 
-def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> None:
+def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
     """Write an artifact, wholly or not at all: a killed process leaves what was there, or the new artifact.
 
     Other files of an existing folder (a run's checkpoint, say) are kept.
 
     Args:
-        folder: the target; its parents are created.
+        folder: the target; it and its parents are created.
         config: the configuration; its ``files`` are filled in here.
         files: the contents of the three other files, by name.
+
+    Returns:
+        The configuration as written.
+
+    Raises:
+        ArtifactError: if what would be written could not be read again.
     """
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
     records = {name: file_record(files[name]) for name in FILES}
     config = msgspec.structs.replace(config, files=records)
     contents = {**files, CONFIG: msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"}
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        staging = Path(temporary) / folder.name
-        if folder.is_dir():
-            shutil.copytree(folder, staging, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(*contents))
-        staging.mkdir(exist_ok=True)
-        for name, data in contents.items():
-            with (staging / name).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        if folder.is_dir():
-            _exchange(staging, folder)
-        else:
-            staging.rename(folder)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _exchange(staging: Path, folder: Path) -> None:
-    """Swap two folders in one step where the system can (Linux, macOS), else in two renames."""
-    libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
-    swap = getattr(libc, "renamex_np" if sys.platform == "darwin" else "renameat2", None)
-    if swap is not None:
-        old, new, rename_swap = os.fsencode(staging), os.fsencode(folder), ctypes.c_uint(2)
-        here = () if sys.platform == "darwin" else (-100,)  # AT_FDCWD
-        if swap(*here, old, *here, new, rename_swap) == 0:
-            return
-        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
-    previous = staging.with_name(staging.name + ".old")
-    folder.rename(previous)
-    staging.rename(folder)
+    _decode_config(folder / CONFIG, contents[CONFIG])
+    for name, data in contents.items():
+        if len(data) > _MAX_BYTES[name]:
+            raise ArtifactError.at(folder / name, expected=f"at most {_MAX_BYTES[name]} bytes", found=f"{len(data)}")
+    write_folder(folder, contents, last=CONFIG)
+    return config

@@ -3,34 +3,37 @@
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from . import __version__
+from ._files import write_file
 from .errors import SequentiaError
 
 if TYPE_CHECKING:
-    from .artifact import Config, Metrics
+    from .artifact import Config, Metrics, SplitName
 
 _MODEL_HELP = "A model folder, or the name of a bundled model. [default: $SEQUENTIA_MODEL, else names]"
 
 
 class _Commands(click.Group):
-    """Tells an error in one line instead of a traceback."""
+    """Reports an error in one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(130)
         except (SequentiaError, OSError, UnicodeError) as error:
             if os.environ.get("SEQUENTIA_DEBUG"):
                 raise
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(" ".join(str(error).split())) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,7 +77,7 @@ def generate(n: int, model: str | None, output: Path | None, as_json: bool, **op
     if output is None:
         click.echo(text, nl=False)
     else:
-        _write_text(output, text)
+        write_file(output, text.encode())
 
 
 @cli.command()
@@ -124,12 +127,10 @@ def evaluate(model: str, corpus: Path, split: str | None, as_json: bool) -> None
     """Print the loss of MODEL on the names of CORPUS, in nats per symbol."""
     import msgspec
 
-    from .artifact import SplitName
     from .model import load
     from .training import evaluate_model
 
-    assert split is None or split in get_args(SplitName)  # noqa: S101
-    metrics = evaluate_model(load(model), corpus, split)  # type: ignore[arg-type]
+    metrics = evaluate_model(load(model), corpus, cast("SplitName | None", split))
     if as_json:
         click.echo(_json(msgspec.to_builtins(metrics)), nl=False)
     else:
@@ -175,6 +176,7 @@ def train(
 
     from .export import export
     from .training import train
+    from .training.checkpoint import CHECKPOINT
 
     if seed is not None:
         overrides = (*overrides, f"seed={seed}")
@@ -197,8 +199,12 @@ def train(
             )
         except KeyboardInterrupt as interrupt:
             bar.close()
-            command = shlex.join(["sequentia", "train", str(corpus), "-o", str(output), "--resume"])
-            click.echo(f"Interrupted, {interrupt}. Go on with: {command}", err=True)
+            if not (output / CHECKPOINT).is_file():
+                raise
+            command = ["sequentia", "train", str(corpus), "-o", str(output), "--resume"]
+            command += ["--device", device] if device != "auto" else []
+            saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
+            click.echo(f"{saved} Go on with: {shlex.join(command)}", err=True)
             sys.exit(130)
     click.echo("Exporting …", err=True)
     config = export(output, output)
@@ -218,6 +224,8 @@ def export_(run: Path, output: Path) -> None:
 
 
 def _facts(folder: Path, config: "Config") -> dict[str, str]:
+    from .vocabulary import Vocabulary
+
     architecture, training, corpus = config.architecture, config.training, config.training.corpus
     layers = ", ".join(map(str, architecture.hidden_sizes))
     return {
@@ -226,7 +234,7 @@ def _facts(folder: Path, config: "Config") -> dict[str, str]:
         "network": f"{architecture.network}, hidden {layers}, {architecture.activation}",
         "parameters": f"{architecture.parameters:,}",
         "context": f"{config.block_size} symbols",
-        "alphabet": f"{len(config.vocabulary)} symbols: {''.join(config.vocabulary[:60])}",
+        "alphabet": Vocabulary(config.vocabulary).describe(),
         "longest name": f"{config.max_length} symbols",
         "corpus": f"{corpus.file}, {corpus.names:,} names, {corpus.distinct:,} distinct",
         "recipe": " ".join([training.recipe, *training.overrides]),
@@ -236,28 +244,14 @@ def _facts(folder: Path, config: "Config") -> dict[str, str]:
 
 
 def _print_metrics(metrics: "Metrics") -> None:
-    click.echo(f"{'part':<12} {'nats/symbol':>11} {'names':>9} {'symbols':>10}")
+    click.echo(f"{'part':<12} {'nats/symbol':>11} {'names':>9} {'windows':>10}")
     for part in metrics.__struct_fields__:
         loss = getattr(metrics, part)
         if loss is not None:
-            click.echo(f"{part:<12} {loss.loss:>11.4f} {loss.names:>9,} {loss.symbols:>10,}")
+            click.echo(f"{part:<12} {loss.loss:>11.4f} {loss.names:>9,} {loss.windows:>10,}")
 
 
 def _json(value: object) -> str:
     import msgspec
 
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a file in one step: a killed command leaves the old file or the new one."""
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}-", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise

@@ -1,11 +1,14 @@
 """A loaded artifact: names out, probabilities of names, probabilities of next symbols."""
 
 import os
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Unpack
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +16,9 @@ from numpy.typing import NDArray
 from . import artifact
 from .artifact import Artifact, Config
 from .errors import ArtifactError, GenerationError, ModelNotFoundError
-from .sampling import (
-    Plan,
-    SamplingOptions,
-    choose,
-    forbidden_at,
-    log_softmax,
-    probabilities,
-    uniforms,
-    whole,
-)
+from .likelihood import log_probabilities
+from .options import Plan, SamplingOptions, whole
+from .sampling import choose, probabilities, uniforms
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
 
@@ -50,7 +46,9 @@ class SequenceModel:
     def __init__(self, source: Artifact, *, threads: int | None = None) -> None:
         self._artifact = source
         self._threads = 1 if threads is None else whole("threads", threads, least=1)
-        self._session_of_process: tuple[int, Any] = (os.getpid(), self._open_session())
+        self._opened: Any = self._open_session()
+        _forget_sessions_after_fork()
+        _models.add(self)
 
     @property
     def config(self) -> Config:
@@ -71,7 +69,8 @@ class SequenceModel:
     def stream(self, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """Return the endless stream of which :meth:`generate` is the start, with the same options.
 
-        With ``unique`` it ends in a :class:`~sequentia.GenerationError` once no new name is found any more.
+        It ends in a :class:`~sequentia.GenerationError` only if the options leave nothing to go on with: more than
+        10,000 candidates in a row are rejected, and more than were accepted before.
         """
         return self._names(Plan.of(options, self.vocabulary, self.config.max_length), None)
 
@@ -90,12 +89,10 @@ class SequenceModel:
             return np.zeros(0)
         tokens = np.concatenate(encoded)
         steps = np.empty(len(tokens))
-        for start in range(0, len(tokens), _MAX_BATCH):
-            positions = np.arange(start, min(start + _MAX_BATCH, len(tokens)))
-            contexts, targets = windows(tokens, positions, self.config.block_size)
-            steps[positions] = log_softmax(self.logits(contexts))[np.arange(len(targets)), targets]
-        ends = np.cumsum([len(ids) for ids in encoded])
-        return np.add.reduceat(steps, ends - [len(ids) for ids in encoded])
+        for part, values in log_probabilities(tokens, self.config.block_size, self.logits, self.vocabulary.size):
+            steps[part] = values
+        lengths = [len(ids) for ids in encoded]
+        return np.add.reduceat(steps, np.cumsum([0, *lengths[:-1]]))
 
     def next_symbols(self, prefix: str = "") -> dict[str, float]:
         """Return the probability of each symbol that may follow a prefix, the most probable first.
@@ -140,29 +137,30 @@ class SequenceModel:
     def _names(self, plan: Plan, wanted: int | None) -> Iterator[str]:
         """Yield the accepted names in index order; ``wanted`` only sizes the batches."""
         seen: set[str] = set()
-        first = accepted = repeats = fruitless = 0
+        rejected: Counter[str] = Counter()
+        first = accepted = fruitless = 0
         while True:
             missing = accepted if wanted is None else wanted - accepted
             count = min(max(missing, fruitless, _ROWS), _MAX_BATCH)
             for name in self._sample(plan, first, count):
-                if plan.unique and name in seen:
-                    repeats += 1
-                    fruitless += 1
-                    if fruitless > _PATIENCE + accepted:
-                        candidates = accepted + repeats
-                        raise GenerationError(
-                            f"no new name in {fruitless} candidates: of {candidates} in all, {accepted} were returned "
-                            f"and {repeats} repeated one of them; ask for fewer, or loosen the options",
-                            candidates=candidates,
-                            accepted=accepted,
-                            rejected={"unique": repeats},
-                        )
+                reason = _reason_to_reject(name, plan, seen)
+                if reason is None:
+                    accepted += 1
+                    fruitless = 0
+                    yield name
                     continue
-                if plan.unique:
-                    seen.add(name)
-                accepted += 1
-                fruitless = 0
-                yield name
+                rejected[reason] += 1
+                fruitless += 1
+                if fruitless > _PATIENCE + accepted:
+                    candidates = accepted + rejected.total()
+                    counts = ", ".join(f"{count} for {reason!r}" for reason, count in rejected.items())
+                    raise GenerationError(
+                        f"none of the last {fruitless} candidates can be returned: of {candidates} in all, {accepted} "
+                        f"were, and {counts} were rejected; ask for fewer names, or loosen the options",
+                        candidates=candidates,
+                        accepted=accepted,
+                        rejected=rejected,
+                    )
             first += count
 
     def _sample(self, plan: Plan, first: int, count: int) -> list[str]:
@@ -179,7 +177,7 @@ class SequenceModel:
                 temperature=plan.temperature,
                 top_k=plan.top_k,
                 top_p=plan.top_p,
-                forbidden=forbidden_at(length, plan),
+                forbidden=plan.forbidden(length),
             )
             chosen = choose(mass, draws[unfinished, length - start])
             ids[unfinished, length] = chosen
@@ -191,11 +189,9 @@ class SequenceModel:
         return self.vocabulary.decode(ids)
 
     def _session(self) -> Any:
-        """Return this process's session: onnxruntime's threads do not survive a fork."""
-        process, session = self._session_of_process
-        if process != os.getpid():
-            session = self._open_session()
-            self._session_of_process = (os.getpid(), session)
+        session = self._opened
+        if session is None:
+            session = self._opened = self._open_session()
         return session
 
     def _open_session(self) -> Any:
@@ -208,9 +204,29 @@ class SequenceModel:
         try:
             session = onnxruntime.InferenceSession(self._artifact.graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise _graph_error("a graph that onnxruntime can run", str(error)) from error
-        _check_session(session, self.config)
+            raise self._graph_error("a graph that onnxruntime can run", str(error)) from error
+        self._check_session(session)
         return session
+
+    def _check_session(self, session: Any) -> None:
+        """Hold the graph against the contract of the artifact format and against its config."""
+        for kind, nodes, name, dtype, width in (
+            ("input", session.get_inputs(), "context", "tensor(int64)", self.config.block_size),
+            ("output", session.get_outputs(), "logits", "tensor(float)", self.vocabulary.size),
+        ):
+            found = [(node.name, node.type, node.shape) for node in nodes]
+            expected = [(name, dtype, [batch, width]) for _, _, (batch, *_) in found[:1]]
+            if found != expected:
+                raise self._graph_error(f"one {kind} {name} {dtype} [batch, {width}]", str(found))
+            if isinstance(found[0][2][0], int):
+                raise self._graph_error(f"a dynamic batch dimension of {name}", str(found))
+        metadata = session.get_modelmeta().custom_metadata_map
+        for key, value in artifact.metadata(self.config).items():
+            if metadata.get(key) != value:
+                raise self._graph_error(f"metadata {key} = {value}", str(metadata.get(key)))
+
+    def _graph_error(self, expected: str, found: str) -> ArtifactError:
+        return ArtifactError.at(self._artifact.folder / artifact.GRAPH, expected=expected, found=found)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._artifact, self._threads)
@@ -223,34 +239,43 @@ def _restore(source: Artifact, threads: int) -> SequenceModel:
     return SequenceModel(source, threads=threads)
 
 
-def _check_session(session: Any, config: Config) -> None:
-    """Hold the graph against the contract of the artifact format and against its config."""
-    ids = len(config.vocabulary) + 1
-    for kind, nodes, (name, dtype, width) in (
-        ("input", session.get_inputs(), ("context", "tensor(int64)", config.block_size)),
-        ("output", session.get_outputs(), ("logits", "tensor(float)", ids)),
-    ):
-        found = [(node.name, node.type, *node.shape) for node in nodes]
-        if len(found) != 1 or len(found[0]) != 4 or (*found[0][:2], found[0][3]) != (name, dtype, width):
-            raise _graph_error(f"one {kind} {name} {dtype} [batch, {width}]", str(found))
-        if isinstance(found[0][2], int):
-            raise _graph_error(f"a dynamic batch dimension of {name}", str(found))
-    found_metadata = session.get_modelmeta().custom_metadata_map
-    for key, value in artifact.metadata(config).items():
-        if found_metadata.get(key) != value:
-            raise _graph_error(f"metadata {key} = {value}", str(found_metadata.get(key)))
+def _reason_to_reject(name: str, plan: Plan, seen: set[str]) -> str | None:
+    """Return why a candidate is dropped, or None; symbols that compose with each other would be read back as others."""
+    if not unicodedata.is_normalized("NFC", name):
+        return "not NFC"
+    if plan.unique:
+        if name in seen:
+            return "unique"
+        seen.add(name)
+    return None
 
 
-def _graph_error(expected: str, found: str) -> ArtifactError:
-    return ArtifactError.at(Path(artifact.GRAPH), expected=expected, found=found)
+_models: "WeakSet[SequenceModel]" = WeakSet()
+_abandoned: list[Any] = []
+
+
+@cache
+def _forget_sessions_after_fork() -> None:
+    """Have a forked process open sessions of its own.
+
+    Onnxruntime's threads do not survive a fork, and closing a session waits for them: the old ones are kept for ever.
+    """
+
+    def forget() -> None:
+        for model in _models:
+            _abandoned.append(model._opened)
+            model._opened = None
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forget)
 
 
 def load(model: str | os.PathLike[str] | None = None, *, threads: int | None = None) -> SequenceModel:
     """Load a model.
 
     Args:
-        model: a folder that holds an artifact, or the name of a bundled model; ``None`` is the environment variable
-            ``SEQUENTIA_MODEL`` if that is set, else the bundled default.
+        model: a folder that holds an artifact, or the name of a bundled model (such a folder goes before it);
+            ``None`` is the environment variable ``SEQUENTIA_MODEL`` if that is set, else the bundled default.
         threads: threads inside one run of the network, one by default.
 
     Raises:
@@ -261,14 +286,16 @@ def load(model: str | os.PathLike[str] | None = None, *, threads: int | None = N
 
 
 def locate(model: str | os.PathLike[str] | None) -> Path:
-    """Return the folder of a model; folders go before bundled names."""
-    source = os.fspath(model) if model is not None else os.environ.get("SEQUENTIA_MODEL") or DEFAULT_MODEL
+    """Return the folder of a model, as :func:`load` understands its argument."""
+    if model is None:
+        model = os.environ.get("SEQUENTIA_MODEL") or _BUNDLED / DEFAULT_MODEL
+    source = os.fspath(model)
     folder = Path(source)
+    bundled = sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
+    if source in bundled and not (folder / artifact.CONFIG).is_file():
+        return _BUNDLED / source
     if folder.is_dir():
         return folder
-    bundled = sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
-    if source in bundled:
-        return _BUNDLED / source
     raise ModelNotFoundError(
         f"no model {source!r}: it is neither a folder nor a bundled model ({', '.join(bundled)}); "
         "this version does not fetch from the hub, so download the repository and give its folder",
@@ -301,7 +328,7 @@ def generate(
     Args:
         n: how many.
         model: as for :func:`load`; it stays loaded for the next call.
-        prefix: what every name starts with.
+        prefix: what every name starts with; it is normalised to NFC, as every name is.
         temperature: below 1 makes usual names, above 1 unusual ones; 0 takes the most probable symbol each time.
         top_k: draw each symbol from this many of the most probable ones.
         top_p: draw each symbol from the fewest of the most probable ones that have this share of the probability.
@@ -317,7 +344,7 @@ def generate(
     Raises:
         OptionError: if an option is out of its range or contradicts another.
         VocabularyError: if the prefix holds a symbol unknown to the model.
-        GenerationError: if ``unique`` cannot be met.
+        GenerationError: if the options leave too few names.
         ModelNotFoundError: if there is no such model.
         ArtifactError: if the model is damaged.
     """

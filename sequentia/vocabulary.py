@@ -33,7 +33,7 @@ class Vocabulary:
         for position, symbol in enumerate(self.symbols):
             if len(symbol) != 1 or symbol in "\0\r\n" or "\ud800" <= symbol <= "\udfff":
                 raise VocabularyError(
-                    f"symbol {position} of the vocabulary is {symbol!r}, not one printable code point",
+                    f"symbol {position} of the vocabulary is {symbol!r}, not one code point of text",
                     symbol=symbol,
                     position=position,
                 )
@@ -47,6 +47,10 @@ class Vocabulary:
     def size(self) -> int:
         """Number of ids: the symbols and the boundary."""
         return len(self.symbols) + 1
+
+    def ids_of(self, symbols: Iterable[str]) -> list[int | None]:
+        """Return the id of each of some symbols, ``None`` where there is none."""
+        return [self._ids.get(symbol) for symbol in symbols]
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Return the ids of a text's symbols, int64 [symbols], without boundaries.

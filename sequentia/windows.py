@@ -1,6 +1,6 @@
 """Context windows, cut on the fly from one flat array of tokens.
 
-Names lie behind each other, each closed by a boundary: ``emma, ava`` is ``5 13 13 1 0 1 22 1 0``. Every position
+Names are concatenated, each followed by the boundary: ``emma, ava`` is ``5 13 13 1 0 1 22 1 0``. Every position
 is then one prediction: its token is the target, and the tokens before it, back to the last boundary, are the
 context. So a window needs no memory beyond the token it predicts.
 """

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from sequentia.export import export
-from sequentia.training import train
 
 import sequentia
 from sequentia import SequenceModel
+from sequentia.export import export
+from sequentia.training import train
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from sequentia.training.checkpoint import Checkpoint
 
 import sequentia
+from sequentia.training.checkpoint import Checkpoint
 
 from .conftest import MOONS, SMALL, python
 
@@ -138,6 +138,29 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert 0 < step < 200_000
 
 
+def test_ctrl_c_before_anything_is_saved(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    command = [sys.executable, "-m", "sequentia", "train", str(fifo), "-o", str(tmp_path / "run")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, fifo.open("w"):
+        process.send_signal(signal.SIGINT)  # opening the pipe returned once the command reads it
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "Interrupted.\n")
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_output_is_an_ordinary_file(tmp_path: Path, umask: int) -> None:
+    file, link = tmp_path / "names.txt", tmp_path / "link.txt"
+    link.symlink_to(file)
+    succeed("generate", "3", "-o", link)
+    command = f"umask {umask:o}; '{sys.executable}' -m sequentia generate 3 -o '{tmp_path}/new.txt'"
+    subprocess.run(command, shell=True, check=True)
+    assert link.is_symlink()
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 3
+    assert (tmp_path / "new.txt").stat().st_mode & 0o777 == 0o666 & ~umask
+    assert len(succeed("generate", "3", "-o", "/dev/stdout").splitlines()) == 3
+
+
 # What goes wrong is told in one line
 
 
@@ -147,7 +170,7 @@ def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
     assert "min_length 9 is greater than max_length 3" in fail("generate", "--min-length", 9, "--max-length", 3)
     assert "'É' at position 0" in fail("generate", "--prefix", "Émile")
     assert "'!' at position 2" in fail("score", "io!")
-    assert "no new name" in fail("generate", 5, "--temperature", 0, "--unique")
+    assert "10002 for 'unique' were rejected" in fail("generate", 5, "--temperature", 0, "--unique")
     assert "there is no such file" in fail("evaluate", "names", tmp_path / "nothing.txt")
     assert "no recipe 'mpl'" in fail("recipes", "mpl")
     assert "there is no key 'stps'" in fail("train", MOONS, "-o", tmp_path / "x", "--set", "stps=1")

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sequentia.training.corpus import Corpus, Tokens, fingerprint, read_corpus, split
 
 from sequentia import CorpusError
+from sequentia.training.corpus import Corpus, Tokens, fingerprint, read_corpus, split
 from sequentia.windows import windows
 
 from .conftest import MOONS
@@ -78,10 +78,11 @@ def test_alphabets_wider_than_a_byte(write_corpus: Write) -> None:
         (b"a\rb\nc\n", "line 1 holds a carriage return", 1, None),
         (b"ok\n" + b"x" * 4097, "line 2 has more than 4096 symbols", 2, None),
         (b"y" * 10**6, "line 1 has more than 4096 symbols", 1, None),
+        ("一" * 30_000, "line 1 has more than 4096 symbols", 1, None),
     ],
 )
 def test_a_file_that_is_no_corpus(
-    write_corpus: Write, content: bytes, message: str, line: int | None, byte: int | None
+    write_corpus: Write, content: bytes | str, message: str, line: int | None, byte: int | None
 ) -> None:
     path = write_corpus(content)
     with pytest.raises(CorpusError, match=message) as caught:

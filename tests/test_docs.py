@@ -5,9 +5,11 @@ import re
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import sequentia
+from sequentia.training import evaluate_model, read_recipe
 
 from .conftest import python
 
@@ -56,7 +58,28 @@ def test_figures_of_the_bundled_model() -> None:
     row = f"| {config.architecture.parameters:,} | {config.metrics.dev.loss:.3f} | {config.metrics.test.loss:.3f} |"
     assert row in README
     assert f"model of {config.architecture.parameters:,} parameters" in README
-    assert config.metrics.dev.loss <= 2.0
+    assert config.training.settings == msgspec.to_builtins(read_recipe("names"))
+    assert config.training.overrides == []
+
+
+def test_the_bundled_model_is_as_good_as_it_says(names_txt: Path | None) -> None:
+    if names_txt is None:
+        pytest.skip("SEQUENTIA_NAMES does not say where names.txt is")
+    model = sequentia.load("names")
+    measured, stated = evaluate_model(model, names_txt), model.config.metrics
+    for part in measured.__struct_fields__:
+        assert getattr(measured, part).loss == pytest.approx(getattr(stated, part).loss, abs=1e-5)
+        assert getattr(measured, part).windows == getattr(stated, part).windows
+    assert measured.dev is not None
+    assert measured.dev.loss <= 2.0
+
+
+def test_no_module_loads_a_second_copy_from_the_checkout() -> None:
+    """Ruff's ban cannot tell a relative import of a sibling from an absolute one inside the banned folders."""
+    for folder in ("sequentia", "training", "export", "tests", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            found = re.findall(r"(?m)^\s*(?:from|import) (?:training|export)\b.*", path.read_text(encoding="utf-8"))
+            assert not found, path
 
 
 @pytest.mark.parametrize("document", ["README.md", "MODEL_CARD.md", "CHANGELOG.md"])

@@ -9,14 +9,14 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
+import sequentia
+from sequentia import ExportError, TrainingError, artifact
 from sequentia.export import export, parity
 from sequentia.export.graph import IR_VERSION, OPSET, TRACED_BATCH, write_graph
 from sequentia.training import train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.networks import MLP
-
-import sequentia
-from sequentia import ExportError, TrainingError, artifact
 
 from .conftest import MOONS, SMALL
 
@@ -62,7 +62,8 @@ def test_the_graph_alone_is_enough_for_another_runtime(trained: Path) -> None:
 
 
 def test_exporting_again_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
-    export(trained, tmp_path / "moons")
+    config = export(trained, tmp_path / "moons")
+    assert config == artifact.read(tmp_path / "moons").config
     for name in (*artifact.FILES, artifact.CONFIG):
         assert (tmp_path / "moons" / name).read_bytes() == (trained / name).read_bytes(), name
 
@@ -83,7 +84,7 @@ def edit(folder: Path, change: Any) -> None:
 
 def failing(network: MLP, config: artifact.Config, folder: Path) -> str:
     with pytest.raises(ExportError) as caught:
-        parity.climb(network, config, folder / artifact.WEIGHTS, folder / artifact.GRAPH)
+        parity.check_parity(network, config, folder / artifact.WEIGHTS, folder / artifact.GRAPH)
     return caught.value.rung
 
 
@@ -102,7 +103,7 @@ def failing(network: MLP, config: artifact.Config, folder: Path) -> str:
 )
 def test_a_malformed_graph(run: Path, rung: str, change: Any) -> None:
     network, config = network_of(run), artifact.read(run).config
-    parity.climb(network, config, run / artifact.WEIGHTS, run / artifact.GRAPH)
+    parity.check_parity(network, config, run / artifact.WEIGHTS, run / artifact.GRAPH)
     edit(run, change)
     assert failing(network, config, run) == rung
 
@@ -176,7 +177,7 @@ def test_the_card_states_the_figures_of_the_config(trained: Path) -> None:
     config = artifact.read(trained).config
     for part in config.metrics.__struct_fields__:
         loss = getattr(config.metrics, part)
-        assert f"| {loss.loss:.4f} | {loss.names:,} | {loss.symbols:,} |" in card
+        assert f"| {loss.loss:.4f} | {loss.names:,} | {loss.windows:,} |" in card
     assert config.training.corpus.sha256 in card
     assert "sequentia train moons.txt --recipe mlp --set block_size=4" in card
     assert "--set 'hidden_sizes=[24]'" in card

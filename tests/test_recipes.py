@@ -2,11 +2,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
+from sequentia import RecipeError
 from sequentia.training import read_recipe, recipe_names
 from sequentia.training.networks import architecture_of
 from sequentia.training.recipes import Recipe, recipe_path
-
-from sequentia import RecipeError
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -51,6 +51,7 @@ def test_overrides_take_the_syntax_of_toml() -> None:
         ),
         ("block_size=1.5", "block_size", "Expected `int`, got `float`"),
         ("steps", "steps", "give it as KEY=VALUE"),
+        ("learning_rate=inf", "learning_rate", "Expected a finite number"),
         ("=5", "", "there is no key ''"),
     ],
 )
@@ -77,6 +78,10 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
 
     path.write_text(text.replace("batch_size = 32", ""), encoding="utf-8")
     with pytest.raises(RecipeError, match="the key batch_size is missing"):
+        read_recipe(str(path))
+
+    path.write_text(text + '"(" = 1\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"there is no key '\('"):
         read_recipe(str(path))
 
     path.write_text("steps = = 3\n", encoding="utf-8")

@@ -11,7 +11,8 @@ from numpy.random import Philox
 from numpy.typing import NDArray
 
 from sequentia import OptionError, VocabularyError
-from sequentia.sampling import Plan, choose, log_softmax, probabilities, uniforms
+from sequentia.options import Plan
+from sequentia.sampling import choose, log_softmax, probabilities, uniforms
 from sequentia.vocabulary import Vocabulary
 
 LOGITS = arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(2, 9)), elements=st.floats(-30, 30, width=32))
@@ -117,6 +118,7 @@ def test_choices_follow_the_distribution() -> None:
         ("temperature", -0.1),
         ("temperature", math.nan),
         ("temperature", math.inf),
+        ("temperature", 10**400),
         ("temperature", "1"),
         ("temperature", True),
         ("top_k", 0),

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sequentia.training import evaluate_model, read_corpus, read_recipe, split, train
-from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
-from sequentia.training.networks import MLP, architecture_of, initialize
-from sequentia.training.trainer import HISTORY, learning_rate
 from torch.nn import functional
 
 import sequentia
 from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
+from sequentia.training import evaluate_model, read_corpus, read_recipe, split, train
+from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
+from sequentia.training.networks import MLP, architecture_of, initialize
+from sequentia.training.trainer import HISTORY, learning_rate
 
 from .conftest import MOONS, SMALL
 
@@ -142,6 +142,8 @@ def test_what_cannot_be_resumed(run: Path, tmp_path: Path) -> None:
         train(MOONS, run)
     with pytest.raises(TrainingError, match=r"the run to resume has steps = 60, not 70"):
         train(MOONS, run, recipe="mlp", overrides=[*SMALL, "steps=70"], resume=True)
+    with pytest.raises(TrainingError, match=r"the run to resume has seed = 2147483647, not 5"):
+        train(MOONS, run, overrides=["seed=5"], resume=True)
     data = (run / CHECKPOINT).read_bytes()
     (run / CHECKPOINT).write_bytes(data[: len(data) // 2])
     with pytest.raises(TrainingError, match="the checkpoint is damaged"):
@@ -214,9 +216,9 @@ def test_losses_are_those_of_the_definition(trained: Path) -> None:
         parts[f"{part}_unseen"] = [word for word in parts[part] if word not in parts["train"]]
     for part, names in parts.items():
         loss = getattr(metrics, part)
-        symbols = sum(len(name) + 1 for name in names)
-        assert (loss.names, loss.symbols) == (len(names), symbols)
-        assert loss.loss == pytest.approx(-model.score(names).sum() / symbols, rel=1e-12)
+        windows = sum(len(name) + 1 for name in names)
+        assert (loss.names, loss.windows) == (len(names), windows)
+        assert loss.loss == pytest.approx(-model.score(names).sum() / windows, rel=1e-12)
     assert 0 < len(parts["dev_unseen"]) < len(parts["dev"])
 
 
@@ -226,7 +228,7 @@ def test_the_artifact_has_the_losses_of_the_network(trained: Path) -> None:
     for part in measured.__struct_fields__:
         ours, stored = getattr(measured, part), getattr(model.config.metrics, part)
         assert ours.loss == pytest.approx(stored.loss, abs=1e-5)
-        assert (ours.names, ours.symbols) == (stored.names, stored.symbols)
+        assert (ours.names, ours.windows) == (stored.names, stored.windows)
 
 
 def test_an_empty_part_has_no_loss(trained: Path) -> None:

@@ -4,7 +4,6 @@ One file can be replaced in one step, so a killed run finds the last checkpoint 
 one; and safetensors holds no code to execute.
 """
 
-import os
 from pathlib import Path
 from typing import Final, Self
 
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from sequentia._files import write_file
 from sequentia.artifact import CorpusRecord, Metrics
 from sequentia.errors import TrainingError
 
@@ -69,14 +69,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint of a run folder in one step."""
-        path = folder / CHECKPOINT
-        temporary = path.with_suffix(".partial")
-        data = save(self.tensors, metadata={_KEY: msgspec.json.encode(self.record).decode()})
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        metadata = {_KEY: msgspec.json.encode(self.record).decode()}
+        write_file(folder / CHECKPOINT, save(self.tensors, metadata=metadata))
 
     @classmethod
     def load(cls, folder: Path) -> Self:

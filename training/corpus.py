@@ -147,6 +147,8 @@ def _items(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
         while line := file.readline(_MAX_LINE_BYTES):
             number += 1
             digest.update(line)
+            if len(line) == _MAX_LINE_BYTES and not line.endswith(b"\n"):
+                raise _too_long(path, number)
             try:
                 text = line.decode()
             except UnicodeDecodeError as error:
@@ -159,12 +161,8 @@ def _items(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
                 ) from error
             start += len(line)
             item = unicodedata.normalize("NFC", (text.removeprefix("\ufeff") if number == 1 else text).strip())
-            if len(item) > MAX_LENGTH or len(line) == _MAX_LINE_BYTES:
-                raise CorpusError(
-                    f"{path}: line {number} has more than {MAX_LENGTH} symbols; the file needs one item a line",
-                    path=path,
-                    line=number,
-                )
+            if len(item) > MAX_LENGTH:
+                raise _too_long(path, number)
             if "\0" in item or "\r" in item:
                 raise CorpusError(
                     f"{path}: line {number} holds {'NUL' if chr(0) in item else 'a carriage return inside'}; "
@@ -174,6 +172,12 @@ def _items(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
                 )
             if item:
                 yield item
+
+
+def _too_long(path: Path, line: int) -> CorpusError:
+    return CorpusError(
+        f"{path}: line {line} has more than {MAX_LENGTH} symbols; the file needs one item a line", path=path, line=line
+    )
 
 
 def fingerprint(tokens: Tokens) -> NDArray[np.uint64]:
@@ -203,7 +207,7 @@ def _names(tokens: Tokens) -> Iterator[memoryview]:
 
 
 def _ends(tokens: Tokens) -> Iterator[NDArray[np.intp]]:
-    """Yield the places of the boundaries, chunk by chunk."""
+    """Yield the indices of the boundaries, chunk by chunk."""
     for first in range(0, len(tokens), _CHUNK):
         yield first + np.flatnonzero(tokens[first : first + _CHUNK] == BOUNDARY)
 
@@ -220,7 +224,8 @@ def split(corpus: Corpus, name: SplitName) -> Split:
     order = array("I" if len(corpus) < 1 << 32 else "Q", range(len(corpus)))
     if name == "dedup":
         _, firsts = np.unique(fingerprint(corpus.tokens), return_index=True)
-        order = array(order.typecode, np.sort(firsts).tolist())
+        firsts.sort()
+        order = array(order.typecode, firsts.astype(order.typecode).tobytes())
     if name == "all":
         cuts = (len(order), len(order))
     else:

@@ -1,6 +1,5 @@
 """The loss of a model on the parts of a split, whatever computes its logits."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +7,14 @@ from numpy.typing import NDArray
 
 from sequentia.artifact import Loss, Metrics, SplitName
 from sequentia.errors import VocabularyError
+from sequentia.likelihood import Predict, log_probabilities
 from sequentia.model import SequenceModel
-from sequentia.sampling import log_softmax
 from sequentia.vocabulary import BOUNDARY
-from sequentia.windows import windows
 
 from .corpus import Split, Tokens, fingerprint, read_corpus, split
 
-Predict = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""Contexts, int64 [n, block_size], to logits, float32 [n, ids]."""
 
-_CHUNK = 8192
-
-
-def evaluate(parts: Split, block_size: int, predict: Predict) -> Metrics:
+def evaluate(parts: Split, block_size: int, predict: Predict, ids: int) -> Metrics:
     """Return the mean negative log-likelihood of each part, in nats per symbol, boundaries included.
 
     The *unseen* losses leave out the names that also stand in the training part: repeated lines of a corpus land on
@@ -29,9 +22,9 @@ def evaluate(parts: Split, block_size: int, predict: Predict) -> Metrics:
     """
     trained_on = fingerprint(parts.train)
     trained_on.sort()
-    train, _ = _losses(parts.train, block_size, predict)
-    dev, dev_unseen = _losses(parts.dev, block_size, predict, trained_on)
-    test, test_unseen = _losses(parts.test, block_size, predict, trained_on)
+    train, _ = _losses(parts.train, block_size, predict, ids)
+    dev, dev_unseen = _losses(parts.dev, block_size, predict, ids, trained_on)
+    test, test_unseen = _losses(parts.test, block_size, predict, ids, trained_on)
     return Metrics(train=train, dev=dev, test=test, dev_unseen=dev_unseen, test_unseen=test_unseen)
 
 
@@ -48,52 +41,52 @@ def evaluate_model(model: SequenceModel, corpus: Path, name: SplitName | None = 
         VocabularyError: if it holds symbols that the model does not know.
     """
     data = read_corpus(corpus)
-    unknown = [symbol for symbol in data.vocabulary.symbols if symbol not in model.vocabulary.symbols]
+    ids = model.vocabulary.ids_of(data.vocabulary.symbols)
+    unknown = [symbol for symbol, i in zip(data.vocabulary.symbols, ids, strict=True) if i is None]
     if unknown:
         raise VocabularyError(
             f"{corpus} holds {', '.join(map(repr, unknown[:10]))}, which model {model.config.name!r} does not know "
             f"({model.vocabulary.describe()})",
             symbol=unknown[0],
         )
-    to_model = np.append(BOUNDARY, model.vocabulary.encode("".join(data.vocabulary.symbols))).astype(np.uint32)
+    to_model = np.array([BOUNDARY, *ids], dtype=np.min_scalar_type(model.vocabulary.size))
     parts = split(data, name or model.config.training.split)
     translated = Split(*(to_model[tokens] for tokens in (parts.train, parts.dev, parts.test)))
-    return evaluate(translated, model.config.block_size, model.logits)
+    return evaluate(translated, model.config.block_size, model.logits, model.vocabulary.size)
 
 
 def _losses(
-    tokens: Tokens, block_size: int, predict: Predict, trained_on: NDArray[np.uint64] | None = None
+    tokens: Tokens, block_size: int, predict: Predict, ids: int, trained_on: NDArray[np.uint64] | None = None
 ) -> tuple[Loss | None, Loss | None]:
     """Return the loss on all names of a part and, given sorted fingerprints, on those without one of them."""
     ends = np.flatnonzero(tokens == BOUNDARY) if trained_on is not None else np.empty(0, dtype=np.intp)
     unseen = np.zeros(len(ends), dtype=bool)
     if trained_on is not None and len(ends):
         fingerprints = fingerprint(tokens)
-        unseen = trained_on[np.searchsorted(trained_on, fingerprints).clip(max=len(trained_on) - 1)] != fingerprints
+        nearest = np.searchsorted(trained_on, fingerprints).clip(max=len(trained_on) - 1)
+        unseen = trained_on[nearest] != fingerprints
     every, fresh = _Sum(), _Sum()
-    for start in range(0, len(tokens), _CHUNK):
-        positions = np.arange(start, min(start + _CHUNK, len(tokens)))
-        contexts, targets = windows(tokens, positions, block_size)
-        losses = -log_softmax(predict(contexts))[np.arange(len(targets)), targets]
-        every.add(losses, targets)
+    for part, values in log_probabilities(tokens, block_size, predict, ids):
+        closes = tokens[part] == BOUNDARY
+        every.add(values, closes)
         if len(ends):
-            of_unseen = unseen[np.searchsorted(ends, positions)]
-            fresh.add(losses[of_unseen], targets[of_unseen])
+            of_unseen = unseen[np.searchsorted(ends, np.arange(part.start, part.stop))]
+            fresh.add(values[of_unseen], closes[of_unseen])
     return every.mean(), fresh.mean()
 
 
 class _Sum:
-    """Losses adding up to a mean."""
+    """Log-probabilities adding up to a mean loss."""
 
     def __init__(self) -> None:
-        self._total, self._names, self._symbols = 0.0, 0, 0
+        self._total, self._names, self._windows = 0.0, 0, 0
 
-    def add(self, losses: NDArray[np.float64], targets: NDArray[np.int64]) -> None:
-        self._total += float(losses.sum())
-        self._names += int(np.count_nonzero(targets == BOUNDARY))
-        self._symbols += len(losses)
+    def add(self, log_probabilities: NDArray[np.float64], closes: NDArray[np.bool_]) -> None:
+        self._total -= float(log_probabilities.sum())
+        self._names += int(np.count_nonzero(closes))
+        self._windows += len(log_probabilities)
 
     def mean(self) -> Loss | None:
-        if not self._symbols:
+        if not self._windows:
             return None
-        return Loss(loss=self._total / self._symbols, names=self._names, symbols=self._symbols)
+        return Loss(loss=self._total / self._windows, names=self._names, windows=self._windows)

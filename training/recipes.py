@@ -1,5 +1,6 @@
 """Named training recipes: TOML files with one key a line, every key of which ``--set`` can override."""
 
+import math
 import re
 import tomllib
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         optimizer: ``sgd``, or ``adamw`` (Loshchilov and Hutter 2019).
         weight_decay: as the optimizer understands it.
         learning_rate: the highest rate.
-        schedule: ``constant``, or ``cosine``: down to zero at the last step.
+        schedule: ``constant``, or ``cosine``: down towards zero at the end.
         warmup_steps: steps over which the rate first rises, linearly.
         learning_rate_drops: steps from which on the rate is a tenth of what it was.
         average_decay: decay of an exponential moving average of the weights, which then is the result
@@ -108,15 +109,21 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
     for key, value in values.items():
-        line = text[: match.start()].count("\n") + 1 if (match := re.search(rf"(?m)^\s*{key}\b", text)) else 1
+        line = (
+            text[: match.start()].count("\n") + 1 if (match := re.search(rf"(?m)^\s*{re.escape(key)}\b", text)) else 1
+        )
         values[key] = _check(key, value, f"{path}, line {line}")
-    for override in overrides:
-        key, value = _parse_override(override)
-        values[key] = _check(key, value, "--set")
+    values |= read_overrides(overrides)
     missing = sorted(_TYPES.keys() - values.keys() - _OPTIONAL)
     if missing:
         raise RecipeError(f"{path}: the key {missing[0]} is missing; {_valid_keys()}", key=missing[0])
     return Recipe(**values)
+
+
+def read_overrides(overrides: Sequence[str]) -> dict[str, object]:
+    """Return the values of ``key=value`` strings by key; see :func:`read_recipe`."""
+    parsed = dict(_parse_override(override) for override in overrides)
+    return {key: _check(key, value, "--set") for key, value in parsed.items()}
 
 
 def _parse_override(override: str) -> tuple[str, object]:
@@ -133,6 +140,8 @@ def _check(key: str, value: object, place: str) -> object:
     if key not in _TYPES:
         raise RecipeError(f"{place}: there is no key {key!r}; {_valid_keys()}", key=key)
     try:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise msgspec.ValidationError("Expected a finite number")
         return msgspec.convert(value, _TYPES[key])
     except msgspec.ValidationError as error:
         raise RecipeError(f"{place}: {key} = {value!r}: {error}; {_valid_keys()}", key=key) from error

@@ -23,20 +23,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sequentia.artifact import Metrics
 from sequentia.errors import TrainingError
+from sequentia.likelihood import Predict
 from sequentia.windows import windows
 
 from .checkpoint import CHECKPOINT, Checkpoint, RunRecord
 from .corpus import Corpus, Tokens, read_corpus, split
-from .evaluation import Predict, evaluate
+from .evaluation import evaluate
 from .networks import MLP, architecture_of, initialize
-from .recipes import DEFAULT_RECIPE, Recipe, read_recipe
+from .recipes import DEFAULT_RECIPE, Recipe, read_overrides, read_recipe
 
 HISTORY: Final = "history.jsonl"
 _MOST_PENDING: Final = 100
 _SECONDS_PENDING: Final = 0.2
 
 Report = Callable[[int, int, float, float], None]
-"""Called now and then with the steps done, the steps in all, a minibatch loss in nats, and the learning rate."""
+"""Called every 0.2 seconds or 100 steps with the steps done, the steps in all, a loss in nats, the learning rate."""
 
 
 def train(
@@ -52,7 +53,7 @@ def train(
     """Train a network on a corpus.
 
     The run folder receives ``history.jsonl``, a line a step, and ``checkpoint.safetensors``. The same corpus, recipe
-    and seed give the same bits on the same CPU, also across an interruption.
+    and seed give the same bits on the same CPU and number of threads, also across an interruption.
 
     Args:
         corpus: a UTF-8 text file, one item a line.
@@ -86,7 +87,7 @@ def train(
                 f"(sha256 {data.record.sha256}, not {record.corpus.sha256})"
             )
     else:
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise TrainingError(f"{folder} is not empty: go on with its run by --resume, or choose another folder")
         settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
         data = read_corpus(corpus)
@@ -102,10 +103,9 @@ def train(
             run.restore(checkpoint)
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / HISTORY).write_bytes(b"")
             run.checkpoint(0).save(folder)
         run.go_on(parts.train, folder, report or (lambda *_: None))
-    metrics = evaluate(parts, record.recipe.block_size, run.predict())
+    metrics = evaluate(parts, record.recipe.block_size, run.predict(), len(record.vocabulary) + 1)
     final = run.checkpoint((folder / HISTORY).stat().st_size, metrics)
     final.save(folder)
     return final
@@ -263,6 +263,7 @@ class _History:
         self._step += len(losses)
         self._pending.clear()
         self._file.flush()
+        os.fsync(self._file.fileno())
         self._flushed = time.monotonic()
         if losses:
             self._report(self._step, self._recipe.steps, losses[-1], rate)
@@ -273,16 +274,16 @@ class _History:
 def _history(folder: Path, length: int) -> Iterator[BinaryIO]:
     """Open the history, cut to the length it had at the checkpoint."""
     path = folder / HISTORY
-    if not path.is_file() or path.stat().st_size < length:
-        raise TrainingError(f"{path} is missing or shorter than the checkpoint says; the run cannot be resumed")
-    os.truncate(path, length)
     with path.open("ab") as file:
+        if file.tell() < length:
+            raise TrainingError(f"{path} is missing or shorter than the checkpoint says; the run cannot be resumed")
+        file.truncate(length)
         yield file
 
 
 @contextmanager
 def _interruption() -> Iterator[threading.Event]:
-    """Turn Ctrl-C into an event, so that it stops the run between two steps and not within one."""
+    """Turn the first Ctrl-C into an event, so that it stops the run between two steps and not within one."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
@@ -290,6 +291,7 @@ def _interruption() -> Iterator[threading.Event]:
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         interrupted.set()
+        signal.signal(signal.SIGINT, previous)
 
     previous = signal.signal(signal.SIGINT, interrupt)
     try:
@@ -319,11 +321,9 @@ def _versions() -> dict[str, str]:
 
 
 def _check_same_recipe(record: RunRecord, recipe: str | None, overrides: Sequence[str]) -> None:
-    if recipe is None and not overrides:
-        return
-    asked = msgspec.structs.asdict(read_recipe(recipe or record.recipe_name, overrides))
-    own = msgspec.structs.asdict(record.recipe)
-    for key, value in own.items():
+    base = record.recipe if recipe is None else read_recipe(recipe)
+    asked = {**msgspec.structs.asdict(base), **read_overrides(overrides)}
+    for key, value in msgspec.structs.asdict(record.recipe).items():
         if asked[key] != value:
             raise TrainingError(
                 f"the run to resume has {key} = {value!r}, not {asked[key]!r}; "

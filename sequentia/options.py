@@ -1,0 +1,155 @@
+"""The options of ``generate`` and ``stream``, checked against each other and against a model."""
+
+import math
+import operator
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .artifact import MAX_LENGTH
+from .errors import OptionError
+from .sampling import WORDS_PER_COUNTER
+from .vocabulary import BOUNDARY, Vocabulary
+
+_SEED_LIMIT: Final = 1 << 128  # the width of Philox's key
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The keyword options of ``generate`` and ``stream``; :func:`sequentia.generate` documents them."""
+
+    prefix: str
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    min_length: int
+    max_length: int | None
+    unique: bool
+    seed: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Checked options, in the terms of one vocabulary: what one seeded stream of names is made of.
+
+    Attributes:
+        prefix: ids that every name starts with, int64 [symbols].
+        temperature: as for :func:`sequentia.generate`, and so the next five.
+        top_k: likewise.
+        top_p: likewise.
+        min_length: likewise.
+        max_length: likewise, the model's own where none was given.
+        unique: likewise.
+        seed: the given one, or a fresh one.
+        draws_per_name: uniform numbers that each name owns.
+    """
+
+    prefix: NDArray[np.int64]
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    min_length: int
+    max_length: int
+    unique: bool
+    seed: int
+    draws_per_name: int
+
+    @classmethod
+    def of(cls, options: Mapping[str, object], vocabulary: Vocabulary, longest: int) -> "Plan":
+        """Check options against each other and against a vocabulary.
+
+        Args:
+            options: as in :class:`SamplingOptions`.
+            vocabulary: the model's.
+            longest: the model's own ``max_length``.
+
+        Raises:
+            OptionError: naming the option that is out of its range or contradicts another.
+            VocabularyError: if the prefix holds an unknown symbol.
+            TypeError: for an option that does not exist.
+        """
+        unknown = sorted(set(options) - set(SamplingOptions.__annotations__))
+        if unknown:
+            raise TypeError(f"unknown option {unknown[0]!r}; there are {', '.join(SamplingOptions.__annotations__)}")
+        prefix = options.get("prefix", "")
+        if not isinstance(prefix, str):
+            raise _out_of_range("prefix", prefix, "a string")
+        prefix_ids = vocabulary.encode(prefix)
+        min_length = whole("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
+        given = options.get("max_length")
+        max_length = (
+            max(longest, min_length, len(prefix_ids))
+            if given is None
+            else whole("max_length", given, least=1, most=MAX_LENGTH)
+        )
+        if min_length > max_length:
+            raise OptionError(
+                f"min_length {min_length} is greater than max_length {max_length}",
+                option="min_length",
+                value=min_length,
+            )
+        if len(prefix_ids) > max_length:
+            raise OptionError(
+                f"prefix {prefix!r} has {len(prefix_ids)} symbols, more than max_length {max_length}",
+                option="prefix",
+                value=prefix,
+            )
+        top_k = options.get("top_k")
+        top_p = options.get("top_p")
+        unique = options.get("unique", False)
+        if not isinstance(unique, bool):
+            raise _out_of_range("unique", unique, "True or False")
+        return cls(
+            prefix=prefix_ids,
+            temperature=_real("temperature", options.get("temperature", 1.0), positive=False),
+            top_k=None if top_k is None else whole("top_k", top_k, least=1),
+            top_p=None if top_p is None else _real("top_p", top_p, positive=True, most=1.0),
+            min_length=min_length,
+            max_length=max_length,
+            unique=unique,
+            seed=_seed(options.get("seed")),
+            draws_per_name=-(-max(max_length, longest) // WORDS_PER_COUNTER) * WORDS_PER_COUNTER,
+        )
+
+    def forbidden(self, length: int) -> list[int]:
+        """Return the ids that may not follow ``length`` symbols: a name that is too short does not end."""
+        return [BOUNDARY] if length < self.min_length else []
+
+
+def whole(option: str, value: object, *, least: int, most: int | None = None) -> int:
+    """Return an option as an int within its bounds, or raise :class:`OptionError`."""
+    needed = f"a whole number from {least} to {most}" if most else f"a whole number, {least} or more"
+    if isinstance(value, bool):
+        raise _out_of_range(option, value, needed)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise _out_of_range(option, value, needed) from None
+    if number < least or (most is not None and number > most):
+        raise _out_of_range(option, value, needed)
+    return number
+
+
+def _real(option: str, value: object, *, positive: bool, most: float = math.inf) -> float:
+    bound = "greater than 0" if positive else "0 or more"
+    needed = f"a finite number {bound}" + (f" and at most {most:g}" if math.isfinite(most) else "")
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        raise _out_of_range(option, value, needed)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or number < 0 or (positive and number == 0) or number > most:
+        raise _out_of_range(option, value, needed)
+    return number
+
+
+def _seed(value: object) -> int:
+    return secrets.randbits(64) if value is None else whole("seed", value, least=0, most=_SEED_LIMIT - 1)
+
+
+def _out_of_range(option: str, value: object, needed: str) -> OptionError:
+    return OptionError(f"{option} must be {needed}, not {value!r}", option=option, value=value)
