@@ -7,6 +7,7 @@ import msgspec
 from safetensors.torch import save
 
 from sequentia import artifact
+from sequentia._files import printable_name
 from sequentia.artifact import Artifact, Config, Training
 from sequentia.errors import TrainingError
 from sequentia.model import SequenceModel
@@ -47,7 +48,7 @@ def export(run: Path, folder: Path) -> Config:
     network.eval()
     config = Config(
         format_version=artifact.FORMAT_VERSION,
-        name=folder.resolve().name,
+        name=printable_name(folder),
         vocabulary=record.vocabulary,
         block_size=recipe.block_size,
         max_length=record.max_length,

@@ -23,6 +23,8 @@ def write_file(path: Path, data: bytes) -> None:
         path.write_bytes(data)
         return
     path = path.resolve()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(path.parent))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         _write_through(temporary, data)
@@ -32,32 +34,53 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, last: str) -> None:
-    """Write several files into a folder in one step; whatever else it holds is kept.
+    """Write several files into a folder, all or none; whatever else it holds is kept.
+
+    Where the folder does not yet have the file ``last``, without which the others count for nothing, the files move in
+    one by one and that one last. Where it has, a whole new folder takes the place of the old in one step. Where that
+    cannot be (a mount point, the current folder, a system without such a step), ``last`` goes first and comes last.
 
     Args:
         folder: the folder; it and its parents are created.
-        files: contents by name.
-        last: the file without which the others count for nothing. Where the folder has none yet, the files move in one
-            by one and this one last; where it has one, a whole new folder takes the place of the old.
+        files: contents by name, in the order to move them.
+        last: one of them.
     """
     folder = folder.resolve()
-    replaces = (folder / last).exists()
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent if replaces else folder, prefix=f".{folder.name}-") as temporary:
-        staging = Path(temporary) / folder.name
-        if replaces:
-            shutil.copytree(
-                folder, staging, symlinks=True, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(*files)
-            )
-        else:
-            staging.mkdir()
+    if not ((folder / last).exists() and not Path.cwd().is_relative_to(folder) and _swap_in(folder, files)):
+        _move_in(folder, files, last)
+
+
+def _move_in(folder: Path, files: Mapping[str, bytes], last: str) -> None:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as temporary:
+        staging = Path(temporary)
         for name, data in files.items():
             _write_through(staging / name, data)
-        if replaces:
-            _exchange(staging, folder)
-        else:
-            for name in sorted(files, key=lambda name: name == last):
-                (staging / name).replace(folder / name)
+        (folder / last).unlink(missing_ok=True)
+        for name in sorted(files, key=lambda name: name == last):
+            (staging / name).replace(folder / name)
+
+
+def _swap_in(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Put a copy of the folder with new files in its place, if the system lets us; the other files are only linked."""
+
+    def replaced(directory: str, _names: list[str]) -> set[str]:
+        return set(files) if Path(directory) == folder else set()
+
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+            staging = Path(temporary) / folder.name
+            shutil.copytree(folder, staging, symlinks=True, copy_function=_link_or_copy, ignore=replaced)
+            for name, data in files.items():
+                _write_through(staging / name, data)
+            return _exchange(staging, folder)
+    except PermissionError:  # to write beside the folder
+        return False
+
+
+def printable_name(path: Path) -> str:
+    """Return the last part of a path as text, also where it is not valid UTF-8."""
+    return path.resolve().name.encode("utf-8", "replace").decode()
 
 
 def _write_through(path: Path, data: bytes) -> None:
@@ -74,23 +97,10 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _exchange(staging: Path, folder: Path) -> None:
-    """Swap two folders in one step where the system can; elsewhere in two, between which a kill leaves neither."""
-    libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step, if the system has one for them; return whether it had."""
+    libc = ctypes.CDLL(None) if os.name == "posix" else None
     swap = getattr(libc, "renamex_np" if sys.platform == "darwin" else "renameat2", None)
-    if swap is not None:
-        here = () if sys.platform == "darwin" else (_AT_FDCWD,)
-        paths = (*here, os.fsencode(staging), *here, os.fsencode(folder))
-        if swap(*paths, ctypes.c_uint(_RENAME_SWAP)) == 0:
-            return
-        number = ctypes.get_errno()
-        if number not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise OSError(number, os.strerror(number), str(folder))
-    previous = folder.with_name(f".{folder.name}.{os.getpid()}.previous")
-    folder.rename(previous)
-    try:
-        staging.rename(folder)
-    except BaseException:
-        previous.rename(folder)
-        raise
-    shutil.rmtree(previous)
+    here = () if sys.platform == "darwin" else (_AT_FDCWD,)
+    paths = (*here, os.fsencode(one), *here, os.fsencode(other))
+    return swap is not None and swap(*paths, ctypes.c_uint(_RENAME_SWAP)) == 0

@@ -12,6 +12,7 @@ before reading, hashes before parsing, and the numbers in the files before a lib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -169,6 +170,16 @@ class Config(_Record, frozen=True):
     files: dict[str, FileRecord]
 
 
+def weight_shapes(architecture: Architecture, block_size: int, ids: int) -> dict[str, tuple[int, ...]]:
+    """Return the name and shape of every tensor in ``model.safetensors``."""
+    widths = [block_size * architecture.embedding_dim, *architecture.hidden_sizes, ids]
+    layers = [*(f"hidden.{i}" for i in range(len(architecture.hidden_sizes))), "output"]
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (ids, architecture.embedding_dim)}
+    for layer, (inputs, outputs) in zip(layers, pairwise(widths), strict=True):
+        shapes |= {f"{layer}.weight": (outputs, inputs), f"{layer}.bias": (outputs,)}
+    return shapes
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A checked artifact: all that inference needs.
@@ -210,9 +221,12 @@ def read(folder: Path) -> Artifact:
     graph = _read_listed(folder, GRAPH, config)
     weights = _read_listed(folder, WEIGHTS, config)
     _read_listed(folder, CARD, config)
-    for name, fault in ((GRAPH, fault_of_graph(graph)), (WEIGHTS, fault_of_weights(weights))):
+    shapes = weight_shapes(config.architecture, config.block_size, len(config.vocabulary) + 1)
+    for name, fault in ((GRAPH, fault_of_graph(graph)), (WEIGHTS, fault_of_weights(weights, shapes))):
         if fault:
-            raise ArtifactError.at(folder / name, expected="a self-contained file of finite weights", found=fault)
+            raise ArtifactError.at(
+                folder / name, expected="a self-contained file with the network of config.json", found=fault
+            )
     return Artifact(config=config, vocabulary=Vocabulary(config.vocabulary), graph=graph, folder=folder)
 
 
@@ -265,6 +279,8 @@ def _read_listed(folder: Path, name: str, config: Config) -> bytes:
 def _read_bounded(path: Path, most: int) -> bytes:
     try:
         size = path.stat().st_size
+        if not path.is_file():
+            raise ArtifactError.at(path, expected="a file", found="a folder or a device")
         if size > most:
             raise ArtifactError.at(path, expected=f"at most {most} bytes", found=f"{size}")
         with path.open("rb") as file:
@@ -295,14 +311,30 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
         The configuration as written.
 
     Raises:
-        ArtifactError: if what would be written could not be read again.
+        ArtifactError: if what would be written could not be read again, or would overwrite what is no artifact's.
     """
+    _check_target(folder)
     records = {name: file_record(files[name]) for name in FILES}
     config = msgspec.structs.replace(config, files=records)
-    contents = {**files, CONFIG: msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"}
+    contents = {
+        **{name: files[name] for name in FILES},
+        CONFIG: msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n",
+    }
     _decode_config(folder / CONFIG, contents[CONFIG])
     for name, data in contents.items():
         if len(data) > _MAX_BYTES[name]:
             raise ArtifactError.at(folder / name, expected=f"at most {_MAX_BYTES[name]} bytes", found=f"{len(data)}")
     write_folder(folder, contents, last=CONFIG)
     return config
+
+
+def _check_target(folder: Path) -> None:
+    """Refuse to overwrite a stranger's README.md or config.json."""
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError.at(folder, expected="a folder to write to", found="a file")
+    if (folder / CONFIG).exists():
+        read_config(folder)
+    elif (folder / CARD).exists() and not (folder / GRAPH).exists():  # the card moves in after the graph
+        raise ArtifactError.at(
+            folder / CARD, expected="no file, or a model card", found="the README.md of another project"
+        )

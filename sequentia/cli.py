@@ -30,10 +30,20 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(130)
-        except (SequentiaError, OSError, UnicodeError) as error:
+        except (SequentiaError, OSError, UnicodeError, ModuleNotFoundError) as error:
             if os.environ.get("SEQUENTIA_DEBUG"):
                 raise
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise click.ClickException(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    """Return an error's message in one line."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("sequentia."):
+        here = Path(__file__).parent
+        return f"{here} is a checkout's folder and hides the installed package: run from another folder"
+    return " ".join(str(error).split())
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -180,34 +190,25 @@ def train(
 
     if seed is not None:
         overrides = (*overrides, f"seed={seed}")
-    with tqdm(desc="training", unit=" steps", disable=None, dynamic_ncols=True, file=sys.stderr) as bar:
+    try:
+        with tqdm(desc="training", unit=" steps", disable=None, dynamic_ncols=True, file=sys.stderr) as bar:
 
-        def report(step: int, steps: int, loss: float, rate: float) -> None:
-            bar.total = steps
-            bar.set_postfix(loss=f"{loss:.4f}", rate=f"{rate:.3g}", refresh=False)
-            bar.update(step - bar.n)
+            def report(step: int, steps: int, loss: float, rate: float) -> None:
+                bar.total = steps
+                bar.set_postfix(loss=f"{loss:.4f}", rate=f"{rate:.3g}", refresh=False)
+                bar.update(step - bar.n)
 
-        try:
-            train(
-                corpus,
-                output,
-                recipe=recipe,
-                overrides=overrides,
-                device=device,
-                resume=resume,
-                report=report,
-            )
-        except KeyboardInterrupt as interrupt:
-            bar.close()
-            if not (output / CHECKPOINT).is_file():
-                raise
-            command = ["sequentia", "train", str(corpus), "-o", str(output), "--resume"]
-            command += ["--device", device] if device != "auto" else []
-            saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
-            click.echo(f"{saved} Go on with: {shlex.join(command)}", err=True)
-            sys.exit(130)
-    click.echo("Exporting …", err=True)
-    config = export(output, output)
+            train(corpus, output, recipe=recipe, overrides=overrides, device=device, resume=resume, report=report)
+        click.echo("Exporting …", err=True)
+        config = export(output, output)
+    except KeyboardInterrupt as interrupt:
+        if not (output / CHECKPOINT).is_file():
+            raise
+        command = ["sequentia", "train", str(corpus), "-o", str(output), "--resume"]
+        command += ["--device", device] if device != "auto" else []
+        saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
+        click.echo(f"{saved} Go on with: {shlex.join(command)}", err=True)
+        sys.exit(130)
     _print_metrics(config.metrics)
     click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
 

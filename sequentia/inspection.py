@@ -21,7 +21,6 @@ _NESTED: Final[Mapping[str, Mapping[int, str]]] = {
 _NODE_DOMAIN: Final = 7
 _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 2, 4, 9, 10, 13, 14
 _ONNX_FLOATS: Final = {1: "<f4", 10: "<f2", 11: "<f8"}
-_SAFETENSORS_FLOATS: Final = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 _DEEPEST: Final = 32
 
 
@@ -111,11 +110,11 @@ class _TensorHeader(msgspec.Struct):
     data_offsets: tuple[int, int]
 
 
-def fault_of_weights(weights: bytes) -> str | None:
-    """Return what is wrong with a safetensors file, or None.
+def fault_of_weights(weights: bytes, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Return what is wrong with a safetensors file that should hold float32 tensors of some shapes, or None.
 
-    Wrong are a header that does not describe the bytes behind it, and weights that are NaN or infinite. The format:
-    https://github.com/huggingface/safetensors#format
+    Wrong are a header that does not describe the bytes behind it, other tensors than expected, and weights that are NaN
+    or infinite. The format: https://github.com/huggingface/safetensors#format
     """
     length = int.from_bytes(weights[:8], "little")
     if len(weights) < 8 or length > len(weights) - 8:
@@ -126,13 +125,15 @@ def fault_of_weights(weights: bytes) -> str | None:
         tensors = {name: msgspec.json.decode(entry, type=_TensorHeader) for name, entry in header.items()}
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         return f"a damaged header ({error})"
+    found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+    for name in sorted(found.keys() | shapes.keys()):
+        if name not in shapes or found.get(name) != ("F32", shapes[name]):
+            return f"tensor {name!r} as {found.get(name)}, not {('F32', shapes[name]) if name in shapes else None}"
     data = memoryview(weights)[8 + length :]
     for name, tensor in tensors.items():
         start, end = tensor.data_offsets
-        dtype = _SAFETENSORS_FLOATS.get(tensor.dtype)
-        size = np.dtype(dtype).itemsize * math.prod(tensor.shape) if dtype else end - start
-        if not 0 <= start <= end <= len(data) or size != end - start:
+        if not 0 <= start <= end <= len(data) or end - start != 4 * math.prod(shapes[name]):
             return f"a header at odds with the bytes of tensor {name!r}"
-        if dtype and not np.isfinite(np.frombuffer(data[start:end], dtype)).all():
+        if not np.isfinite(np.frombuffer(data[start:end], "<f4")).all():
             return f"NaN or infinite weights in tensor {name!r}"
     return None

@@ -35,6 +35,9 @@ _PATIENCE: Final = 10_000
 class SequenceModel:
     """A model ready to generate; safe to share between threads, to pickle, and to use after a fork.
 
+    (A process made by a bare ``os.fork`` has to end by ``os._exit``, as those of ``multiprocessing`` do: onnxruntime's
+    own exit handler waits for threads that the fork left behind.)
+
     Args:
         source: a checked artifact, as :func:`sequentia.artifact.read` returns it.
         threads: threads inside one run of the network; the default of one is the fastest for networks this small.
@@ -126,7 +129,7 @@ class SequenceModel:
             rows = slice(start, start + _ROWS)
             logits[rows] = session.run(["logits"], {"context": padded[rows]})[0]
         if not np.isfinite(logits).all():
-            raise ArtifactError(f"model {self.config.name!r} computes NaN or infinite logits", found="NaN or infinity")
+            raise self._graph_error("finite logits", "NaN or infinity")
         return logits[:n]
 
     def _context(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -151,12 +154,12 @@ class SequenceModel:
                     continue
                 rejected[reason] += 1
                 fruitless += 1
-                if fruitless > _PATIENCE + accepted:
+                if fruitless > (0 if plan.constant else _PATIENCE + accepted):
                     candidates = accepted + rejected.total()
-                    counts = ", ".join(f"{count} for {reason!r}" for reason, count in rejected.items())
+                    counts = ", ".join(f"{reason} {count}" for reason, count in rejected.items())
                     raise GenerationError(
-                        f"none of the last {fruitless} candidates can be returned: of {candidates} in all, {accepted} "
-                        f"were, and {counts} were rejected; ask for fewer names, or loosen the options",
+                        f"gave up after {fruitless} rejected candidates in a row; of {candidates} in all, accepted: "
+                        f"{accepted}, rejected: {counts}; ask for fewer names, or loosen the options",
                         candidates=candidates,
                         accepted=accepted,
                         rejected=rejected,
@@ -292,10 +295,13 @@ def locate(model: str | os.PathLike[str] | None) -> Path:
     source = os.fspath(model)
     folder = Path(source)
     bundled = sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
-    if source in bundled and not (folder / artifact.CONFIG).is_file():
-        return _BUNDLED / source
-    if folder.is_dir():
-        return folder
+    try:
+        if source in bundled and not (folder / artifact.CONFIG).is_file():
+            return _BUNDLED / source
+        if folder.is_dir():
+            return folder
+    except (OSError, ValueError):  # what cannot be a path is no folder
+        pass
     raise ModelNotFoundError(
         f"no model {source!r}: it is neither a folder nor a bundled model ({', '.join(bundled)}); "
         "this version does not fetch from the hub, so download the repository and give its folder",

@@ -3,6 +3,7 @@
 import math
 import operator
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypedDict
@@ -114,21 +115,26 @@ class Plan:
             draws_per_name=-(-max(max_length, longest) // WORDS_PER_COUNTER) * WORDS_PER_COUNTER,
         )
 
+    @property
+    def constant(self) -> bool:
+        """Whether every name is the same."""
+        return self.temperature == 0 or self.top_k == 1
+
     def forbidden(self, length: int) -> list[int]:
         """Return the ids that may not follow ``length`` symbols: a name that is too short does not end."""
         return [BOUNDARY] if length < self.min_length else []
 
 
-def whole(option: str, value: object, *, least: int, most: int | None = None) -> int:
+def whole(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
     """Return an option as an int within its bounds, or raise :class:`OptionError`."""
-    needed = f"a whole number from {least} to {most}" if most else f"a whole number, {least} or more"
+    needed = f"a whole number, {least} or more" if most == sys.maxsize else f"a whole number from {least} to {most}"
     if isinstance(value, bool):
         raise _out_of_range(option, value, needed)
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise _out_of_range(option, value, needed) from None
-    if number < least or (most is not None and number > most):
+    if not least <= number <= most:
         raise _out_of_range(option, value, needed)
     return number
 

@@ -8,12 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 import sequentia
 from sequentia import SequenceModel
 from sequentia.export import export
 from sequentia.training import train
+
+# One thread, here and in the processes that tests start: the networks are tiny, and a run repeats bit for bit only
+# with the same number of threads.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")

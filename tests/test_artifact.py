@@ -68,6 +68,12 @@ def hide_in_a_subgraph(model: onnx.ModelProto) -> None:
     model.graph.node[0].attribute.add(name="then_branch", type=onnx.AttributeProto.GRAPH).g.CopyFrom(inner)
 
 
+def rename_input(model: onnx.ModelProto, name: str) -> None:
+    for node in model.graph.node:
+        node.input[:] = [name if each == "context" else each for each in node.input]
+    model.graph.input[0].name = name
+
+
 def set_dim(model: onnx.ModelProto, name: str, axis: int, size: int) -> None:
     value = next(v for v in [*model.graph.input, *model.graph.output] if v.name == name)
     value.type.tensor_type.shape.dim[axis].dim_value = size
@@ -85,9 +91,10 @@ BAD_CONFIGS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("expected files", lambda c: c["files"].update({"../evil": c["files"][artifact.GRAPH]})),
     ("expected files", lambda c: c["files"].pop(artifact.WEIGHTS)),
     # consistent by itself, at odds with the graph
-    ("model.onnx: expected one input context", lambda c: c.update(block_size=5)),
-    ("model.onnx: expected one output logits", lambda c: c["vocabulary"].append("!")),
+    ("model.safetensors: expected .*tensor 'hidden.0.weight'", lambda c: c.update(block_size=5)),
+    ("model.safetensors: expected .*tensor 'embedding.weight'", lambda c: c["vocabulary"].append("!")),
     ("model.onnx: expected metadata sequentia.max_length", lambda c: c.update(max_length=99)),
+    ("model.safetensors: expected", lambda c: c["architecture"].update(hidden_sizes=[7])),
 ]
 
 
@@ -109,6 +116,7 @@ BAD_GRAPHS: list[tuple[str, Callable[[onnx.ModelProto], object]]] = [
     ("found NaN or infinite weights", lambda m: poison(m, raw=True)),
     ("found NaN or infinite weights", lambda m: poison(m, raw=False)),
     ("operators of the domain b'com.evil'", lambda m: setattr(m.graph.node[0], "domain", "com.evil")),
+    ("one input context", lambda m: rename_input(m, "tokens")),
     ("dynamic batch dimension", lambda m: set_dim(m, "context", 0, 8)),
     ("expected metadata", lambda m: m.metadata_props.pop()),
     ("onnxruntime can run", lambda m: setattr(m.graph.node[0], "op_type", "NoSuchOperator")),
@@ -134,6 +142,9 @@ def test_a_file_that_was_changed_cut_or_lost(run: Path, name: str) -> None:
             sequentia.load(run)
     path.unlink()
     with pytest.raises(ArtifactError, match=rf"{name}: expected a readable file, found No such file"):
+        sequentia.load(run)
+    os.mkfifo(path)
+    with pytest.raises(ArtifactError, match=rf"{name}: expected a file"):
         sequentia.load(run)
 
 
@@ -174,7 +185,10 @@ def damage_weights(run: Path, change: Callable[[dict[str, Any], bytearray], obje
     ("message", "change"),
     [
         ("NaN or infinite weights in tensor", lambda _, values: values.__setitem__(slice(0, 4), b"\0\0\xc0\x7f")),
-        ("at odds with the bytes of tensor 'output.bias'", lambda h, _: h["output.bias"].update(shape=[10**9])),
+        ("tensor 'output.bias' as", lambda h, _: h["output.bias"].update(shape=[10**9])),
+        ("tensor 'output.bias' as", lambda h, _: h["output.bias"].update(dtype="F16")),
+        ("tensor 'output.bias' as None", lambda h, _: h.pop("output.bias")),
+        ("tensor 'x' as", lambda h, _: h.update(x=h["output.bias"])),
         ("at odds with the bytes of tensor 'output.bias'", lambda h, _: h["output.bias"].update(data_offsets=[8, 4])),
         ("at odds with the bytes", lambda _, values: values.pop()),
         ("a damaged header", lambda h, _: h["output.bias"].pop("dtype")),
@@ -205,9 +219,11 @@ def test_writing_keeps_what_else_is_in_the_folder(run: Path) -> None:
     config = artifact.read(run).config
     (run / "notes").mkdir()
     (run / "notes" / "mine.txt").write_text("keep", encoding="utf-8")
+    (run / "notes" / "README.md").write_text("mine too", encoding="utf-8")
     checkpoint = (run / "checkpoint.safetensors").read_bytes()
     artifact.write(run, config, {**contents(run), artifact.CARD: b"new"})
     assert (run / "notes" / "mine.txt").read_text(encoding="utf-8") == "keep"
+    assert (run / "notes" / "README.md").read_text(encoding="utf-8") == "mine too"
     assert (run / "checkpoint.safetensors").read_bytes() == checkpoint
     assert (run / artifact.CARD).read_bytes() == b"new"
     assert artifact.read(run).config.files[artifact.CARD].size == 3
@@ -231,18 +247,32 @@ def test_a_failed_write_leaves_the_old_artifact(run: Path, monkeypatch: pytest.M
     assert list((run.parent / "new").iterdir()) == []
 
 
-def test_a_system_that_cannot_swap_folders(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, before = artifact.read(run).config, contents(run)
-    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+@pytest.mark.parametrize("obstacle", ["no such system call", "the current folder"])
+def test_where_folders_cannot_be_swapped(run: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str) -> None:
+    if obstacle == "the current folder":
+        monkeypatch.chdir(run)
+    else:
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_: object())
+    config, before, inode = artifact.read(run).config, contents(run), run.stat().st_ino
     artifact.write(run, config, {**before, artifact.CARD: b"new"})
+    assert run.stat().st_ino == inode
     assert (run / artifact.CARD).read_bytes() == b"new"
     assert (run / "checkpoint.safetensors").is_file()
-    rename = Path.rename
-    monkeypatch.setattr(Path, "rename", lambda self, to: full(0) if self.parent != run.parent else rename(self, to))
-    with pytest.raises(OSError, match="No space left"):
-        artifact.write(run, config, before)
-    assert (run / artifact.CARD).read_bytes() == b"new"
+    artifact.read(run)
+    assert Path.cwd().is_dir()
     assert sorted(path.name for path in run.parent.iterdir()) == ["moons"]
+
+
+@pytest.mark.parametrize("name", [artifact.CARD, artifact.CONFIG])
+def test_a_strangers_files_are_not_overwritten(run: Path, tmp_path: Path, name: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(ArtifactError, match=name):
+        artifact.write(project, artifact.read(run).config, contents(run))
+    assert [path.name for path in project.iterdir()] == [name]
+    with pytest.raises(ArtifactError, match="a folder to write to"):
+        artifact.write(project / name, artifact.read(run).config, contents(run))
 
 
 def test_what_could_not_be_read_is_not_written(run: Path) -> None:

@@ -124,6 +124,15 @@ def test_the_deduplicated_split_has_no_name_twice(write_corpus: Write) -> None:
     assert train + dev + test == names
 
 
+def test_deduplication_keeps_the_first_of_many(write_corpus: Write) -> None:
+    random_names = random.Random(3).choices(["ab", "ba", "abc", "cab", "ccc", "bb", "acb", "aa"], k=400)
+    data = read_corpus(write_corpus("\n".join(random_names)))
+    parts = split(data, "dedup")
+    expected = list(dict.fromkeys(random_names))
+    random.Random(42).shuffle(expected)
+    assert [name for part in (parts.train, parts.dev, parts.test) for name in names_of(part, data)] == expected
+
+
 def test_all_keeps_the_order_of_the_file() -> None:
     data = read_corpus(MOONS)
     parts = split(data, "all")

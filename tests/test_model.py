@@ -122,13 +122,16 @@ def test_a_greedy_name_is_the_most_probable_path(moons: SequenceModel) -> None:
 
 
 def test_what_cannot_be_met_ends_in_a_count(moons: SequenceModel) -> None:
-    with pytest.raises(GenerationError, match="none of the last 10002 candidates") as caught:
+    with pytest.raises(GenerationError, match="gave up after 1 rejected") as caught:
         moons.generate(2, temperature=0, unique=True)
-    assert (caught.value.candidates, caught.value.accepted, caught.value.rejected) == (
-        10003,
-        1,
-        {"unique": 10002},
-    )
+    assert (caught.value.candidates, caught.value.accepted, caught.value.rejected) == (2, 1, {"unique": 1})
+
+
+def test_patience_has_an_end(moons: SequenceModel) -> None:
+    with pytest.raises(GenerationError, match="loosen the options") as caught:
+        moons.generate(30, max_length=1, unique=True, seed=1)
+    assert caught.value.accepted <= len(moons.vocabulary.symbols)
+    assert caught.value.rejected["unique"] == caught.value.candidates - caught.value.accepted > 10_000
 
 
 def test_a_prefix_of_the_greatest_length_is_the_whole_name(moons: SequenceModel) -> None:
@@ -138,7 +141,7 @@ def test_a_prefix_of_the_greatest_length_is_the_whole_name(moons: SequenceModel)
 def test_how_many_must_be_a_number(moons: SequenceModel) -> None:
     assert moons.generate(0) == []
     assert len(moons.generate()) == 1
-    for n in (-1, 2.0, "3", None, True):
+    for n in (-1, 2.0, "3", None, True, 10**30):
         with pytest.raises(OptionError, match="n must be a whole number"):
             moons.generate(n)  # type: ignore[arg-type]
 
@@ -299,7 +302,7 @@ def test_a_changed_folder_is_loaded_again(run: Path) -> None:
         sequentia.generate(model=run)
 
 
-@pytest.mark.parametrize("model", ["nowhere", "you/your-names", "/nowhere/at/all"])
+@pytest.mark.parametrize("model", ["nowhere", "you/your-names", "/nowhere/at/all", "a" * 5000, "nul\0"])
 def test_no_such_model(model: str) -> None:
     with pytest.raises(ModelNotFoundError, match="neither a folder nor a bundled model") as caught:
         sequentia.load(model)

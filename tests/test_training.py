@@ -145,9 +145,12 @@ def test_what_cannot_be_resumed(run: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"the run to resume has seed = 2147483647, not 5"):
         train(MOONS, run, overrides=["seed=5"], resume=True)
     data = (run / CHECKPOINT).read_bytes()
-    (run / CHECKPOINT).write_bytes(data[: len(data) // 2])
-    with pytest.raises(TrainingError, match="the checkpoint is damaged"):
-        train(MOONS, run, resume=True)
+    for damaged in (data[: len(data) // 2], data[:-1] + bytes([data[-1] ^ 1]), b""):
+        (run / CHECKPOINT).write_bytes(damaged)
+        with pytest.raises(TrainingError, match="the checkpoint is damaged"):
+            train(MOONS, run, resume=True)
+    with pytest.raises(TrainingError, match="is a file"):
+        train(MOONS, MOONS)
 
 
 def unfinished(folder: Path) -> None:
@@ -160,11 +163,18 @@ def unfinished(folder: Path) -> None:
 
 
 def test_resuming_with_what_is_not_the_runs_own(run: Path, tmp_path: Path) -> None:
-    unfinished(run)
     other = tmp_path / "other.txt"
     other.write_text("anna\nbob\n", encoding="utf-8")
     with pytest.raises(TrainingError, match="is not the text that the run in"):
         train(other, run, resume=True)
+    unfinished(run)
+    with pytest.raises(TrainingError, match="is not the text that the run in"):
+        train(other, run, resume=True)
+    checkpoint = Checkpoint.load(run)
+    Checkpoint(record=checkpoint.record, tensors={"network.output.bias": torch.zeros(3)}).save(run)
+    with pytest.raises(TrainingError, match="the checkpoint is damaged"):
+        train(MOONS, run, resume=True)
+    checkpoint.save(run)
     (run / HISTORY).write_bytes(b"")
     with pytest.raises(TrainingError, match="missing or shorter than the checkpoint says"):
         train(MOONS, run, resume=True)
@@ -188,8 +198,9 @@ def test_nothing_is_written_for_a_run_that_cannot_start(tmp_path: Path) -> None:
         train(tmp_path / "nothing.txt", folder)
     with pytest.raises(RecipeError):
         train(MOONS, folder, overrides=["stps=1"])
-    with pytest.raises(TrainingError, match="device 'warp' cannot be used"):
-        train(MOONS, folder, device="warp")
+    for device in ("warp", "meta"):
+        with pytest.raises(TrainingError, match=f"device '{device}' cannot be used"):
+            train(MOONS, folder, device=device)
     assert not folder.exists()
 
 

@@ -4,6 +4,8 @@ One file can be replaced in one step, so a killed run finds the last checkpoint 
 one; and safetensors holds no code to execute.
 """
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,6 +22,7 @@ from .recipes import Recipe
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 _KEY: Final = "sequentia.run"
+_DIGEST: Final = "sequentia.sha256"
 
 
 class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,7 +72,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint of a run folder in one step."""
-        metadata = {_KEY: msgspec.json.encode(self.record).decode()}
+        metadata = {_KEY: msgspec.json.encode(self.record).decode(), _DIGEST: _digest(self.tensors)}
         write_file(folder / CHECKPOINT, save(self.tensors, metadata=metadata))
 
     @classmethod
@@ -86,6 +89,18 @@ class Checkpoint(msgspec.Struct, frozen=True):
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no dict
-            return cls(record=msgspec.json.decode(metadata.get(_KEY, "null"), type=RunRecord), tensors=tensors)
+            record = msgspec.json.decode(metadata.get(_KEY, "null"), type=RunRecord)
         except (SafetensorError, msgspec.MsgspecError) as error:
             raise TrainingError(f"{path}: the checkpoint is damaged: {error}") from error
+        if metadata.get(_DIGEST) != _digest(tensors):
+            raise TrainingError(f"{path}: the checkpoint is damaged: its hash differs")
+        return cls(record=record, tensors=tensors)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of names and values; shapes and dtypes are the header's, which must parse."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -4,10 +4,11 @@ import math
 from itertools import pairwise
 from typing import Final
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
-from sequentia.artifact import Activation, Architecture
+from sequentia.artifact import Activation, Architecture, weight_shapes
 
 from .recipes import Recipe
 
@@ -47,15 +48,15 @@ class MLP(nn.Module):
 
 def architecture_of(recipe: Recipe, vocabulary_size: int) -> Architecture:
     """Return the network that a recipe describes, for an alphabet of some size."""
-    widths = [recipe.block_size * recipe.embedding_dim, *recipe.hidden_sizes, vocabulary_size]
-    return Architecture(
+    architecture = Architecture(
         network="mlp",
         embedding_dim=recipe.embedding_dim,
         hidden_sizes=recipe.hidden_sizes,
         activation=recipe.activation,
-        parameters=vocabulary_size * recipe.embedding_dim
-        + sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths)),
+        parameters=0,
     )
+    shapes = weight_shapes(architecture, recipe.block_size, vocabulary_size)
+    return msgspec.structs.replace(architecture, parameters=sum(map(math.prod, shapes.values())))
 
 
 @torch.no_grad()

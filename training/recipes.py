@@ -65,7 +65,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     warmup_steps: Annotated[int, Meta(ge=0)] = 0
     learning_rate_drops: list[Positive] = []
     average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    batch_size: Positive
+    batch_size: Annotated[int, Meta(ge=1, le=1 << 20)]
     steps: Positive
     seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 2147483647
     log_every: Positive = 1
@@ -106,7 +106,7 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
     for key, value in values.items():
         line = (
@@ -132,7 +132,7 @@ def _parse_override(override: str) -> tuple[str, object]:
         raise RecipeError(f"--set {override}: give it as KEY=VALUE", key=key)
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return key.strip(), value.strip()
 
 

@@ -78,15 +78,17 @@ def train(
         checkpoint = Checkpoint.load(folder)
         record = checkpoint.record
         _check_same_recipe(record, recipe, overrides)
-        if record.metrics is not None:
-            return checkpoint
         data = read_corpus(corpus)
         if data.record.sha256 != record.corpus.sha256:
             raise TrainingError(
                 f"{corpus} is not the text that the run in {folder} trains on "
                 f"(sha256 {data.record.sha256}, not {record.corpus.sha256})"
             )
+        if record.metrics is not None:
+            return checkpoint
     else:
+        if folder.exists() and not folder.is_dir():
+            raise TrainingError(f"{folder} is a file; choose a folder for the run")
         if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise TrainingError(f"{folder} is not empty: go on with its run by --resume, or choose another folder")
         settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
@@ -211,7 +213,17 @@ class _Run:
         return Checkpoint(record=record, tensors=tensors)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take over the state of a checkpoint."""
+        """Take over the state of a checkpoint.
+
+        Raises:
+            TrainingError: if it is not a state of this run.
+        """
+        try:
+            self._restore(checkpoint)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise TrainingError(f"the checkpoint is damaged: {str(error).splitlines()[0]}") from error
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
         self.step = checkpoint.record.step
         self.network.load_state_dict(checkpoint.part("network"))
         if self.average is not None:
@@ -324,7 +336,7 @@ def _check_same_recipe(record: RunRecord, recipe: str | None, overrides: Sequenc
     base = record.recipe if recipe is None else read_recipe(recipe)
     asked = {**msgspec.structs.asdict(base), **read_overrides(overrides)}
     for key, value in msgspec.structs.asdict(record.recipe).items():
-        if asked[key] != value:
+        if asked[key] != value and key not in {"summary", "source"}:
             raise TrainingError(
                 f"the run to resume has {key} = {value!r}, not {asked[key]!r}; "
                 f"{CHECKPOINT} keeps its recipe, so resume without --recipe and --set"
@@ -335,6 +347,8 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.zeros(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
+        probe = torch.zeros(1, device=name)
+        probe.cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise TrainingError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return probe.device
