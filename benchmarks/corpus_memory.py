@@ -1,6 +1,6 @@
 """Peak memory of training on a large corpus, against the size of its text.
 
-    python benchmarks/corpus_memory.py [--names 10000000] [--block-size 16]
+    python benchmarks/corpus_memory.py [--names 10000000] [--block-size 16] [--split lecture]
 
 Writes a corpus of random names of two to ten letters, trains the ``mlp`` recipe's network with that context on it in a
 process of its own - reading, splitting, 300 steps, the losses of all parts - and does the same with 100 names: the
@@ -31,17 +31,18 @@ def write_corpus(path: Path, names: int) -> None:
             file.write(letters[np.arange(11) <= ends[:, None]].tobytes())
 
 
-def train_and_print_peak(corpus: Path, folder: Path, block_size: int) -> None:
+def train_and_print_peak(corpus: Path, folder: Path, block_size: int, split: str) -> None:
     from sequentia.training import train
 
-    overrides = [f"block_size={block_size}", "steps=300", "batch_size=256"]
+    overrides = [f"block_size={block_size}", f"split={split}", "steps=300", "batch_size=256"]
     train(corpus, folder, recipe="mlp", overrides=overrides)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(peak)
 
 
-def peak_of_process(corpus: Path, folder: Path, block_size: int) -> int:
-    command = [sys.executable, __file__, "--corpus", str(corpus), "--run", str(folder), "--block-size", str(block_size)]
+def peak_of_process(corpus: Path, folder: Path, options: argparse.Namespace) -> int:
+    command = [sys.executable, __file__, "--corpus", str(corpus), "--run", str(folder)]
+    command += ["--block-size", str(options.block_size), "--split", options.split]
     shown = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return int(shown)
 
@@ -50,19 +51,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Peak memory of training on a large corpus.")
     parser.add_argument("--names", type=int, default=10_000_000)
     parser.add_argument("--block-size", type=int, default=16)
+    parser.add_argument("--split", choices=["lecture", "dedup", "all"], default="lecture")
     parser.add_argument("--corpus", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.corpus is not None:
-        train_and_print_peak(options.corpus, options.run, options.block_size)
+        train_and_print_peak(options.corpus, options.run, options.block_size, options.split)
         return
     with tempfile.TemporaryDirectory() as temporary:
         large, small = Path(temporary, "large.txt"), Path(temporary, "small.txt")
         write_corpus(large, options.names)
         write_corpus(small, 100)
         text = large.stat().st_size
-        empty = peak_of_process(small, Path(temporary, "small"), options.block_size)
-        peak = peak_of_process(large, Path(temporary, "large"), options.block_size)
+        empty = peak_of_process(small, Path(temporary, "small"), options)
+        peak = peak_of_process(large, Path(temporary, "large"), options)
     print(f"text of {options.names:,} names      {text / 1e6:8.1f} MB")
     print(f"peak of an empty run         {empty / 1e6:8.1f} MB")
     print(f"peak above it                {(peak - empty) / 1e6:8.1f} MB")

@@ -12,7 +12,9 @@ from .windows import windows
 Predict = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Contexts, int64 [n, block_size], to logits, float32 [n, ids]."""
 
-_MOST_LOGITS: Final = 1 << 18  # at once: a few megabytes, whatever the alphabet
+# Logits computed at once: half a megabyte of them in float64, unless the alphabet is large.
+_MOST_LOGITS: Final = 1 << 16
+_FEWEST_ROWS: Final = 64
 
 
 def log_probabilities(
@@ -29,7 +31,7 @@ def log_probabilities(
     Yields:
         A slice of ``tokens``, and float64 [tokens in the slice].
     """
-    chunk = max(1, _MOST_LOGITS // ids)
+    chunk = max(_FEWEST_ROWS, _MOST_LOGITS // ids)
     for start in range(0, len(tokens), chunk):
         positions = np.arange(start, min(start + chunk, len(tokens)))
         contexts, targets = windows(tokens, positions, block_size)
