@@ -222,32 +222,33 @@ def split(corpus: Corpus, name: SplitName) -> Split:
     Raises:
         CorpusError: if the training part would be empty.
     """
-    order = array("I" if len(corpus) < 1 << 32 else "Q", range(len(corpus)))
+    order: Tokens = np.arange(len(corpus), dtype=np.uint32 if len(corpus) < 1 << 32 else np.uint64)
     if name == "dedup":
-        order = array(order.typecode, _first_occurrences(corpus).astype(order.typecode).tobytes())
+        order = order[_first_occurrences(corpus)]
     if name == "all":
         cuts = (len(order), len(order))
     else:
-        random.Random(_LECTURE_SEED).shuffle(order)  # noqa: S311 - the published split
+        random.Random(_LECTURE_SEED).shuffle(order.data)  # type: ignore[arg-type]  # noqa: S311 - the published split
         cuts = (int(0.8 * len(order)), int(0.9 * len(order)))
     if not cuts[0]:
         raise CorpusError(
             f"the {name} split of {len(order)} distinct items leaves none to train on; "
             "use the split 'all', or a longer list"
         )
-    starts, lengths = _places(corpus, np.frombuffer(order, dtype=order.typecode))
+    starts, lengths = _places(corpus, order)
     parts = zip((0, *cuts), (*cuts, len(order)), strict=True)
     return Split(*(_gather(corpus.tokens, starts[a:b], lengths[a:b]) for a, b in parts))
 
 
-def _first_occurrences(corpus: Corpus) -> NDArray[np.intp]:
-    """Return the indices of the names that stand nowhere before, sorting a sixteenth of them at a time."""
+def _first_occurrences(corpus: Corpus) -> NDArray[np.bool_]:
+    """Return which names stand nowhere before, bool [names], sorting a sixteenth of them at a time."""
     fingerprints = fingerprint(corpus.tokens)
+    buckets = np.right_shift(fingerprints, 60, out=np.empty(len(corpus), dtype=np.uint8), casting="unsafe")
     first = np.zeros(len(corpus), dtype=bool)
     for bucket in range(16):
-        names = np.flatnonzero(fingerprints >> np.uint64(60) == bucket)
+        names = np.flatnonzero(buckets == bucket)
         first[names[np.unique(fingerprints[names], return_index=True)[1]]] = True
-    return np.flatnonzero(first)
+    return first
 
 
 def _places(corpus: Corpus, order: Tokens) -> tuple[Tokens, Tokens]:
