@@ -156,7 +156,7 @@ class _Run:
                 history.add(self._step(tokens, positions.numpy()))
                 saving = self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps
                 if saving or interrupted.is_set():
-                    history_bytes = history.flush()
+                    history_bytes = history.save()
                     self._check_finite()
                     self.checkpoint(history_bytes).save(folder)
                 if interrupted.is_set():
@@ -255,8 +255,14 @@ class _History:
         if len(self._pending) >= _MOST_PENDING or time.monotonic() - self._flushed > _SECONDS_PENDING:
             self.flush()
 
-    def flush(self) -> int:
-        """Write what is pending and return the length of the file in bytes.
+    def save(self) -> int:
+        """Bring the file to the disk, as a checkpoint that counts on it does, and return its length in bytes."""
+        self.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Write what is pending.
 
         Raises:
             TrainingError: naming the first step whose loss is not finite.
@@ -275,11 +281,9 @@ class _History:
         self._step += len(losses)
         self._pending.clear()
         self._file.flush()
-        os.fsync(self._file.fileno())
         self._flushed = time.monotonic()
         if losses:
             self._report(self._step, self._recipe.steps, losses[-1], rate)
-        return self._file.tell()
 
 
 @contextmanager
