@@ -1,18 +1,33 @@
 """The model card: every figure in it comes from the artifact's own configuration."""
 
 import shlex
+from collections.abc import Collection
+from typing import Final
 
 from huggingface_hub import ModelCardData
 
-from sequentia.artifact import Config, Loss
+from sequentia.architectures import BigramArchitecture, MLPArchitecture
+from sequentia.artifact import PICTURES, Config, Loss
 from sequentia.model import SequenceModel
+
+SHOWN: Final = {
+    "loss.png": "Loss against step",
+    "embedding.png": "Embedding of the symbols",
+    "next_symbols.png": "Probability of the next symbol",
+}
+"""The pictures of a run that belong in its card, if it has them, and what they show."""
 
 _EXAMPLES = 10
 _SEED = 1
 
 
-def model_card(model: SequenceModel) -> str:
-    """Return the card of a model, Markdown with the hub's YAML front matter."""
+def model_card(model: SequenceModel, pictures: Collection[str] = ()) -> str:
+    """Return the card of a model, Markdown with the hub's YAML front matter.
+
+    Args:
+        model: the model.
+        pictures: names of files in the folder ``pictures`` beside the card.
+    """
     config = model.config
     front = ModelCardData(
         library_name="sequentia",
@@ -27,8 +42,11 @@ def model_card(model: SequenceModel) -> str:
         _use(model),
         "## Figures",
         _figures(config),
+        "## Samples",
+        _samples(config),
         "## Training",
         _training(config),
+        *_pictures(pictures),
         "## Intended use and limits",
         _limits(config),
     ]
@@ -37,12 +55,16 @@ def model_card(model: SequenceModel) -> str:
 
 def _description(config: Config) -> str:
     architecture = config.architecture
-    layers = " and ".join(str(width) for width in architecture.hidden_sizes)
+    if isinstance(architecture, MLPArchitecture):
+        what = 'the feed-forward network of Bengio et al. 2003, "A neural probabilistic language model"'
+    elif isinstance(architecture, BigramArchitecture):
+        what = "a bigram model"
+    else:
+        what = "an n-gram model"
+    symbols = "symbol gives" if config.block_size == 1 else f"{config.block_size} symbols give"
     return (
-        f"Invents names like those of `{config.training.corpus.file}`, symbol by symbol. It is the "
-        'feed-forward network of Bengio et al. 2003, "A neural probabilistic language model": the last '
-        f"{config.block_size} symbols, embedded in {architecture.embedding_dim} dimensions each, give the "
-        f"probabilities of the next one through hidden layers of {layers} units ({architecture.activation}). "
+        f"Invents names like those of `{config.training.corpus.file}`, symbol by symbol. It is {what}: the last "
+        f"{symbols} the probabilities of the next one, through {architecture.describe()}. "
         f"{architecture.parameters:,} parameters; an alphabet of {len(config.vocabulary)} symbols."
     )
 
@@ -87,6 +109,16 @@ def _row(part: str, loss: Loss) -> str:
     return f"| {part} | {loss.loss:.4f} | {loss.names:,} | {loss.windows:,} |"
 
 
+def _samples(config: Config) -> str:
+    samples = config.samples
+    frequent = ", ".join(f"`{name}` ({count})" for name, count in samples.most_frequent.items())
+    return (
+        f"Of {samples.names:,} names drawn with seed {samples.seed}, {samples.in_train:.1%} are in the training part, "
+        f"{samples.in_dev_test:.1%} in dev or test alone, and {samples.new:.1%} are new. Their mean length is "
+        f"{samples.mean_length:.2f} symbols. The most frequent: {frequent}."
+    )
+
+
 def _training(config: Config) -> str:
     training, corpus = config.training, config.training.corpus
     command = ["sequentia", "train", corpus.file, "--recipe", training.recipe]
@@ -109,6 +141,11 @@ def _training(config: Config) -> str:
             f"Seed {training.seed}; {versions}. All settings are in `config.json`.",
         ]
     )
+
+
+def _pictures(names: Collection[str]) -> list[str]:
+    links = [f"![{caption}]({PICTURES}/{name})" for name, caption in SHOWN.items() if name in names]
+    return ["## Pictures", *links] if links else []
 
 
 def _limits(config: Config) -> str:

@@ -7,15 +7,14 @@ import msgspec
 from safetensors.torch import save
 
 from sequentia import artifact
-from sequentia._files import printable_name
-from sequentia.artifact import Artifact, Config, Training
+from sequentia._files import printable_name, write_file
+from sequentia.artifact import PICTURES, Artifact, Config, Training
 from sequentia.errors import TrainingError
 from sequentia.model import SequenceModel
 from sequentia.training.checkpoint import Checkpoint
-from sequentia.training.networks import MLP, architecture_of
 from sequentia.vocabulary import Vocabulary
 
-from .card import model_card
+from .card import SHOWN, model_card
 from .graph import write_graph
 from .parity import check_parity
 
@@ -36,26 +35,22 @@ def export(run: Path, folder: Path) -> Config:
     """
     checkpoint = Checkpoint.load(run)
     record, recipe = checkpoint.record, checkpoint.record.recipe
-    if record.metrics is None:
+    if record.metrics is None or record.samples is None:
         raise TrainingError(
-            f"{run}: the run is at step {record.step} of {recipe.steps}; "
-            f"finish it by `sequentia train CORPUS -o {run} --resume`"
+            f"{run}: the run stopped at step {record.step}; finish it by `sequentia train CORPUS -o {run} --resume`"
         )
-    ids = len(record.vocabulary) + 1
-    architecture = architecture_of(recipe, ids)
-    network = MLP(ids, recipe.block_size, architecture)
-    network.load_state_dict({name: tensor.cpu() for name, tensor in checkpoint.weights.items()})
-    network.eval()
+    network = checkpoint.network().eval()
     config = Config(
         format_version=artifact.FORMAT_VERSION,
         name=printable_name(folder),
         vocabulary=record.vocabulary,
         block_size=recipe.block_size,
         max_length=record.max_length,
-        architecture=architecture,
+        architecture=record.architecture,
         training=Training(
             corpus=record.corpus,
             split=recipe.split,
+            first_names=recipe.first_names,
             recipe=Path(record.recipe_name).name,
             overrides=record.overrides,
             settings=msgspec.to_builtins(recipe),
@@ -63,14 +58,20 @@ def export(run: Path, folder: Path) -> Config:
             versions=record.versions,
         ),
         metrics=record.metrics,
+        samples=record.samples,
         files={},
     )
     with tempfile.TemporaryDirectory() as temporary:
         weights, graph = Path(temporary, artifact.WEIGHTS), Path(temporary, artifact.GRAPH)
         weights.write_bytes(save(network.state_dict()))
-        write_graph(network, config, graph)
+        write_graph(network.for_inference(), config, graph)
         check_parity(network, config, weights, graph)
         contents = {artifact.WEIGHTS: weights.read_bytes(), artifact.GRAPH: graph.read_bytes()}
+    pictures = {name: (run / PICTURES / name) for name in SHOWN if (run / PICTURES / name).is_file()}
     model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH], folder))
-    contents[artifact.CARD] = model_card(model).encode()
-    return artifact.write(folder, config, contents)
+    contents[artifact.CARD] = model_card(model, pictures).encode()
+    written = artifact.write(folder, config, contents)
+    for name, picture in pictures.items():
+        (folder / PICTURES).mkdir(exist_ok=True)
+        write_file(folder / PICTURES / name, picture.read_bytes())
+    return written

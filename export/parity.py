@@ -17,6 +17,7 @@ from torch import nn
 
 from sequentia.artifact import Config, metadata
 from sequentia.errors import ExportError
+from sequentia.training.networks import NGram
 
 from .graph import IR_VERSION, OPSET
 
@@ -93,13 +94,19 @@ def _weights(network: nn.Module, path: Path) -> None:
 
 @torch.no_grad()
 def _logits(network: nn.Module, config: Config, graph: Path) -> None:
-    """Onnxruntime against PyTorch, on random contexts of every padding, at batch sizes other than the traced one."""
+    """Onnxruntime against PyTorch, at batch sizes other than the traced one.
+
+    The contexts are random, of every padding; an n-gram model, which hardly knows any of those, gets its own as well.
+    """
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     random = np.random.Generator(np.random.PCG64(0))
     for batch in BATCH_SIZES:
         contexts = random.integers(1, len(config.vocabulary) + 1, (batch, config.block_size))
         padding = random.integers(0, config.block_size + 1, (batch, 1))
         contexts[np.arange(config.block_size) < padding] = 0
+        if isinstance(network, NGram) and network.architecture.order > 1:
+            known = random.integers(0, len(network.ngrams), (batch + 1) // 2)
+            contexts[::2] = network.ngrams[known, :-1]
         expected = network(torch.from_numpy(contexts)).numpy()
         found = session.run(["logits"], {"context": contexts})[0]
         if found.shape != expected.shape:

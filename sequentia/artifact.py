@@ -4,15 +4,15 @@
     model.safetensors  the weights
     model.onnx         the network, in one self-contained file
     README.md          the model card
+    pictures/          what the card shows, if anything; no part of the model
 
-``config.json`` records the size and SHA-256 of the other three. Nothing here trusts a file: sizes are checked
+``config.json`` records the size and SHA-256 of the other three files. Nothing here trusts a file: sizes are checked
 before reading, hashes before parsing, and the numbers in the files before a library loads them.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from ._files import write_folder
+from .architectures import Architecture, Count
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
 from .inspection import fault_of_graph, fault_of_weights
 from .vocabulary import Vocabulary
@@ -29,6 +30,7 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 GRAPH: Final = "model.onnx"
 CARD: Final = "README.md"
+PICTURES: Final = "pictures"
 FILES: Final = (WEIGHTS, GRAPH, CARD)
 
 MAX_BLOCK_SIZE: Final = 1024
@@ -36,33 +38,12 @@ MAX_LENGTH: Final = 4096
 _MAX_BYTES: Final = {CONFIG: 16 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20}
 
 BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
-Count = Annotated[int, Meta(ge=0)]
-Width = Annotated[int, Meta(ge=1, le=65_536)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Activation = Literal["tanh", "relu", "gelu"]
 SplitName = Literal["lecture", "dedup", "all"]
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A JSON object whose every key is known and typed."""
-
-
-class Architecture(_Record, frozen=True):
-    """The network, in enough detail to rebuild it around the weights.
-
-    Attributes:
-        network: its kind.
-        embedding_dim: width of a symbol's embedding.
-        hidden_sizes: widths of the hidden layers, in order.
-        activation: nonlinearity after each of them.
-        parameters: how many the network has.
-    """
-
-    network: Literal["mlp"]
-    embedding_dim: Width
-    hidden_sizes: list[Width]
-    activation: Activation
-    parameters: Count
 
 
 class CorpusRecord(_Record, frozen=True):
@@ -89,6 +70,7 @@ class Training(_Record, frozen=True):
     Attributes:
         corpus: the text.
         split: how it was split.
+        first_names: how many names of the training part it saw, the first ones; 0 for all.
         recipe: name of the recipe, or of its file.
         overrides: changes to it, as ``key=value``.
         settings: the whole recipe, overrides included.
@@ -98,9 +80,10 @@ class Training(_Record, frozen=True):
 
     corpus: CorpusRecord
     split: SplitName
+    first_names: Count
     recipe: str
     overrides: list[str]
-    settings: dict[str, bool | int | float | str | list[int]]
+    settings: dict[str, bool | int | float | str | list[int | float]]
     seed: int
     versions: dict[str, str]
 
@@ -137,6 +120,28 @@ class Metrics(_Record, frozen=True):
     test_unseen: Loss | None
 
 
+class Samples(_Record, frozen=True):
+    """What the model invents: the start of its stream of names for one seed, options at their defaults.
+
+    Attributes:
+        seed: of the stream.
+        names: how many names were drawn.
+        in_train: share of them that stand in the training part.
+        in_dev_test: share that stands in the other parts, and not in ``train`` too.
+        new: share that stands in none.
+        mean_length: in symbols.
+        most_frequent: the names drawn most often, and how often.
+    """
+
+    seed: int
+    names: Count
+    in_train: float
+    in_dev_test: float
+    new: float
+    mean_length: float
+    most_frequent: dict[str, Count]
+
+
 class FileRecord(_Record, frozen=True):
     """Size in bytes and hash of one file of the artifact."""
 
@@ -153,9 +158,10 @@ class Config(_Record, frozen=True):
         vocabulary: the symbols in the order of their ids, which start at 1.
         block_size: symbols of context.
         max_length: symbols of the longest name in the corpus, where generation ends a name unless told otherwise.
-        architecture: the network.
+        architecture: what computes the logits.
         training: where the model came from.
         metrics: how good it is.
+        samples: what it invents.
         files: size and hash of the other files, by name.
     """
 
@@ -167,17 +173,8 @@ class Config(_Record, frozen=True):
     architecture: Architecture
     training: Training
     metrics: Metrics
+    samples: Samples
     files: dict[str, FileRecord]
-
-
-def weight_shapes(architecture: Architecture, block_size: int, ids: int) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every tensor in ``model.safetensors``."""
-    widths = [block_size * architecture.embedding_dim, *architecture.hidden_sizes, ids]
-    layers = [*(f"hidden.{i}" for i in range(len(architecture.hidden_sizes))), "output"]
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (ids, architecture.embedding_dim)}
-    for layer, (inputs, outputs) in zip(layers, pairwise(widths), strict=True):
-        shapes |= {f"{layer}.weight": (outputs, inputs), f"{layer}.bias": (outputs,)}
-    return shapes
 
 
 @dataclass(frozen=True)
@@ -221,11 +218,11 @@ def read(folder: Path) -> Artifact:
     graph = _read_listed(folder, GRAPH, config)
     weights = _read_listed(folder, WEIGHTS, config)
     _read_listed(folder, CARD, config)
-    shapes = weight_shapes(config.architecture, config.block_size, len(config.vocabulary) + 1)
-    for name, fault in ((GRAPH, fault_of_graph(graph)), (WEIGHTS, fault_of_weights(weights, shapes))):
+    tensors = config.architecture.tensors(config.block_size, len(config.vocabulary) + 1)
+    for name, fault in ((GRAPH, fault_of_graph(graph)), (WEIGHTS, fault_of_weights(weights, tensors))):
         if fault:
             raise ArtifactError.at(
-                folder / name, expected="a self-contained file with the network of config.json", found=fault
+                folder / name, expected="a self-contained file with the model of config.json", found=fault
             )
     return Artifact(config=config, vocabulary=Vocabulary(config.vocabulary), graph=graph, folder=folder)
 

@@ -3,7 +3,9 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +17,7 @@ from .errors import SequentiaError
 
 if TYPE_CHECKING:
     from .artifact import Config, Metrics, SplitName
+    from .training.descent import Report
 
 _MODEL_HELP = "A model folder, or the name of a bundled model. [default: $SEQUENTIA_MODEL, else names]"
 
@@ -59,6 +62,10 @@ def main() -> None:
 
 def _model_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--model", "-m", metavar="MODEL", help=_MODEL_HELP)(command)
+
+
+def _corpus_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument("corpus", type=click.Path(path_type=Path))(command)
 
 
 def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,7 +137,7 @@ def info(model: str | None, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("model")
-@click.argument("corpus", type=click.Path(path_type=Path))
+@_corpus_argument
 @click.option("--split", type=click.Choice(["lecture", "dedup", "all"]), help="[default: the model's own]")
 @_json_option
 def evaluate(model: str, corpus: Path, split: str | None, as_json: bool) -> None:
@@ -161,13 +168,40 @@ def recipes(recipe: str | None) -> None:
         click.echo(f"{name:<12} {read_recipe(name).summary}")
 
 
+def _recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …"),
+        click.option("--seed", type=int, help="Short for --set seed=…"),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe."),
+        click.option("--recipe", "-r", help="A recipe's name, or the path of a .toml file.  [default: names]"),
+    ):
+        command = option(command)
+    return command
+
+
+def _with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
+    return overrides if seed is None else (*overrides, f"seed={seed}")
+
+
+@contextmanager
+def _progress(what: str) -> Iterator["Report"]:
+    """Show the steps of a training as a bar, on a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=" steps", disable=None, dynamic_ncols=True, file=sys.stderr) as bar:
+
+        def report(step: int, steps: int, loss: float, rate: float) -> None:
+            bar.total = steps
+            bar.set_postfix(loss=f"{loss:.4f}", rate=f"{rate:.3g}", refresh=False)
+            bar.update(step - bar.n)
+
+        yield report
+
+
 @cli.command()
-@click.argument("corpus", type=click.Path(path_type=Path))
+@_corpus_argument
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The run folder.")
-@click.option("--recipe", "-r", help="A recipe's name, or the path of a .toml file.  [default: names]")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
-@click.option("--seed", type=int, help="Short for --set seed=…")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
+@_recipe_options
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 def train(
     corpus: Path,
@@ -178,28 +212,20 @@ def train(
     device: str,
     resume: bool,
 ) -> None:
-    """Train on CORPUS, a UTF-8 text file with one item a line, and export the model.
+    """Train on CORPUS, a UTF-8 text file with one item a line, draw pictures of the run, and export the model.
 
     The run folder then serves as a model: sequentia generate --model DIR.
     """
-    from tqdm import tqdm
-
     from .export import export
-    from .training import train
+    from .training import plot, train
     from .training.checkpoint import CHECKPOINT
 
-    if seed is not None:
-        overrides = (*overrides, f"seed={seed}")
+    overrides = _with_seed(overrides, seed)
     try:
-        with tqdm(desc="training", unit=" steps", disable=None, dynamic_ncols=True, file=sys.stderr) as bar:
-
-            def report(step: int, steps: int, loss: float, rate: float) -> None:
-                bar.total = steps
-                bar.set_postfix(loss=f"{loss:.4f}", rate=f"{rate:.3g}", refresh=False)
-                bar.update(step - bar.n)
-
+        with _progress("training") as report:
             train(corpus, output, recipe=recipe, overrides=overrides, device=device, resume=resume, report=report)
-        click.echo("Exporting …", err=True)
+        click.echo("Drawing and exporting …", err=True)
+        plot(output)
         config = export(output, output)
     except KeyboardInterrupt as interrupt:
         if not (output / CHECKPOINT).is_file():
@@ -211,6 +237,91 @@ def train(
         sys.exit(130)
     _print_metrics(config.metrics)
     click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
+
+
+@cli.command(name="find-lr")
+@_corpus_argument
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("find-lr"),
+    show_default=True,
+    help="The folder for the numbers and the picture.",
+)
+@_recipe_options
+@click.option("--steps", type=click.IntRange(min=10), default=1000, show_default=True, help="Rates to try.")
+def find_lr(
+    corpus: Path,
+    output: Path,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    device: str,
+    steps: int,
+) -> None:
+    """Suggest a learning rate for CORPUS and a recipe.
+
+    A fresh network takes one minibatch at each rate from 0.001 to 1, rising exponentially. The suggestion is the rate
+    where the loss, averaged over a twentieth of the steps, is lowest.
+    """
+    from .training import find_learning_rate, plot
+    from .training.learning_rates import LEARNING_RATES
+
+    overrides = _with_seed(overrides, seed)
+    with _progress("searching") as report:
+        search = find_learning_rate(
+            corpus, output, recipe=recipe, overrides=overrides, device=device, steps=steps, report=report
+        )
+    *_, picture = plot(output)
+    click.echo(f"{search.suggested:.3g}")
+    click.echo(
+        f"The loss, averaged over a twentieth of the {steps} rates, is lowest there, at {min(search.smoothed):.4f} "
+        f"nats. Numbers: {output / LEARNING_RATES}, picture: {picture}",
+        err=True,
+    )
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR")
+def plot(folder: Path) -> None:
+    """Draw the pictures of the training run or the learning-rate search in DIR, into DIR/pictures."""
+    from .training import plot
+
+    for path in plot(folder):
+        click.echo(str(path))
+
+
+@cli.command()
+@_corpus_argument
+@click.option("--quick", is_flag=True, help="Only what takes seconds: the exact figures.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Keep the runs in this folder, and go on with those in it."
+)
+def reproduce(corpus: Path, quick: bool, output: Path | None) -> None:
+    """Run the ladder of recipes on CORPUS, names.txt, and compare with the published figures.
+
+    Prints a table in Markdown, and exits with 1 if a figure is missed.
+    """
+    import tempfile
+    import time
+
+    from .training.reproduction import reproduce
+
+    started = time.monotonic()
+    command = shlex.join(["sequentia", "reproduce", corpus.name, *(["--quick"] if quick else [])])
+    click.echo(f"# Reproduction\n\nPrinted by `{command}`, in nats per symbol where not said otherwise.\n")
+    click.echo("| what | published | ours | verdict |\n|---|---|---|---|")
+    verdicts = Counter[str]()
+    with tempfile.TemporaryDirectory() as temporary:
+        rows = reproduce(corpus, output or Path(temporary), quick=quick, report=lambda line: click.echo(line, err=True))
+        for row in rows:
+            click.echo(f"| {row.what} | {row.published} | {row.ours} | {row.verdict} |")
+            verdicts[row.verdict.split()[0]] += 1
+    counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in ("exact", "within", "MISSED"))
+    click.echo(f"\n{verdicts.total()} rows: {counts}. {time.monotonic() - started:,.0f} s on {os.cpu_count()} cores.")
+    if verdicts["MISSED"]:
+        sys.exit(1)
 
 
 @cli.command(name="export")
@@ -228,11 +339,10 @@ def _facts(folder: Path, config: "Config") -> dict[str, str]:
     from .vocabulary import Vocabulary
 
     architecture, training, corpus = config.architecture, config.training, config.training.corpus
-    layers = ", ".join(map(str, architecture.hidden_sizes))
     return {
         "name": config.name,
         "folder": str(folder),
-        "network": f"{architecture.network}, hidden {layers}, {architecture.activation}",
+        "model": architecture.describe(),
         "parameters": f"{architecture.parameters:,}",
         "context": f"{config.block_size} symbols",
         "alphabet": Vocabulary(config.vocabulary).describe(),

@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from .architectures import Shapes
+
 # Where a protobuf message of onnx.proto holds others: message → field number → message.
 # https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 _NESTED: Final[Mapping[str, Mapping[int, str]]] = {
@@ -21,6 +23,7 @@ _NESTED: Final[Mapping[str, Mapping[int, str]]] = {
 _NODE_DOMAIN: Final = 7
 _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 2, 4, 9, 10, 13, 14
 _ONNX_FLOATS: Final = {1: "<f4", 10: "<f2", 11: "<f8"}
+_SAFETENSORS_DTYPES: Final = {"F32": "<f4", "I32": "<i4"}
 _DEEPEST: Final = 32
 
 
@@ -110,8 +113,8 @@ class _TensorHeader(msgspec.Struct):
     data_offsets: tuple[int, int]
 
 
-def fault_of_weights(weights: bytes, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Return what is wrong with a safetensors file that should hold float32 tensors of some shapes, or None.
+def fault_of_weights(weights: bytes, shapes: Shapes) -> str | None:
+    """Return what is wrong with a safetensors file that should hold tensors of some dtypes and shapes, or None.
 
     Wrong are a header that does not describe the bytes behind it, other tensors than expected, and weights that are NaN
     or infinite. The format: https://github.com/huggingface/safetensors#format
@@ -127,13 +130,14 @@ def fault_of_weights(weights: bytes, shapes: Mapping[str, tuple[int, ...]]) -> s
         return f"a damaged header ({error})"
     found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
     for name in sorted(found.keys() | shapes.keys()):
-        if name not in shapes or found.get(name) != ("F32", shapes[name]):
-            return f"tensor {name!r} as {found.get(name)}, not {('F32', shapes[name]) if name in shapes else None}"
+        if found.get(name) != shapes.get(name):
+            return f"tensor {name!r} as {found.get(name)}, not {shapes.get(name)}"
     data = memoryview(weights)[8 + length :]
     for name, tensor in tensors.items():
         start, end = tensor.data_offsets
-        if not 0 <= start <= end <= len(data) or end - start != 4 * math.prod(shapes[name]):
+        dtype = np.dtype(_SAFETENSORS_DTYPES[tensor.dtype])
+        if not 0 <= start <= end <= len(data) or end - start != dtype.itemsize * math.prod(tensor.shape):
             return f"a header at odds with the bytes of tensor {name!r}"
-        if not np.isfinite(np.frombuffer(data[start:end], "<f4")).all():
+        if not np.isfinite(np.frombuffer(data[start:end], dtype)).all():
             return f"NaN or infinite weights in tensor {name!r}"
     return None

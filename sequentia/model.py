@@ -1,8 +1,6 @@
 """A loaded artifact: names out, probabilities of names, probabilities of next symbols."""
 
 import os
-import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from itertools import islice
@@ -15,12 +13,13 @@ from numpy.typing import NDArray
 
 from . import artifact
 from .artifact import Artifact, Config
-from .errors import ArtifactError, GenerationError, ModelNotFoundError
+from .errors import ArtifactError, ModelNotFoundError
+from .generation import stream_names
 from .likelihood import log_probabilities
 from .options import Plan, SamplingOptions, whole
-from .sampling import choose, probabilities, uniforms
+from .sampling import probabilities
 from .vocabulary import BOUNDARY, Vocabulary
-from .windows import windows
+from .windows import context_after
 
 DEFAULT_MODEL: Final = "names"
 _BUNDLED: Final = Path(__file__).parent / "models"
@@ -28,8 +27,6 @@ _BUNDLED: Final = Path(__file__).parent / "models"
 # Matrix kernels round differently for different numbers of rows, so every run of the network has this many, and a
 # context's logits do not depend on its company. Eight keeps a single name fast and fills a vector register.
 _ROWS: Final = 8
-_MAX_BATCH: Final = 1024
-_PATIENCE: Final = 10_000
 
 
 class SequenceModel:
@@ -75,7 +72,7 @@ class SequenceModel:
         It ends in a :class:`~sequentia.GenerationError` only if the options leave nothing to go on with: more than
         10,000 candidates in a row are rejected, and more than were accepted before.
         """
-        return self._names(Plan.of(options, self.vocabulary, self.config.max_length), None)
+        return self._names(Plan.of(options, self.vocabulary, self.config.max_length))
 
     def score(self, names: Iterable[str]) -> NDArray[np.float64]:
         """Return the natural-log probability of each whole name, float64 [n].
@@ -105,7 +102,8 @@ class SequenceModel:
         Raises:
             VocabularyError: if the prefix holds an unknown symbol.
         """
-        row = probabilities(self.logits(self._context(self.vocabulary.encode(prefix))))[0]
+        context = context_after(self.vocabulary.encode(prefix), self.config.block_size)
+        row = probabilities(self.logits(context))[0]
         symbols = ("", *self.vocabulary.symbols)
         return {symbols[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
 
@@ -132,64 +130,8 @@ class SequenceModel:
             raise self._graph_error("finite logits", "NaN or infinity")
         return logits[:n]
 
-    def _context(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the context after some symbols, int64 [1, block_size]."""
-        tokens = np.append(ids, BOUNDARY)
-        return windows(tokens, np.array([len(ids)]), self.config.block_size)[0]
-
-    def _names(self, plan: Plan, wanted: int | None) -> Iterator[str]:
-        """Yield the accepted names in index order; ``wanted`` only sizes the batches."""
-        seen: set[str] = set()
-        rejected: Counter[str] = Counter()
-        first = accepted = fruitless = 0
-        while True:
-            missing = accepted if wanted is None else wanted - accepted
-            count = min(max(missing, fruitless, _ROWS), _MAX_BATCH)
-            for name in self._sample(plan, first, count):
-                reason = _reason_to_reject(name, plan, seen)
-                if reason is None:
-                    accepted += 1
-                    fruitless = 0
-                    yield name
-                    continue
-                rejected[reason] += 1
-                fruitless += 1
-                if fruitless > (0 if plan.constant else _PATIENCE + accepted):
-                    candidates = accepted + rejected.total()
-                    counts = ", ".join(f"{reason} {count}" for reason, count in rejected.items())
-                    raise GenerationError(
-                        f"gave up after {fruitless} rejected candidates in a row; of {candidates} in all, accepted: "
-                        f"{accepted}, rejected: {counts}; ask for fewer names, or loosen the options",
-                        candidates=candidates,
-                        accepted=accepted,
-                        rejected=rejected,
-                    )
-            first += count
-
-    def _sample(self, plan: Plan, first: int, count: int) -> list[str]:
-        """Return the candidates ``first`` … ``first + count - 1`` of a stream."""
-        start = len(plan.prefix)
-        ids = np.zeros((count, plan.max_length), dtype=np.int64)
-        ids[:, :start] = plan.prefix
-        contexts = np.repeat(self._context(plan.prefix), count, axis=0)
-        draws = uniforms(plan.seed, first, count, plan.draws_per_name)
-        unfinished = np.arange(count)
-        for length in range(start, plan.max_length):
-            mass = probabilities(
-                self.logits(contexts),
-                temperature=plan.temperature,
-                top_k=plan.top_k,
-                top_p=plan.top_p,
-                forbidden=plan.forbidden(length),
-            )
-            chosen = choose(mass, draws[unfinished, length - start])
-            ids[unfinished, length] = chosen
-            going_on = chosen != BOUNDARY
-            unfinished = unfinished[going_on]
-            if not len(unfinished):
-                break
-            contexts = np.column_stack([contexts[going_on, 1:], chosen[going_on]])
-        return self.vocabulary.decode(ids)
+    def _names(self, plan: Plan, wanted: int | None = None) -> Iterator[str]:
+        return stream_names(self.logits, self.vocabulary, self.config.block_size, plan, wanted)
 
     def _session(self) -> Any:
         session = self._opened
@@ -240,17 +182,6 @@ class SequenceModel:
 
 def _restore(source: Artifact, threads: int) -> SequenceModel:
     return SequenceModel(source, threads=threads)
-
-
-def _reason_to_reject(name: str, plan: Plan, seen: set[str]) -> str | None:
-    """Return why a candidate is dropped, or None; symbols that compose with each other would be read back as others."""
-    if not unicodedata.is_normalized("NFC", name):
-        return "not NFC"
-    if plan.unique:
-        if name in seen:
-            return "unique"
-        seen.add(name)
-    return None
 
 
 _models: "WeakSet[SequenceModel]" = WeakSet()

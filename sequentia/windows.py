@@ -28,4 +28,9 @@ def windows(
     context = tokens[np.maximum(nearest_first, 0)].astype(np.int64)
     context[nearest_first < 0] = BOUNDARY
     context *= np.logical_and.accumulate(context != BOUNDARY, axis=1)
-    return np.ascontiguousarray(context[:, ::-1]), tokens[positions].astype(np.int64)
+    return context[:, ::-1].copy(), tokens[positions].astype(np.int64)
+
+
+def context_after(ids: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
+    """Return the context after some symbols of a name, int64 [1, block_size]."""
+    return windows(np.append(ids, BOUNDARY), np.array([len(ids)]), block_size)[0]

@@ -172,7 +172,7 @@ def test_only_a_finished_run_is_exported(tmp_path: Path) -> None:
         export(tmp_path, tmp_path / "out")
     with pytest.raises(TrainingError, match="the loss became"):
         train(MOONS, tmp_path / "run", recipe="mlp", overrides=[*SMALL, "learning_rate=1e38"])
-    with pytest.raises(TrainingError, match=r"is at step \d+ of 60; finish it by `sequentia train .* --resume`"):
+    with pytest.raises(TrainingError, match=r"stopped at step \d+; finish it by `sequentia train .* --resume`"):
         export(tmp_path / "run", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

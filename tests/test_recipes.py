@@ -6,7 +6,7 @@ import pytest
 from sequentia import RecipeError
 from sequentia.training import read_recipe, recipe_names
 from sequentia.training.networks import architecture_of
-from sequentia.training.recipes import Recipe, recipe_path
+from sequentia.training.recipes import BigramCountsRecipe, BigramRecipe, MLPRecipe, NGramRecipe, recipe_path
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -16,17 +16,28 @@ def test_every_recipe_reads_and_says_what_it_is(name: str) -> None:
     assert recipe.source
 
 
-def test_the_published_size_of_the_network() -> None:
-    recipe = read_recipe("mlp")
-    assert architecture_of(recipe, 27).parameters == 11_897
-    small = read_recipe("mlp", ["embedding_dim=2", "hidden_sizes=[100]"])
-    assert architecture_of(small, 27).parameters == 3_481
+@pytest.mark.parametrize(
+    ("recipe", "parameters"),
+    [
+        ("bigram-counts", 729),
+        ("bigram", 729),
+        ("mlp-2d", 3_481),
+        ("mlp-2d-300", 10_281),
+        ("mlp", 11_897),
+        ("mlp-init", 11_897),
+        ("mlp-batchnorm", 12_097),
+        ("deep-batchnorm", 47_551),
+    ],
+)
+def test_the_published_sizes(recipe: str, parameters: int) -> None:
+    assert architecture_of(read_recipe(recipe), 27).parameters == parameters
 
 
 def test_overrides_take_the_syntax_of_toml() -> None:
     recipe = read_recipe(
         "mlp", ["steps=7", "hidden_sizes=[5, 6]", "learning_rate=1", "split=all", 'activation = "relu"']
     )
+    assert isinstance(recipe, MLPRecipe)
     assert (recipe.steps, recipe.hidden_sizes, recipe.learning_rate) == (7, [5, 6], 1.0)
     assert (recipe.split, recipe.activation) == ("all", "relu")
 
@@ -53,6 +64,10 @@ def test_overrides_take_the_syntax_of_toml() -> None:
         ("steps", "steps", "give it as KEY=VALUE"),
         ("learning_rate=inf", "learning_rate", "Expected a finite number"),
         ("=5", "", "there is no key ''"),
+        ("model=transformer", "model", r"--set: model = 'transformer': it is one of mlp, bigram, .*ngram"),
+        ("model=3", "model", "model = 3: it is one of"),
+        ("model=ngram", "block_size", r"mlp\.toml, line 5: there is no key 'block_size'; valid keys: .*order \(int\)"),
+        ("hidden_bias=1", "hidden_bias", "Expected `bool`, got `int`"),
     ],
 )
 def test_an_override_that_is_malformed(override: str, key: str, message: str) -> None:
@@ -73,7 +88,10 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         read_recipe(str(path))
 
     path.write_text(text.replace("batch_size", "batchsize"), encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"mine\.toml, line 13: there is no key 'batchsize'; valid keys"):
+    with pytest.raises(
+        RecipeError,
+        match=rf"mine\.toml, line {text[: text.index('batch_size')].count(chr(10)) + 1}: there is no key 'batchsize'; valid keys",
+    ):
         read_recipe(str(path))
 
     path.write_text(text.replace("batch_size = 32", ""), encoding="utf-8")
@@ -100,6 +118,27 @@ def test_a_recipe_that_is_not_there() -> None:
         read_recipe("nowhere.toml")
 
 
-def test_every_key_is_documented() -> None:
-    documented = {line.split(":")[0].strip() for line in str(Recipe.__doc__).splitlines()}
-    assert set(Recipe.__struct_fields__) <= documented
+@pytest.mark.parametrize("kind", [MLPRecipe, BigramRecipe, BigramCountsRecipe, NGramRecipe])
+def test_every_key_is_documented(kind: type) -> None:
+    lines = "\n".join(str(base.__doc__) for base in kind.__mro__).splitlines()
+    documented = {line.split(":")[0].strip() for line in lines}
+    assert set(kind.__struct_fields__) <= documented  # type: ignore[attr-defined]
+
+
+def test_what_counts_has_no_steps() -> None:
+    for recipe in ("ngram", "bigram-counts"):
+        with pytest.raises(RecipeError, match="--set: there is no key 'steps'; valid keys: summary"):
+            read_recipe(recipe, ["steps=3"])
+    with pytest.raises(RecipeError, match="Expected `float` > 0"):
+        read_recipe("ngram", ["discounts=[0.0]"])
+
+
+def test_a_batch_of_one_cannot_be_normalised() -> None:
+    with pytest.raises(RecipeError, match=r"mlp-batchnorm\.toml: batch_norm needs a batch_size of at least 2"):
+        read_recipe("mlp-batchnorm", ["batch_size=1"])
+
+
+def test_a_recipe_without_a_model_is_an_mlp(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(recipe_path("mlp").read_text(encoding="utf-8").replace('model = "mlp"\n', ""), encoding="utf-8")
+    assert read_recipe(str(path)) == read_recipe("mlp")

@@ -19,8 +19,9 @@ import sequentia
 from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
 from sequentia.training import evaluate_model, read_corpus, read_recipe, split, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
+from sequentia.training.descent import HISTORY, learning_rate
 from sequentia.training.networks import MLP, architecture_of, initialize
-from sequentia.training.trainer import HISTORY, learning_rate
+from sequentia.training.recipes import MLPRecipe
 
 from .conftest import MOONS, SMALL
 
@@ -48,36 +49,6 @@ def test_a_run_leaves_its_history_and_result(trained: Path) -> None:
     assert record.metrics is not None
     assert record.metrics.dev is not None
     assert math.isfinite(record.metrics.dev.loss)
-
-
-def test_the_published_random_number_protocol(tmp_path: Path) -> None:
-    """Against the loop as it is published: parameters and minibatches from one generator, plain descent."""
-    train(MOONS, tmp_path / "run", recipe="mlp", overrides=["steps=5"])
-
-    words = MOONS.read_text(encoding="utf-8").split()
-    symbols = sorted(set("".join(words)))
-    random.seed(42)
-    random.shuffle(words)
-    contexts, targets = [], []
-    for word in words[: int(0.8 * len(words))]:
-        context = [0] * 3
-        for target in [*(symbols.index(symbol) + 1 for symbol in word), 0]:
-            contexts.append(context)
-            targets.append(target)
-            context = [*context[1:], target]
-    x, y = torch.tensor(contexts), torch.tensor(targets)
-    ids = len(symbols) + 1
-    g = torch.Generator().manual_seed(2147483647)
-    shapes = ((ids, 10), (30, 200), (200,), (200, ids), (ids,))
-    parameters = [torch.randn(shape, generator=g).requires_grad_() for shape in shapes]
-    embedding, w1, b1, w2, b2 = parameters
-    for line in history(tmp_path / "run"):
-        ix = torch.randint(0, len(x), (32,), generator=g)
-        h = torch.tanh(embedding[x[ix]].view(-1, 30) @ w1 + b1)
-        loss = functional.cross_entropy(h @ w2 + b2, y[ix])
-        assert line["loss"] == pytest.approx(loss.item(), abs=2e-6)
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-            parameter.data -= 0.1 * gradient
 
 
 def test_the_same_seed_gives_the_same_bits(trained: Path, tmp_path: Path) -> None:
@@ -261,16 +232,16 @@ def test_a_corpus_of_another_alphabet(trained: Path, tmp_path: Path) -> None:
 
 def test_training_sees_the_training_part_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every window that reaches the network in training is one of the training part."""
-    trainer: Any = importlib.import_module("sequentia.training.trainer")
+    descent: Any = importlib.import_module("sequentia.training.descent")
     parts = split(read_corpus(MOONS), "lecture")
     seen: list[Any] = []
-    original = trainer.windows
+    original = descent.windows
 
     def recording(tokens: Any, positions: Any, block_size: int) -> Any:
         seen.append(tokens)
         return original(tokens, positions, block_size)
 
-    monkeypatch.setattr(trainer, "windows", recording)
+    monkeypatch.setattr(descent, "windows", recording)
     train(MOONS, tmp_path / "run", recipe="mlp", overrides=SMALL)
     assert len(seen) == 60
     assert all(np.array_equal(tokens, parts.train) for tokens in seen)

@@ -1,4 +1,4 @@
-"""From a text file to a checkpoint: corpus, splits, recipes, networks, the training loop, evaluation.
+"""From a text file to a checkpoint: corpus, splits, recipes, networks, counts, training, evaluation, pictures.
 
 Training needs the extra ``[train]``; corpora, recipes and the evaluation of an artifact do without.
 """
@@ -10,13 +10,26 @@ from sequentia._lazy import resolve
 if TYPE_CHECKING:
     from .corpus import read_corpus, split
     from .evaluation import evaluate_model
+    from .learning_rates import find_learning_rate
+    from .pictures import plot
     from .recipes import read_recipe, recipe_names
     from .trainer import train
 
-__all__ = ["evaluate_model", "read_corpus", "read_recipe", "recipe_names", "split", "train"]
+__all__ = [
+    "evaluate_model",
+    "find_learning_rate",
+    "plot",
+    "read_corpus",
+    "read_recipe",
+    "recipe_names",
+    "split",
+    "train",
+]
 
 _MODULES = {
     "evaluate_model": ".evaluation",
+    "find_learning_rate": ".learning_rates",
+    "plot": ".pictures",
     "read_corpus": ".corpus",
     "read_recipe": ".recipes",
     "recipe_names": ".recipes",

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from sequentia._files import write_file
-from sequentia.artifact import CorpusRecord, Metrics
+from sequentia.architectures import Architecture
+from sequentia.artifact import CorpusRecord, Metrics, Samples
 from sequentia.errors import TrainingError
 
+from .networks import Network, network_of
 from .recipes import Recipe
 
 CHECKPOINT: Final = "checkpoint.safetensors"
@@ -32,24 +35,28 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         recipe_name: the recipe's name or file name.
         overrides: what ``--set`` changed, as ``key=value``.
         recipe: the recipe, overrides included.
+        architecture: what is trained.
         corpus: what it trains on.
         vocabulary: the symbols, in id order.
         max_length: symbols of the corpus's longest name.
         step: steps done.
         history_bytes: length of ``history.jsonl`` at that step.
         metrics: the result, once the run is finished.
+        samples: what the result invents.
         versions: of the libraries that did it.
     """
 
     recipe_name: str
     overrides: list[str]
     recipe: Recipe
+    architecture: Architecture
     corpus: CorpusRecord
     vocabulary: list[str]
     max_length: int
     step: int
     history_bytes: int
     metrics: Metrics | None
+    samples: Samples | None
     versions: dict[str, str]
 
 
@@ -58,6 +65,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     record: RunRecord
     tensors: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, record: RunRecord, parts: Mapping[str, Mapping[str, Tensor]]) -> Self:
+        """Return the checkpoint of a run's tensors, given by part and name."""
+        tensors = {f"{part}.{key}": value.contiguous() for part, state in parts.items() for key, value in state.items()}
+        return cls(record=record, tensors=tensors)
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Return the tensors under a prefix, without it."""
@@ -69,6 +82,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
     def weights(self) -> dict[str, Tensor]:
         """The network's parameters that make the result: their average, where the run keeps one."""
         return self.part("average.module") or self.part("network")
+
+    def network(self) -> Network:
+        """Return the network as far as it is trained."""
+        record = self.record
+        with torch.device("meta"):  # so that no random numbers are drawn for weights that are there
+            network = network_of(record.architecture, record.recipe.block_size, len(record.vocabulary) + 1)
+        network.load_state_dict({name: tensor.cpu() for name, tensor in self.weights.items()}, assign=True)
+        return network
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint of a run folder in one step."""

@@ -213,11 +213,16 @@ def _ends(tokens: Tokens) -> Iterator[NDArray[np.intp]]:
         yield first + np.flatnonzero(tokens[first : first + _CHUNK] == BOUNDARY)
 
 
-def split(corpus: Corpus, name: SplitName) -> Split:
+def split(corpus: Corpus, name: SplitName, first_names: int = 0) -> Split:
     """Split a corpus into training, development and test parts.
 
     ``lecture`` shuffles the names as Python's ``random.seed(42)`` does and cuts at 80 % and 90 %, the split that
     published losses use; ``dedup`` does so after dropping repeated names; ``all`` trains on everything, in file order.
+
+    Args:
+        corpus: the names.
+        name: of the split.
+        first_names: leave only so many names in the training part, the first; 0 for all.
 
     Raises:
         CorpusError: if the training part would be empty.
@@ -236,7 +241,8 @@ def split(corpus: Corpus, name: SplitName) -> Split:
             "use the split 'all', or a longer list"
         )
     starts, lengths = _places(corpus, order)
-    parts = zip((0, *cuts), (*cuts, len(order)), strict=True)
+    begins, ends = (0, *cuts), (min(cuts[0], first_names) if first_names else cuts[0], cuts[1], len(order))
+    parts = zip(begins, ends, strict=True)
     return Split(*(_gather(corpus.tokens, starts[a:b], lengths[a:b]) for a, b in parts))
 
 

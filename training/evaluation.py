@@ -1,17 +1,27 @@
-"""The loss of a model on the parts of a split, whatever computes its logits."""
+"""The loss of a model on the parts of a split, and what it invents, whatever computes its logits."""
 
+from collections import Counter
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sequentia.artifact import Loss, Metrics, SplitName
-from sequentia.errors import VocabularyError
+from sequentia.artifact import Loss, Metrics, Samples, SplitName
+from sequentia.errors import GenerationError, VocabularyError
+from sequentia.generation import stream_names
 from sequentia.likelihood import Predict, log_probabilities
 from sequentia.model import SequenceModel
-from sequentia.vocabulary import BOUNDARY
+from sequentia.options import Plan
+from sequentia.vocabulary import BOUNDARY, Vocabulary
 
 from .corpus import Split, Tokens, fingerprint, read_corpus, split
+
+_SAMPLES: Final = 10_000
+_SAMPLE_SEED: Final = 0
+_MOST_FREQUENT: Final = 10
 
 
 def evaluate(parts: Split, block_size: int, predict: Predict, ids: int) -> Metrics:
@@ -50,9 +60,35 @@ def evaluate_model(model: SequenceModel, corpus: Path, name: SplitName | None = 
             symbol=unknown[0],
         )
     to_model = np.array([BOUNDARY, *ids], dtype=np.min_scalar_type(model.vocabulary.size))
-    parts = split(data, name or model.config.training.split)
+    training = model.config.training
+    parts = split(data, name or training.split, training.first_names)
     translated = Split(*(to_model[tokens] for tokens in (parts.train, parts.dev, parts.test)))
     return evaluate(translated, model.config.block_size, model.logits, model.vocabulary.size)
+
+
+def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabulary, max_length: int) -> Samples:
+    """Draw the first 10,000 names of a model's stream for seed 0, and count how many stand in which part of its corpus.
+
+    There are fewer only if the model invents hardly anything that is NFC.
+    """
+    plan = Plan.of({"seed": _SAMPLE_SEED}, vocabulary, max_length)
+    names: list[str] = []
+    with suppress(GenerationError):
+        names.extend(islice(stream_names(predict, vocabulary, block_size, plan, _SAMPLES), _SAMPLES))
+    tokens = [np.append(vocabulary.encode(name), BOUNDARY) for name in names]
+    drawn = fingerprint(np.concatenate([*tokens, []]).astype(parts.train.dtype))
+    in_train = np.isin(drawn, fingerprint(parts.train))
+    in_others = np.isin(drawn, np.concatenate([fingerprint(parts.dev), fingerprint(parts.test)])) & ~in_train
+    share = 1 / max(1, len(names))
+    return Samples(
+        seed=_SAMPLE_SEED,
+        names=len(names),
+        in_train=int(in_train.sum()) * share,
+        in_dev_test=int(in_others.sum()) * share,
+        new=int((~in_train & ~in_others).sum()) * share,
+        mean_length=sum(map(len, names)) * share,
+        most_frequent=dict(Counter(names).most_common(_MOST_FREQUENT)),
+    )
 
 
 def _losses(

@@ -10,30 +10,40 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
-from sequentia.artifact import Activation, BlockSize, SplitName, Width
+from sequentia.architectures import Activation, Discount, Normalized, Width
+from sequentia.artifact import MAX_BLOCK_SIZE, BlockSize, SplitName
 from sequentia.errors import RecipeError
 
 DEFAULT_RECIPE: Final = "names"
 _FOLDER: Final = Path(__file__).parent / "recipes"
 
+Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(gt=0)]
 
 
-class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that decides what a training run does to a corpus.
+class _Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="model"):
+    """What every recipe decides; the key ``model`` says which of the kinds below it is.
 
     Attributes:
         summary: what the recipe is for, in one sentence.
         source: where it comes from.
         split: which names it trains on; see :func:`sequentia.training.corpus.split`.
-        block_size: symbols of context.
-        embedding_dim: width of a symbol's embedding.
-        hidden_sizes: widths of the hidden layers, in order.
-        activation: nonlinearity after each hidden layer.
-        initialization: ``normal`` draws every parameter from N(0, 1), as the published runs do; ``kaiming`` scales
-            the hidden weights to keep the variance (He et al. 2015) and starts the output near uniform.
-        dropout: share of hidden units dropped in training (Srivastava et al. 2014).
+        first_names: only so many of them, the first; 0 for all. The alphabet is the whole corpus's nevertheless.
+        seed: of every random number of the run.
+    """
+
+    summary: str
+    source: str = ""
+    split: SplitName = "lecture"
+    first_names: Natural = 0
+    seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 2147483647
+
+
+class DescentRecipe(_Recipe, frozen=True, kw_only=True):
+    """What every recipe decides that descends the gradient of the loss.
+
+    Attributes:
         optimizer: ``sgd``, or ``adamw`` (Loshchilov and Hutter 2019).
         weight_decay: as the optimizer understands it.
         learning_rate: the highest rate.
@@ -42,34 +52,105 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         learning_rate_drops: steps from which on the rate is a tenth of what it was.
         average_decay: decay of an exponential moving average of the weights, which then is the result
             (Polyak and Juditsky 1992); 0 for none.
-        batch_size: windows in a step, drawn with replacement.
+        batch_size: windows in a step, drawn with replacement; 0 for every window of the training part, in order.
         steps: how many.
-        seed: of every random number of the run.
         log_every: steps between two lines of ``history.jsonl``.
         checkpoint_every: steps between two checkpoints.
     """
 
-    summary: str
-    source: str = ""
-    split: SplitName = "lecture"
-    block_size: BlockSize
-    embedding_dim: Width
-    hidden_sizes: Annotated[list[Width], Meta(min_length=1)]
-    activation: Activation = "tanh"
-    initialization: Literal["normal", "kaiming"] = "kaiming"
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     optimizer: Literal["sgd", "adamw"] = "adamw"
     weight_decay: Annotated[float, Meta(ge=0)] = 0.0
     learning_rate: Rate
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: Annotated[int, Meta(ge=0)] = 0
+    warmup_steps: Natural = 0
     learning_rate_drops: list[Positive] = []
     average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    batch_size: Annotated[int, Meta(ge=1, le=1 << 20)]
+    batch_size: Annotated[int, Meta(ge=0, le=1 << 20)]
     steps: Positive
-    seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 2147483647
     log_every: Positive = 1
     checkpoint_every: Positive = 1000
+
+
+class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
+    """The network of Bengio et al. 2003; the default where a recipe has no key ``model``.
+
+    Attributes:
+        block_size: symbols of context.
+        embedding_dim: width of a symbol's embedding.
+        hidden_sizes: widths of the hidden layers, in order.
+        activation: nonlinearity after each hidden layer.
+        hidden_bias: whether the hidden layers add a bias.
+        batch_norm: the layers that are normalised (Ioffe and Szegedy 2015): ``none``, the ``hidden`` ones, or ``all``,
+            the output too.
+        initialization: see :func:`sequentia.training.networks.initialize`.
+        dropout: share of hidden units dropped in training (Srivastava et al. 2014).
+    """
+
+    block_size: BlockSize
+    embedding_dim: Width
+    hidden_sizes: Annotated[list[Width], Meta(min_length=1)]
+    activation: Activation = "tanh"
+    hidden_bias: bool = True
+    batch_norm: Normalized = "none"
+    initialization: Literal["normal", "scaled", "kaiming", "lecun"] = "kaiming"
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.batch_norm != "none" and self.batch_size == 1:
+            raise ValueError("batch_norm needs a batch_size of at least 2, to have a variance")
+
+
+class BigramRecipe(DescentRecipe, frozen=True, kw_only=True, tag="bigram"):
+    """A row of logits for each symbol that may come before, every one drawn from N(0, 1).
+
+    Attributes:
+        l2: this times the mean of the squared logits is added to the loss.
+    """
+
+    l2: Annotated[float, Meta(ge=0)] = 0.0
+
+    @property
+    def block_size(self) -> int:
+        """Symbols of context."""
+        return 1
+
+
+class BigramCountsRecipe(_Recipe, frozen=True, kw_only=True, tag="bigram-counts"):
+    """Counts of the pairs of symbols, as probabilities.
+
+    Attributes:
+        pseudocount: added to each count, so that no pair is impossible.
+    """
+
+    pseudocount: Rate = 1.0
+
+    @property
+    def block_size(self) -> int:
+        """Symbols of context."""
+        return 1
+
+
+class NGramRecipe(_Recipe, frozen=True, kw_only=True, tag="ngram"):
+    """Counts of n-grams with interpolated Kneser-Ney smoothing.
+
+    Attributes:
+        order: symbols in an n-gram: the context and the one that follows.
+        discounts: subtracted from every count of order 1, 2 and so on; the last holds for all higher orders.
+    """
+
+    order: Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE + 1)] = 6
+    discounts: Annotated[list[Discount], Meta(min_length=1)]
+
+    @property
+    def block_size(self) -> int:
+        """Symbols of context; one, and unused, for unigrams."""
+        return max(1, self.order - 1)
+
+
+Recipe = MLPRecipe | BigramRecipe | BigramCountsRecipe | NGramRecipe
+_KINDS: Final[dict[str, type[Recipe]]] = {
+    str(kind.__struct_config__.tag): kind for kind in (MLPRecipe, BigramRecipe, BigramCountsRecipe, NGramRecipe)
+}
 
 
 def recipe_names() -> list[str]:
@@ -108,25 +189,40 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
         values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
+    places = {key: f"{path}, line {_line_of(key, text)}" for key in values}
+    for override in overrides:
+        key, value = _parse_override(override)
+        values[key], places[key] = value, "--set"
+    kind = values.pop("model", "mlp")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise RecipeError(f"{places['model']}: model = {kind!r}: it is one of {', '.join(_KINDS)}", key="model")
+    types = _types(_KINDS[kind])
     for key, value in values.items():
-        line = (
-            text[: match.start()].count("\n") + 1 if (match := re.search(rf"(?m)^\s*{re.escape(key)}\b", text)) else 1
-        )
-        values[key] = _check(key, value, f"{path}, line {line}")
-    values |= read_overrides(overrides)
-    missing = sorted(_TYPES.keys() - values.keys() - _OPTIONAL)
+        values[key] = _check(key, value, types, places[key])
+    required = [field.name for field in msgspec.structs.fields(_KINDS[kind]) if field.required]
+    missing = [key for key in required if key not in values]
     if missing:
-        raise RecipeError(f"{path}: the key {missing[0]} is missing; {_valid_keys()}", key=missing[0])
-    return Recipe(**values)
+        raise RecipeError(f"{path}: the key {missing[0]} is missing; {_valid_keys(types)}", key=missing[0])
+    try:
+        return _KINDS[kind](**values)
+    except ValueError as error:
+        raise RecipeError(f"{path}: {error}") from error
 
 
-def read_overrides(overrides: Sequence[str]) -> dict[str, object]:
-    """Return the values of ``key=value`` strings by key; see :func:`read_recipe`."""
-    parsed = dict(_parse_override(override) for override in overrides)
-    return {key: _check(key, value, "--set") for key, value in parsed.items()}
+def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """Return a recipe with some keys changed by ``key=value`` strings; see :func:`read_recipe`."""
+    types = _types(type(recipe))
+    parsed = dict(_parse_override(each) for each in overrides)
+    values = {key: _check(key, value, types, "--set") for key, value in parsed.items()}
+    return msgspec.structs.replace(recipe, **values)
 
 
-def _parse_override(override: str) -> tuple[str, object]:
+def _line_of(key: str, text: str) -> int:
+    match = re.search(rf"(?m)^[ \t]*{re.escape(key)}\b", text)
+    return text[: match.start()].count("\n") + 1 if match else 1
+
+
+def _parse_override(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not equals:
         raise RecipeError(f"--set {override}: give it as KEY=VALUE", key=key)
@@ -136,19 +232,24 @@ def _parse_override(override: str) -> tuple[str, object]:
         return key.strip(), value.strip()
 
 
-def _check(key: str, value: object, place: str) -> object:
-    if key not in _TYPES:
-        raise RecipeError(f"{place}: there is no key {key!r}; {_valid_keys()}", key=key)
+def _types(kind: type[Recipe]) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {field: hints[field] for field in kind.__struct_fields__}
+
+
+def _check(key: str, value: object, types: dict[str, Any], place: str) -> Any:
+    if key not in types:
+        raise RecipeError(f"{place}: there is no key {key!r}; {_valid_keys(types)}", key=key)
     try:
         if isinstance(value, float) and not math.isfinite(value):
             raise msgspec.ValidationError("Expected a finite number")
-        return msgspec.convert(value, _TYPES[key])
+        return msgspec.convert(value, types[key])
     except msgspec.ValidationError as error:
-        raise RecipeError(f"{place}: {key} = {value!r}: {error}; {_valid_keys()}", key=key) from error
+        raise RecipeError(f"{place}: {key} = {value!r}: {error}; {_valid_keys(types)}", key=key) from error
 
 
-def _valid_keys() -> str:
-    return "valid keys: " + ", ".join(f"{key} ({_describe(kind)})" for key, kind in _TYPES.items())
+def _valid_keys(types: dict[str, Any]) -> str:
+    return "valid keys: " + ", ".join(f"{key} ({_describe(kind)})" for key, kind in types.items())
 
 
 def _describe(kind: Any) -> str:
@@ -159,7 +260,3 @@ def _describe(kind: Any) -> str:
     if get_origin(kind) is list:
         return f"list of {_describe(get_args(kind)[0])}"
     return str(kind.__name__)
-
-
-_TYPES: Final[dict[str, Any]] = get_type_hints(Recipe, include_extras=True)
-_OPTIONAL: Final = {field.name for field in msgspec.structs.fields(Recipe) if not field.required}

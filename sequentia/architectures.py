@@ -1,0 +1,121 @@
+"""What a model is made of, in enough detail to rebuild it around the weights."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0)]
+Width = Annotated[int, Meta(ge=1, le=65_536)]
+Discount = Annotated[float, Meta(gt=0, le=1)]
+Activation = Literal["tanh", "relu", "gelu"]
+Normalized = Literal["none", "hidden", "all"]
+
+Shapes = dict[str, tuple[str, tuple[int, ...]]]
+"""By the name of a tensor: its dtype, as safetensors spells it, and its shape."""
+
+
+class _Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="model"):
+    """What every architecture has: a tag ``model``, and tensors.
+
+    Attributes:
+        parameters: how many numbers were learnt.
+    """
+
+    parameters: Count
+
+    def tensors(self, block_size: int, ids: int) -> Shapes:
+        """Return the dtype and shape of every tensor in ``model.safetensors``, by name."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Return a phrase that says what it is."""
+        raise NotImplementedError
+
+
+class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
+    """Embeddings of the context's symbols, hidden layers, logits (Bengio et al. 2003).
+
+    Attributes:
+        embedding_dim: width of a symbol's embedding.
+        hidden_sizes: widths of the hidden layers, in order.
+        activation: nonlinearity after each of them.
+        hidden_bias: whether the hidden layers add a bias.
+        batch_norm: the layers that are normalised (Ioffe and Szegedy 2015): none, the hidden ones, or the output too.
+    """
+
+    embedding_dim: Width
+    hidden_sizes: Annotated[list[Width], Meta(min_length=1)]
+    activation: Activation
+    hidden_bias: bool
+    batch_norm: Normalized
+
+    def tensors(self, block_size: int, ids: int) -> Shapes:
+        """Return the dtype and shape of every tensor in ``model.safetensors``, by name."""
+        shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (ids, self.embedding_dim)}
+        widths = [block_size * self.embedding_dim, *self.hidden_sizes]
+        for i, (inputs, outputs) in enumerate(pairwise(widths)):
+            shapes[f"hidden.{i}.weight"] = (outputs, inputs)
+            if self.hidden_bias:
+                shapes[f"hidden.{i}.bias"] = (outputs,)
+            if self.batch_norm != "none":
+                shapes |= _normalization(f"hidden_norms.{i}", outputs)
+        shapes |= {"output.weight": (ids, widths[-1]), "output.bias": (ids,)}
+        if self.batch_norm == "all":
+            shapes |= _normalization("output_norm", ids)
+        return {name: ("F32", shape) for name, shape in shapes.items()}
+
+    def describe(self) -> str:
+        """Return a phrase that says what it is."""
+        layers = "hidden layer" if len(self.hidden_sizes) == 1 else "hidden layers"
+        norm = {"none": "", "hidden": ", batch normalisation", "all": ", batch normalisation, of the output too"}
+        return (
+            f"embeddings of {self.embedding_dim} dimensions, {layers} of {_listed(self.hidden_sizes)} units "
+            f"({self.activation}{norm[self.batch_norm]})"
+        )
+
+
+def _normalization(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.{tensor}": (width,) for tensor in ("gain", "bias", "running_mean", "running_var")}
+
+
+class BigramArchitecture(_Architecture, frozen=True, kw_only=True, tag="bigram"):
+    """One row of logits for each symbol that may come before."""
+
+    def tensors(self, block_size: int, ids: int) -> Shapes:  # noqa: ARG002 - part of the interface
+        """Return the dtype and shape of every tensor in ``model.safetensors``, by name."""
+        return {"weight": ("F32", (ids, ids))}
+
+    def describe(self) -> str:
+        """Return a phrase that says what it is."""
+        return "a table with a row for each symbol"
+
+
+class NGramArchitecture(_Architecture, frozen=True, kw_only=True, tag="ngram"):
+    """Counts of n-grams, and interpolated Kneser-Ney smoothing on top of them.
+
+    Attributes:
+        order: symbols in an n-gram: the context and the one that follows.
+        discounts: subtracted from every count of order 1, 2 and so on; the last holds for all higher orders.
+    """
+
+    order: Annotated[int, Meta(ge=1, le=1025)]
+    discounts: Annotated[list[Discount], Meta(min_length=1)]
+
+    def tensors(self, block_size: int, ids: int) -> Shapes:  # noqa: ARG002 - part of the interface
+        """Return the dtype and shape of every tensor in ``model.safetensors``, by name."""
+        return {"ngrams": ("I32", (self.parameters, self.order)), "counts": ("I32", (self.parameters,))}
+
+    def describe(self) -> str:
+        """Return a phrase that says what it is."""
+        return f"counts of {self.order}-grams, interpolated Kneser-Ney (discounts {_listed(self.discounts)})"
+
+
+def _listed(values: Sequence[float]) -> str:
+    *most, last = map(str, values)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+Architecture = MLPArchitecture | BigramArchitecture | NGramArchitecture

@@ -1,0 +1,151 @@
+"""The networks of the ladder, held against plain loops as they are published."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sequentia.training import read_recipe, train
+from sequentia.training.checkpoint import Checkpoint
+from sequentia.training.networks import MLP, BatchNorm, architecture_of, initialize
+from sequentia.training.recipes import MLPRecipe
+
+from .conftest import MOONS
+from .test_training import history
+
+
+def plain_windows() -> tuple[Tensor, Tensor, int]:
+    """Contexts of three symbols and targets of the lecture's training part, cut by the lecture's own loop."""
+    words = MOONS.read_text(encoding="utf-8").split()
+    symbols = sorted(set("".join(words)))
+    random.seed(42)
+    random.shuffle(words)
+    contexts, targets = [], []
+    for word in words[: int(0.8 * len(words))]:
+        context = [0] * 3
+        for target in [*(symbols.index(symbol) + 1 for symbol in word), 0]:
+            contexts.append(context)
+            targets.append(target)
+            context = [*context[1:], target]
+    return torch.tensor(contexts), torch.tensor(targets), len(symbols) + 1
+
+
+def normalised(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+    return gain * (x - x.mean(0)) / torch.sqrt(x.var(0) + 1e-5) + bias
+
+
+Network = tuple[list[Tensor], Callable[[Tensor], Tensor]]
+
+
+def mlp(ids: int, g: torch.Generator) -> Network:
+    c, w1, b1, w2, b2 = (torch.randn(shape, generator=g) for shape in ((ids, 10), (30, 200), 200, (200, ids), ids))
+    return [c, w1, b1, w2, b2], lambda x: torch.tanh(c[x].view(-1, 30) @ w1 + b1) @ w2 + b2
+
+
+def mlp_init(ids: int, g: torch.Generator) -> Network:
+    c = torch.randn((ids, 10), generator=g)
+    w1 = torch.randn((30, 200), generator=g) * (5 / 3) / 30**0.5
+    b1 = torch.randn(200, generator=g) * 0.01
+    w2 = torch.randn((200, ids), generator=g) * 0.01
+    b2 = torch.randn(ids, generator=g) * 0
+    return [c, w1, b1, w2, b2], lambda x: torch.tanh(c[x].view(-1, 30) @ w1 + b1) @ w2 + b2
+
+
+def mlp_batchnorm(ids: int, g: torch.Generator) -> Network:
+    c = torch.randn((ids, 10), generator=g)
+    w1 = torch.randn((30, 200), generator=g) * (5 / 3) / 30**0.5
+    w2 = torch.randn((200, ids), generator=g) * 0.01
+    b2 = torch.randn(ids, generator=g) * 0
+    gain, bias = torch.ones(200), torch.zeros(200)
+    return [c, w1, w2, b2, gain, bias], lambda x: torch.tanh(normalised(c[x].view(-1, 30) @ w1, gain, bias)) @ w2 + b2
+
+
+def deep_batchnorm(ids: int, g: torch.Generator) -> Network:
+    c = torch.randn((ids, 10), generator=g)
+    widths = [30, 100, 100, 100, 100, 100, ids]
+    weights = [torch.randn((a, b), generator=g) / a**0.5 for a, b in zip(widths, widths[1:], strict=False)]
+    biases, shifts = ([torch.zeros(width) for width in widths[1:]] for _ in range(2))
+    gains = [torch.ones(width) for width in widths[1:]]
+    gains[-1] *= 0.1
+
+    def forward(x: Tensor) -> Tensor:
+        x = c[x].view(-1, 30)
+        for i, (weight, bias, gain, shift) in enumerate(zip(weights, biases, gains, shifts, strict=True)):
+            x = normalised(x @ weight + bias, gain, shift)
+            x = torch.tanh(x) if i < 5 else x
+        return x
+
+    return [c, *weights, *biases, *gains, *shifts], forward
+
+
+@pytest.mark.parametrize(
+    ("recipe", "build"),
+    [("mlp", mlp), ("mlp-init", mlp_init), ("mlp-batchnorm", mlp_batchnorm), ("deep-batchnorm", deep_batchnorm)],
+)
+def test_the_published_random_number_protocol(
+    tmp_path: Path, recipe: str, build: Callable[[int, torch.Generator], Network]
+) -> None:
+    """Parameters, then minibatches, from one generator; plain descent."""
+    train(MOONS, tmp_path / "run", recipe=recipe, overrides=["steps=8"])
+    x, y, ids = plain_windows()
+    g = torch.Generator().manual_seed(2147483647)
+    parameters, forward = build(ids, g)
+    for parameter in parameters:
+        parameter.requires_grad_()
+    for line in history(tmp_path / "run"):
+        ix = torch.randint(0, len(x), (32,), generator=g)
+        loss = functional.cross_entropy(forward(x[ix]), y[ix])
+        assert line["loss"] == pytest.approx(loss.item(), rel=1e-6)
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.data -= 0.1 * gradient
+
+
+def test_the_bigram_network(tmp_path: Path) -> None:
+    """One-hot input times a matrix, the whole text at each step, and the L2 term."""
+    train(MOONS, tmp_path / "run", recipe="bigram", overrides=["split=all", "steps=4"])
+    words = MOONS.read_text(encoding="utf-8").split()
+    symbols = [".", *sorted(set("".join(words)))]
+    pairs = [(symbols.index(a), symbols.index(b)) for w in words for a, b in zip(f".{w}", f"{w}.", strict=True)]
+    x, y = torch.tensor(pairs).T
+    g = torch.Generator().manual_seed(2147483647)
+    w = torch.randn((len(symbols), len(symbols)), generator=g).requires_grad_()
+    for line in history(tmp_path / "run"):
+        loss = functional.cross_entropy(functional.one_hot(x, len(symbols)).float() @ w, y) + 0.01 * (w**2).mean()
+        assert line["loss"] == pytest.approx(loss.item(), rel=1e-6)
+        (gradient,) = torch.autograd.grad(loss, [w])
+        w.data -= 50 * gradient
+
+
+@pytest.mark.parametrize("batch_norm", ["none", "hidden", "all"])
+@pytest.mark.parametrize("hidden_bias", ["true", "false"])
+def test_folding_changes_no_logits(batch_norm: str, hidden_bias: str) -> None:
+    recipe = read_recipe("deep-batchnorm", [f"batch_norm={batch_norm}", f"hidden_bias={hidden_bias}"])
+    assert isinstance(recipe, MLPRecipe)
+    g = torch.Generator().manual_seed(1)
+    network = MLP(27, 3, architecture_of(recipe, 27))  # type: ignore[arg-type]
+    initialize(network, recipe, g)
+    for tensor in [*network.parameters(), *network.buffers()]:
+        tensor.data += 0.3 * torch.rand(tensor.shape, generator=g)
+    contexts = torch.randint(0, 27, (500, 3), generator=g)
+    folded = network.eval().for_inference()
+    assert not [module for module in folded.modules() if isinstance(module, BatchNorm)]
+    torch.testing.assert_close(folded(contexts), network(contexts), atol=1e-5, rtol=1e-5)
+
+
+def test_the_running_statistics(tmp_path: Path) -> None:
+    """A plain mean over the first thousand steps, so that a short run is not held against its start."""
+    checkpoint = train(
+        MOONS, tmp_path / "run", recipe="mlp-batchnorm", overrides=["steps=300", "learning_rate=1e-9", "batch_size=64"]
+    )
+    network = Checkpoint.load(tmp_path / "run").network()
+    assert isinstance(network, MLP)
+    x, _, _ = plain_windows()
+    with torch.no_grad():
+        hidden = network.hidden[0](network.embedding(x).flatten(start_dim=1))
+    weights = checkpoint.weights
+    assert (weights["hidden_norms.0.running_mean"] - hidden.mean(0)).abs().max() < 0.15
+    torch.testing.assert_close(weights["hidden_norms.0.running_var"], hidden.var(0), rtol=0.1, atol=0.05)

@@ -1,0 +1,269 @@
+"""Gradient descent: minibatches of windows, a history line a step, checkpoints that a killed run resumes from."""
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO, Final
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sequentia.errors import TrainingError
+from sequentia.windows import windows
+
+from .checkpoint import Checkpoint, RunRecord
+from .corpus import Tokens
+from .networks import MLP, BatchNorm, Bigram, initialize, network_of
+from .recipes import BigramRecipe, MLPRecipe
+
+HISTORY: Final = "history.jsonl"
+_MOST_PENDING: Final = 100
+_SECONDS_PENDING: Final = 0.2
+_RATIOS: Final = 500
+
+Report = Callable[[int, int, float, float], None]
+"""Called every 0.2 seconds or 100 steps with the steps done, the steps in all, a loss in nats, the learning rate."""
+
+
+def learning_rate(recipe: MLPRecipe | BigramRecipe, step: int) -> float:
+    """Return the learning rate of a 0-based step."""
+    rate: float = recipe.learning_rate / 10 ** sum(step >= drop for drop in recipe.learning_rate_drops)
+    if step < recipe.warmup_steps:
+        rate *= (step + 1) / recipe.warmup_steps
+    if recipe.schedule == "cosine":
+        rate *= (1 + math.cos(math.pi * step / recipe.steps)) / 2
+    return rate
+
+
+class Descent:
+    """What changes from step to step: parameters, optimizer, random states.
+
+    It seeds PyTorch's global generator, from which dropout draws; to keep that one's state is the caller's part.
+
+    Args:
+        recipe: what to do.
+        record: the run, as far as it came.
+        device: where to do it.
+    """
+
+    def __init__(self, recipe: MLPRecipe | BigramRecipe, record: RunRecord, device: torch.device) -> None:
+        self.recipe, self.record, self.device, self.step = recipe, record, device, 0
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        torch.manual_seed(recipe.seed)
+        dropout = recipe.dropout if isinstance(recipe, MLPRecipe) else 0.0
+        network = network_of(record.architecture, recipe.block_size, len(record.vocabulary) + 1, dropout=dropout)
+        assert isinstance(network, MLP | Bigram)  # noqa: S101 - the others do not descend
+        initialize(network, recipe, self.generator)
+        self.network = network.to(device).train()
+        self.average = (
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay))  # type: ignore[no-untyped-call]
+            if recipe.average_decay
+            else None
+        )
+        optimizer = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[recipe.optimizer]
+        self.optimizer = optimizer(
+            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
+        self._norms = [module for module in self.network.modules() if isinstance(module, BatchNorm)]
+        self._every_window: tuple[Tensor, Tensor] | None = None
+
+    def run(self, tokens: Tokens, folder: Path, report: Report) -> None:
+        """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came."""
+        recipe = self.recipe
+        ratios_every = recipe.log_every * math.ceil(recipe.steps / _RATIOS / recipe.log_every)
+        with _interruption() as interrupted, _history(folder, self.record.history_bytes) as file:
+            history = _History(file, recipe, self.step, report)
+            while self.step < recipe.steps:
+                before = self._matrices() if self.step % ratios_every == 0 else None
+                loss = self.descend(tokens, learning_rate(recipe, self.step))
+                history.add(loss, self._update_ratios(before) if before else None)
+                saving = self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps
+                if saving or interrupted.is_set():
+                    history_bytes = history.save()
+                    self._check_finite()
+                    self.checkpoint(history_bytes).save(folder)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt(f"saved at step {self.step} of {recipe.steps}")
+
+    def descend(self, tokens: Tokens, rate: float) -> Tensor:
+        """Take a step at a learning rate, and return the loss before it, float32 []."""
+        contexts, targets = self._minibatch(tokens)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        for norm in self._norms:  # the first steps' statistics are a plain mean, so that the start leaves no trace
+            norm.momentum = max(norm.least_momentum, 1 / (self.step + 1))
+        loss = functional.cross_entropy(self.network(contexts), targets)
+        if isinstance(self.recipe, BigramRecipe) and isinstance(self.network, Bigram):
+            loss = loss + self.recipe.l2 * self.network.weight.square().mean()
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        self.step += 1
+        return loss.detach()
+
+    def _minibatch(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        if self.recipe.batch_size:
+            positions = torch.randint(0, len(tokens), (self.recipe.batch_size,), generator=self.generator)
+            return self._windows(tokens, positions.numpy())
+        if self._every_window is None:
+            self._every_window = self._windows(tokens, np.arange(len(tokens)))
+        return self._every_window
+
+    def _windows(self, tokens: Tokens, positions: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        contexts, targets = windows(tokens, positions, self.recipe.block_size)
+        return torch.from_numpy(contexts).to(self.device), torch.from_numpy(targets).to(self.device)
+
+    def _matrices(self) -> dict[str, Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.network.named_parameters() if weight.ndim == 2}
+
+    def _update_ratios(self, before: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return log10 of the deviation of each matrix's last update over that of its values."""
+        after = dict(self.network.named_parameters())
+        return {name: ((after[name].detach() - old).std() / old.std()).log10() for name, old in before.items()}
+
+    def _check_finite(self) -> None:
+        if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
+            raise TrainingError(
+                f"a weight is no longer finite after step {self.step - 1}; try a lower learning_rate",
+                step=self.step - 1,
+            )
+
+    def checkpoint(self, history_bytes: int) -> Checkpoint:
+        """Return the state as it is now."""
+        named: dict[str, dict[str, Tensor]] = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else {},
+            "random": {"generator": self.generator.get_state(), "cpu": torch.get_rng_state()},
+        }
+        if self.device.type == "cuda":
+            named["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
+        for i, state in self.optimizer.state_dict()["state"].items():
+            named[f"optimizer.{i}"] = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+        record = msgspec.structs.replace(self.record, step=self.step, history_bytes=history_bytes)
+        return Checkpoint.of(record, named)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over the state of a checkpoint.
+
+        Raises:
+            TrainingError: if it is not a state of this run.
+        """
+        try:
+            self._restore(checkpoint)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise TrainingError(f"the checkpoint is damaged: {str(error).splitlines()[0]}") from error
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.step = checkpoint.record.step
+        self.network.load_state_dict(checkpoint.part("network"))
+        if self.average is not None:
+            self.average.load_state_dict(checkpoint.part("average"))
+        states: dict[int, dict[str, Tensor]] = {}
+        for key, value in checkpoint.part("optimizer").items():
+            i, _, name = key.partition(".")
+            states.setdefault(int(i), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+        random = checkpoint.part("random")
+        self.generator.set_state(random["generator"])
+        torch.set_rng_state(random["cpu"])
+        if self.device.type == "cuda" and "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"], self.device)
+
+
+class _History:
+    """Losses on their way to ``history.jsonl``: fetched in groups, since each fetch waits for the device."""
+
+    def __init__(self, file: BinaryIO, recipe: MLPRecipe | BigramRecipe, step: int, report: Report) -> None:
+        self._file, self._recipe, self._report = file, recipe, report
+        self._step = step
+        self._pending: list[Tensor] = []
+        self._ratios: dict[int, dict[str, Tensor]] = {}
+        self._flushed = time.monotonic()
+
+    def add(self, loss: Tensor, update_ratios: dict[str, Tensor] | None) -> None:
+        if update_ratios is not None:
+            self._ratios[self._step + len(self._pending)] = update_ratios
+        self._pending.append(loss)
+        if len(self._pending) >= _MOST_PENDING or time.monotonic() - self._flushed > _SECONDS_PENDING:
+            self.flush()
+
+    def save(self) -> int:
+        """Bring the file to the disk, as a checkpoint that counts on it does, and return its length in bytes."""
+        self.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Write what is pending.
+
+        Raises:
+            TrainingError: naming the first step whose loss is not finite.
+        """
+        losses = torch.stack(self._pending).tolist() if self._pending else []
+        for step, loss in enumerate(losses, start=self._step):
+            rate = learning_rate(self._recipe, step)
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss} at step {step}, at learning rate {rate:g}; try a lower learning_rate",
+                    step=step,
+                )
+            if step % self._recipe.log_every == 0:
+                line: dict[str, object] = {"step": step, "loss": float(f"{loss:.9g}"), "learning_rate": rate}
+                if step in self._ratios:
+                    line["update_ratios"] = {name: _rounded(ratio) for name, ratio in self._ratios.pop(step).items()}
+                self._file.write(msgspec.json.encode(line) + b"\n")
+        self._step += len(losses)
+        self._pending.clear()
+        self._file.flush()
+        self._flushed = time.monotonic()
+        if losses:
+            self._report(self._step, self._recipe.steps, losses[-1], rate)
+
+
+def _rounded(ratio: Tensor) -> float | None:
+    """Return a ratio for the history; a matrix that did not move, or a single number, has none."""
+    return round(ratio.item(), 4) if ratio.isfinite() else None
+
+
+@contextmanager
+def _history(folder: Path, length: int) -> Iterator[BinaryIO]:
+    """Open the history, cut to the length it had at the checkpoint."""
+    path = folder / HISTORY
+    with path.open("ab") as file:
+        if file.tell() < length:
+            raise TrainingError(f"{path} is missing or shorter than the checkpoint says; the run cannot be resumed")
+        file.truncate(length)
+        yield file
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that it stops the run between two steps and not within one."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,124 @@
+"""What goes on inside the hidden layers: activations and gradients, before the first step and after the last."""
+
+import copy
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sequentia._files import write_file
+from sequentia.errors import TrainingError
+from sequentia.windows import windows
+
+from .corpus import Tokens
+from .networks import MLP, BatchNorm
+
+DIAGNOSTICS: Final = "diagnostics.json"
+SATURATED: Final = 0.97
+_BATCH: Final = 1024
+_BINS: Final = 50
+
+
+class Histogram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts of values in bins of equal width from ``low`` to ``high``."""
+
+    low: float
+    high: float
+    counts: list[int]
+
+
+class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One hidden layer on some windows of the training part.
+
+    Attributes:
+        mean: of the activations.
+        deviation: of the activations.
+        saturated: share of the activations beyond ±0.97, where the slope of tanh is nearly zero; None for others.
+        dead: share of the units that are so for every window, and so learn nothing; None for others.
+        activations: their histogram.
+        gradient_deviation: of the loss's gradient with respect to the activations.
+        gradients: its histogram.
+    """
+
+    mean: float
+    deviation: float
+    saturated: float | None
+    dead: float | None
+    activations: Histogram
+    gradient_deviation: float
+    gradients: Histogram
+
+
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All hidden layers after some steps."""
+
+    step: int
+    layers: list[Layer]
+
+
+def add_diagnostics(folder: Path, step: int, network: nn.Module, tokens: Tokens) -> None:
+    """Add a snapshot to ``diagnostics.json`` of a run folder; networks without hidden layers have none."""
+    if not isinstance(network, MLP):
+        return
+    path = folder / DIAGNOSTICS
+    snapshots = [each for each in read_diagnostics(folder) if each.step < step]
+    snapshots.append(Snapshot(step, _layers(network, tokens)))
+    write_file(path, msgspec.json.encode(snapshots) + b"\n")
+
+
+def read_diagnostics(folder: Path) -> list[Snapshot]:
+    """Return the snapshots of a run folder, none if it has no ``diagnostics.json``.
+
+    Raises:
+        TrainingError: if that file is damaged.
+    """
+    path = folder / DIAGNOSTICS
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Snapshot]) if path.is_file() else []
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: damaged: {error}") from error
+
+
+def _layers(network: MLP, tokens: Tokens) -> list[Layer]:
+    """Return the state of each hidden layer on up to 1,024 windows, evenly spaced."""
+    positions = np.unique(np.linspace(0, len(tokens) - 1, _BATCH).astype(np.int64))
+    device = network.embedding.weight.device
+    contexts, targets = (torch.from_numpy(x).to(device) for x in windows(tokens, positions, network.block_size))
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.train()
+    outputs: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        output.retain_grad()
+        outputs.append(output)
+
+    network.activation.register_forward_hook(keep)
+    functional.cross_entropy(network(contexts), targets).backward()  # type: ignore[no-untyped-call]
+    bounded = network.architecture.activation == "tanh"
+    return [_layer(output, bounded=bounded) for output in outputs]
+
+
+def _layer(output: Tensor, *, bounded: bool) -> Layer:
+    values = output.detach()
+    saturated = values.abs() > SATURATED
+    assert output.grad is not None  # noqa: S101 - backward() filled it
+    return Layer(
+        mean=values.mean().item(),
+        deviation=values.std().item(),
+        saturated=saturated.float().mean().item() if bounded else None,
+        dead=saturated.all(dim=0).float().mean().item() if bounded else None,
+        activations=_histogram(values),
+        gradient_deviation=output.grad.std().item(),
+        gradients=_histogram(output.grad),
+    )
+
+
+def _histogram(values: Tensor) -> Histogram:
+    counts, edges = np.histogram(values.cpu().numpy(), bins=_BINS)
+    return Histogram(float(edges[0]), float(edges[-1]), counts.tolist())

@@ -1,0 +1,131 @@
+"""The search for a learning rate: one minibatch at each rate of a rising sequence (Smith 2015, section 3.3)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+
+from sequentia._files import write_file
+from sequentia.errors import RecipeError, TrainingError
+
+from .corpus import read_corpus, split
+from .descent import Descent, Report
+from .recipes import DEFAULT_RECIPE, BigramRecipe, MLPRecipe, read_recipe
+from .trainer import device_named, new_record
+
+LEARNING_RATES: Final = "learning_rates.json"
+_LOWEST, _HIGHEST = -3, 0
+_SMOOTHED_OVER: Final = 0.05
+_RUNAWAY: Final = 10
+
+
+class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The outcome.
+
+    Attributes:
+        corpus: name of the file.
+        recipe: the recipe's.
+        overrides: to it.
+        rates: one a step, rising by the same factor.
+        losses: of the minibatch at each rate, in nats; fewer than the steps asked for, if they ran away.
+        smoothed: the losses, each the mean of its neighbourhood, a twentieth of the steps wide.
+        suggested: the rate at the lowest smoothed loss.
+    """
+
+    corpus: str
+    recipe: str
+    overrides: list[str]
+    rates: list[float]
+    losses: list[float]
+    smoothed: list[float]
+    suggested: float
+
+
+def find_learning_rate(
+    corpus: Path,
+    folder: Path,
+    *,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    steps: int = 1000,
+    report: Report | None = None,
+) -> Search:
+    """Train a fresh network while the rate rises exponentially from 10^-3 to 1, a minibatch each.
+
+    At low rates the loss hardly falls, at high ones it runs away; the best are in the valley between. The suggestion is
+    where the loss, averaged over a twentieth of the steps, is lowest. The search ends early once the loss is no number
+    or ten times what it was at first.
+
+    Args:
+        corpus: a UTF-8 text file, one item a line.
+        folder: receives ``learning_rates.json``.
+        recipe: name or path of a recipe with steps, by default ``names``.
+        overrides: ``key=value`` changes to it.
+        device: as for :func:`sequentia.training.train`.
+        steps: rates to try.
+        report: called after each step.
+
+    Raises:
+        CorpusError: if the corpus cannot be used.
+        RecipeError: if the recipe is malformed, or has no learning rate.
+        TrainingError: if the loss is no number from the start.
+    """
+    settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
+    if not isinstance(settings, MLPRecipe | BigramRecipe):
+        raise RecipeError(f"recipe {recipe} counts, it has no learning rate", key="learning_rate")
+    target = device_named(device)
+    data = read_corpus(corpus)
+    record = new_record(recipe or DEFAULT_RECIPE, overrides, settings, data)
+    tokens = split(data, settings.split, settings.first_names).train
+    rates = np.logspace(_LOWEST, _HIGHEST, steps).tolist()
+    losses: list[float] = []
+    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+        descent = Descent(settings, record, target)
+        for rate in rates:
+            loss = descent.descend(tokens, rate).item()
+            if not loss < _RUNAWAY * max(losses[:1] or [loss]):  # also when it is NaN
+                break
+            losses.append(loss)
+            if report:
+                report(len(losses), steps, loss, rate)
+    if not losses:
+        raise TrainingError(f"the loss became no number at learning rate {rates[0]:g}, the first; try another recipe")
+    smoothed = _smoothed(losses, max(1, round(_SMOOTHED_OVER * steps)))
+    search = Search(
+        corpus=data.record.file,
+        recipe=Path(record.recipe_name).name,
+        overrides=list(overrides),
+        rates=rates[: len(losses)],
+        losses=losses,
+        smoothed=smoothed,
+        suggested=rates[int(np.argmin(smoothed))],
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / LEARNING_RATES, msgspec.json.encode(search) + b"\n")
+    return search
+
+
+def read_search(folder: Path) -> Search:
+    """Return the search in a folder.
+
+    Raises:
+        TrainingError: if its file is damaged.
+    """
+    path = folder / LEARNING_RATES
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Search)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: damaged: {error}") from error
+
+
+def _smoothed(losses: list[float], width: int) -> list[float]:
+    """Return the mean of each loss's neighbourhood, cut off at the ends."""
+    window = np.ones(width)
+    means: list[float] = (
+        np.convolve(losses, window, "same") / np.convolve(np.ones(len(losses)), window, "same")
+    ).tolist()
+    return means

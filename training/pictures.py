@@ -1,0 +1,310 @@
+"""Pictures of a run, drawn from the files in its folder; no display is needed."""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+import msgspec
+import numpy as np
+import torch
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from sequentia._files import write_file
+from sequentia.artifact import PICTURES
+from sequentia.errors import TrainingError
+from sequentia.sampling import probabilities
+from sequentia.vocabulary import BOUNDARY
+
+from .checkpoint import CHECKPOINT, Checkpoint
+from .descent import HISTORY
+from .diagnostics import SATURATED, Histogram, Snapshot, read_diagnostics
+from .learning_rates import LEARNING_RATES, Search, read_search
+from .networks import MLP, predictor
+
+_STYLE: Final = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "figure.dpi": 100,
+    "axes.titlesize": 13,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e8e8e8",
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "axes.prop_cycle": cycler(color=["#2a6fb0", "#d1622b", "#3b8f4d", "#8a5ab0", "#a8324a", "#6b6b6b", "#b8962e"]),
+}
+_INK, _PALE, _MARK = "#2a6fb0", "#c5d9ec", "#d1622b"
+_CURVE_POINTS: Final = 200
+_DOTS: Final = 4000
+_MOST_SYMBOLS: Final = 60
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """What is drawn of a line of ``history.jsonl``."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    update_ratios: dict[str, float | None] = {}
+
+
+def plot(folder: Path) -> list[Path]:
+    """Draw all that a folder has numbers for, into its subfolder ``pictures``.
+
+    A training run gives ``loss.png`` and ``updates.png`` from its history, ``activations.png`` and ``gradients.png``
+    from its diagnostics, ``embedding.png`` and ``next_symbols.png`` from its checkpoint; a learning-rate search gives
+    ``learning_rate.png``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        TrainingError: if there is nothing to draw, or a file is damaged.
+    """
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+        figures = dict(_figures(folder))
+        if not figures:
+            raise TrainingError(f"{folder}: nothing to draw here; give the folder of a training run or of find-lr")
+        (folder / PICTURES).mkdir(exist_ok=True)
+        for name, figure in figures.items():
+            buffer = BytesIO()
+            figure.savefig(buffer, format="png", metadata={"Software": None})
+            write_file(folder / PICTURES / name, buffer.getvalue())
+    return [folder / PICTURES / name for name in figures]
+
+
+def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
+    if (folder / HISTORY).is_file():
+        lines = _read_history(folder / HISTORY)
+        if lines:
+            yield "loss.png", _loss(lines)
+        if any(line.update_ratios for line in lines):
+            yield "updates.png", _updates([line for line in lines if line.update_ratios])
+    snapshots = read_diagnostics(folder)
+    if snapshots:
+        yield "activations.png", _activations(snapshots)
+        yield "gradients.png", _gradients(snapshots)
+    if (folder / CHECKPOINT).is_file():
+        checkpoint = Checkpoint.load(folder)
+        network = checkpoint.network()
+        if isinstance(network, MLP):
+            yield "embedding.png", _embedding(network.embedding.weight.detach().numpy(), checkpoint.record.vocabulary)
+        yield "next_symbols.png", _next_symbols(checkpoint)
+    if (folder / LEARNING_RATES).is_file():
+        yield "learning_rate.png", _learning_rate(read_search(folder))
+
+
+def _read_history(path: Path) -> list[_Line]:
+    try:
+        return [msgspec.json.decode(line, type=_Line) for line in path.read_bytes().splitlines()]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: the history is damaged: {error}") from error
+
+
+def _axes(width: float = 8, height: float = 4.5) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+# Over the steps
+
+
+def _loss(lines: Sequence[_Line]) -> Figure:
+    figure, axes = _axes()
+    steps, losses = np.array([line.step for line in lines]), np.array([line.loss for line in lines])
+    dots = np.linspace(0, len(lines) - 1, min(len(lines), _DOTS)).astype(int)
+    axes.plot(steps[dots], losses[dots], ".", color=_PALE, markersize=3, label="of one minibatch")
+    at, smooth = _smoothed(steps, losses)
+    axes.plot(at, smooth, color=_INK, label=f"mean of {max(1, len(lines) // _CURVE_POINTS):,}")
+    for before, after in pairwise(lines):
+        if after.learning_rate < before.learning_rate / 2:
+            axes.axvline(after.step, color=_MARK, linestyle=":")
+            axes.text(
+                after.step,
+                0.98,
+                f" rate {after.learning_rate:g}",
+                color=_MARK,
+                va="top",
+                transform=axes.get_xaxis_transform(),
+            )
+    _logarithmic(axes)
+    axes.set(title="Loss in training", xlabel="step", ylabel="nats a symbol (log scale)")
+    _thousands(axes)
+    axes.legend(loc="upper right")
+    return figure
+
+
+def _smoothed(steps: NDArray[np.int64], losses: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Return the middle and the geometric mean of consecutive groups: the curve that a log scale shows."""
+    size = max(1, len(steps) // _CURVE_POINTS)
+    groups = len(steps) // size
+    at = steps[: groups * size].reshape(groups, size).mean(axis=1)
+    return at, np.exp(np.log(losses[: groups * size]).reshape(groups, size).mean(axis=1))
+
+
+def _updates(lines: Sequence[_Line]) -> Figure:
+    figure, axes = _axes()
+    steps = [line.step for line in lines]
+    for name in lines[0].update_ratios:
+        ratios = [line.update_ratios.get(name) for line in lines]
+        axes.plot(steps, [np.nan if ratio is None else ratio for ratio in ratios], linewidth=1, label=_layer(name))
+    axes.axhline(-3, color="black", linestyle="--", linewidth=1, label="a thousandth, a usual aim")
+    axes.set(title="Size of the updates", xlabel="step", ylabel="log10 (deviation of update / of weights)")
+    _thousands(axes)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _layer(name: str) -> str:
+    """Return the name of a weight matrix in words."""
+    kind, *number = name.removesuffix(".weight").split(".")
+    return f"{kind} {int(number[0]) + 1}" if number else {"weight": "table"}.get(kind, kind)
+
+
+# Inside the layers
+
+
+def _activations(snapshots: Sequence[Snapshot]) -> Figure:
+    figure, columns = _columns(snapshots, "Activations")
+    for axes, snapshot in zip(columns, snapshots, strict=True):
+        for number, layer in enumerate(snapshot.layers, start=1):
+            label = f"hidden {number}: deviation {layer.deviation:.2f}"
+            if layer.saturated is not None:
+                label += f", saturated {layer.saturated:.1%}"
+            _histogram(axes, layer.activations, label)
+        axes.set_xlabel(
+            "activation" + (f" (saturated: beyond ±{SATURATED})" if snapshot.layers[0].saturated is not None else "")
+        )
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    return figure
+
+
+def _gradients(snapshots: Sequence[Snapshot]) -> Figure:
+    figure, columns = _columns(snapshots, "Gradients of the loss by the activations")
+    for axes, snapshot in zip(columns, snapshots, strict=True):
+        for number, layer in enumerate(snapshot.layers, start=1):
+            _histogram(axes, layer.gradients, f"hidden {number}: deviation {layer.gradient_deviation:.1e}")
+        widest = max(layer.gradient_deviation for layer in snapshot.layers)
+        axes.set_xlim(-4 * widest or None, 4 * widest or None)
+        axes.set_xlabel("gradient")
+        axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    return figure
+
+
+def _columns(snapshots: Sequence[Snapshot], title: str) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(5 * len(snapshots) + 1, 5), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    columns = [figure.add_subplot(1, len(snapshots), i + 1) for i in range(len(snapshots))]
+    for axes, snapshot in zip(columns, snapshots, strict=True):
+        axes.set_title("before the first step" if snapshot.step == 0 else f"after {snapshot.step:,} steps", fontsize=11)
+        axes.set_yticks([])
+        axes.set_ylabel("density")
+    return figure, columns
+
+
+def _histogram(axes: Axes, histogram: Histogram, label: str) -> None:
+    edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
+    density = np.array(histogram.counts) / max(1, sum(histogram.counts)) / (edges[1] - edges[0])
+    axes.plot((edges[1:] + edges[:-1]) / 2, density, label=label)
+
+
+# What was learnt
+
+
+def _embedding(weights: NDArray[np.float32], symbols: Sequence[str]) -> Figure:
+    figure, axes = _axes(7, 7)
+    points, x, y = weights, "first dimension", "second dimension"
+    if weights.shape[1] > 2:
+        centred = weights - weights.mean(axis=0)
+        _, deviations, directions = np.linalg.svd(centred, full_matrices=False)
+        points = centred @ directions[:2].T
+        share = deviations**2 / (deviations**2).sum()
+        x, y = (f"principal component {i + 1} ({share[i]:.0%} of the variance)" for i in range(2))
+    elif weights.shape[1] == 1:
+        points, y = np.column_stack([weights[:, 0], np.zeros(len(weights))]), ""
+    size = 11 if len(points) <= 100 else 7
+    axes.scatter(points[1:, 0], points[1:, 1], s=20 * size, color=_PALE)
+    axes.scatter(points[:1, 0], points[:1, 1], s=20 * size, color=_MARK)
+    for (px, py), symbol in zip(points, ("end", *map(_printable, symbols)), strict=True):
+        axes.text(px, py, symbol, ha="center", va="center", fontsize=size if len(symbol) == 1 else 0.6 * size)
+    axes.set(title="Embedding of the symbols", xlabel=x, ylabel=y)
+    return figure
+
+
+def _next_symbols(checkpoint: Checkpoint) -> Figure:
+    record = checkpoint.record
+    ids = len(record.vocabulary) + 1
+    contexts = np.zeros((ids, record.recipe.block_size), dtype=np.int64)
+    contexts[:, -1] = np.arange(ids)
+    rows = probabilities(predictor(checkpoint.network().for_inference(), torch.device("cpu"))(contexts))
+    shown = np.sort(np.argsort(-rows.mean(axis=0), kind="stable")[:_MOST_SYMBOLS])
+    shown = np.union1d([BOUNDARY], shown)
+    labels = ["", *map(_printable, record.vocabulary)]
+    side = max(4.5, 0.27 * len(shown) + 1.5)
+    figure, axes = _axes(side + 0.8, side)
+    image = axes.imshow(rows[np.ix_(shown, shown)], cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    axes.set_xticks(range(len(shown)), ["end" if i == BOUNDARY else labels[i] for i in shown])
+    axes.set_yticks(range(len(shown)), ["start" if i == BOUNDARY else labels[i] for i in shown])
+    axes.tick_params(length=0, labelsize=10)
+    axes.tick_params(axis="x", labelrotation=90 if max(len(labels[i]) for i in shown) > 1 else 0)
+    axes.grid(visible=False)
+    before = "the symbol before" if record.recipe.block_size == 1 else "all of the name so far"
+    left_out = f" (the {len(shown)} most probable of {ids})" if len(shown) < ids else ""
+    axes.set(title=f"Probability of the next symbol{left_out}", xlabel="next", ylabel=before)
+    figure.colorbar(image, shrink=0.8, ticks=[0, 0.05, 0.2, 0.5, 1])
+    return figure
+
+
+# Learning-rate search
+
+
+def _learning_rate(search: Search) -> Figure:
+    figure, axes = _axes()
+    axes.plot(search.rates, search.losses, ".", color=_PALE, markersize=4, label="of one minibatch")
+    axes.plot(search.rates, search.smoothed, color=_INK, label="smoothed")
+    axes.axvline(search.suggested, color=_MARK, linestyle=":", label=f"suggested: {search.suggested:.2g}")
+    axes.set_xscale("log")
+    _logarithmic(axes)
+    axes.set_ylim(top=1.2 * max(search.smoothed[: max(1, len(search.smoothed) // 2)]))
+    axes.set(title="Loss as the learning rate rises", xlabel="learning rate", ylabel="nats a symbol (log scale)")
+    axes.legend(loc="lower left")
+    return figure
+
+
+# Labels
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    wide = high / low > 4
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if wide else tuple(np.arange(10, 100) / 10), numticks=20))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _thousands(axes: Axes) -> None:
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def _printable(symbol: str) -> str:
+    """Return a symbol as the font can draw it, or its code point."""
+    if symbol == " ":
+        return "␣"
+    known = FT2Font(findfont("DejaVu Sans")).get_charmap()
+    return symbol if ord(symbol) in known and unicodedata.category(symbol)[0] not in "CMZ" else f"U+{ord(symbol):04X}"

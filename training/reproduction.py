@@ -1,0 +1,316 @@
+"""The published figures, computed again: each rung of the ladder from counts to deep networks beside its source.
+
+The figures are those of the public lectures "neural networks: zero to hero" (A. Karpathy; parts 1 to 3 of makemore) and
+of the notebooks that follow them, on the list names.txt of karpathy/makemore; those of the two counting models are
+measured.
+"""
+
+import math
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sequentia.errors import TrainingError
+from sequentia.vocabulary import Vocabulary
+from sequentia.windows import windows
+
+from .checkpoint import CHECKPOINT, Checkpoint
+from .corpus import count_names, read_corpus, split
+from .descent import HISTORY
+from .diagnostics import read_diagnostics
+from .learning_rates import LEARNING_RATES, find_learning_rate, read_search
+from .networks import architecture_of
+from .recipes import read_recipe
+from .trainer import train
+
+_SEED: Final = 2147483647
+
+Values = Sequence[float | str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure, or a few, and how they came out.
+
+    Attributes:
+        what: was measured, and by which recipe.
+        published: the figures.
+        ours: the same, with as many digits.
+        verdict: ``exact`` to every digit, ``within`` the stated tolerance, or ``MISSED``.
+    """
+
+    what: str
+    published: str
+    ours: str
+    verdict: str
+
+    @classmethod
+    def of(cls, what: str, published: str, measured: Values, tolerance: float | None = None) -> "Row":
+        """Compare what was measured with what was published; only a tolerance lets it differ."""
+        texts = published.split()
+        ours = [_like(text, value) for text, value in zip(texts, measured, strict=True)]
+        near = tolerance is not None and all(
+            abs(float(text) - float(value)) <= tolerance for text, value in zip(texts, measured, strict=True)
+        )
+        verdict = "exact" if ours == texts else f"within {tolerance:g}" if near else "MISSED"
+        return cls(what, published, " ".join(ours), verdict)
+
+
+def _like(published: str, value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.{len(published.partition('.')[2])}f}"
+
+
+@dataclass(frozen=True)
+class _Check:
+    what: str
+    published: str
+    measure: Callable[[Path], Values]
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A training run, or a learning-rate search, and what is checked of it; without ``quick`` it takes minutes."""
+
+    name: str
+    recipe: str
+    checks: tuple[_Check, ...]
+    overrides: tuple[str, ...] = ()
+    quick: bool = False
+    search: bool = False
+
+
+# What is measured in a run's folder
+
+
+def _losses(*steps: int) -> Callable[[Path], Values]:
+    def measure(folder: Path) -> Values:
+        lines = (folder / HISTORY).read_bytes().splitlines()
+        return [msgspec.json.decode(lines[step])["loss"] for step in steps]
+
+    return measure
+
+
+def _parts(*parts: str) -> Callable[[Path], Values]:
+    def measure(folder: Path) -> Values:
+        metrics = Checkpoint.load(folder).record.metrics
+        losses = [getattr(metrics, part) for part in parts]
+        return [math.nan if loss is None else loss.loss for loss in losses]
+
+    return measure
+
+
+def _dead_units(folder: Path) -> Values:
+    return [layer.dead or 0.0 for layer in read_diagnostics(folder)[0].layers]
+
+
+def _suggested_exponent(folder: Path) -> Values:
+    return [math.log10(read_search(folder).suggested)]
+
+
+def _samples(folder: Path) -> Values:
+    """Draw five names as the lecture does, which is not how this package does it."""
+    checkpoint = Checkpoint.load(folder)
+    symbols = (".", *checkpoint.record.vocabulary)
+    probabilities = checkpoint.weights["weight"].softmax(dim=1)
+    generator = torch.Generator().manual_seed(_SEED)
+    names = []
+    for _ in range(5):
+        ids = [0]
+        while not ids[1:] or ids[-1]:
+            ids.append(int(torch.multinomial(probabilities[ids[-1]], 1, replacement=True, generator=generator)))
+        names.append("".join(symbols[i] for i in ids[1:]))
+    return names
+
+
+_RUNS: Final = (
+    _Run(
+        "bigram-counts",
+        "bigram-counts",
+        (
+            _Check("bigram-counts: train", "2.45", _parts("train"), 0.01),
+            _Check("bigram-counts: dev, test", "2.453 2.458", _parts("dev", "test")),
+        ),
+        quick=True,
+    ),
+    _Run(
+        "bigram-emma",
+        "bigram",
+        (_Check("bigram, emma alone, rate 0.1: loss at steps 0 to 2", "3.7693 3.7492 3.7292", _losses(0, 1, 2)),),
+        ("split=all", "first_names=1", "learning_rate=0.1", "l2=0", "steps=3"),
+        quick=True,
+    ),
+    _Run(
+        "bigram-all",
+        "bigram",
+        (
+            _Check(
+                "bigram, all names: loss at steps 0, 1, 10, 99", "3.7686 3.3788 2.6965 2.4901", _losses(0, 1, 10, 99)
+            ),
+            _Check("the same: five samples", "cexze. momasurailezityha. konimittain. llayn. ka.", _samples),
+        ),
+        ("split=all", "steps=100"),
+        quick=True,
+    ),
+    _Run(
+        "mlp-2d-five",
+        "mlp-2d",
+        (
+            _Check(
+                "mlp-2d, first five names, full batch: loss at steps 0 to 9",
+                "17.7697 13.6564 11.2988 9.4525 7.9843 6.8913 6.1000 5.4520 4.8982 4.4147",
+                _losses(*range(10)),
+            ),
+        ),
+        ("split=all", "first_names=5", "batch_size=0", "steps=10"),
+        quick=True,
+    ),
+    _Run(
+        "mlp-2d-all",
+        "mlp-2d",
+        (_Check("mlp-2d, all names, full batch: loss at steps 0, 1, 9", "19.5052 17.0845 11.0519", _losses(0, 1, 9)),),
+        ("split=all", "batch_size=0", "steps=10"),
+        quick=True,
+    ),
+    _Run(
+        "find-lr",
+        "mlp-2d",
+        (_Check("mlp-2d, find-lr: exponent of the rate in the valley", "-1.0", _suggested_exponent, 0.3),),
+        ("split=all",),
+        quick=True,
+        search=True,
+    ),
+    _Run("mlp-first", "mlp", (_Check("mlp: first loss", "27.8817", _losses(0)),), ("steps=1",), quick=True),
+    _Run(
+        "mlp-init-first",
+        "mlp-init",
+        (
+            _Check("mlp-init: first loss, near ln 27 = 3.2958", "3.3179", _losses(0)),
+            _Check("mlp-init: share of tanh units saturated on every window", "0.00", _dead_units),
+        ),
+        ("steps=1",),
+        quick=True,
+    ),
+    _Run(
+        "mlp-batchnorm-first",
+        "mlp-batchnorm",
+        (_Check("mlp-batchnorm: first loss", "3.3239", _losses(0)),),
+        ("steps=1",),
+        quick=True,
+    ),
+    _Run(
+        "deep-batchnorm-first",
+        "deep-batchnorm",
+        (_Check("deep-batchnorm: first loss, near ln 27 = 3.2958", "3.2870", _losses(0)),),
+        ("steps=1",),
+        quick=True,
+    ),
+    _Run("ngram", "ngram", (_Check("ngram, order 6: dev, test", "1.9835 1.9864", _parts("dev", "test")),), quick=True),
+    _Run("mlp-2d", "mlp-2d", (_Check("mlp-2d: train, dev", "2.267 2.268", _parts("train", "dev"), 0.01),)),
+    _Run(
+        "mlp-2d-300", "mlp-2d-300", (_Check("mlp-2d-300: train, dev", "2.2070 2.2205", _parts("train", "dev"), 0.01),)
+    ),
+    _Run(
+        "mlp-half",
+        "mlp",
+        (_Check("mlp, half the steps: train, dev", "2.1562 2.1875", _parts("train", "dev"), 0.01),),
+        ("steps=100000", "learning_rate_drops=[80000]"),
+    ),
+    _Run("mlp", "mlp", (_Check("mlp: train, dev", "2.126 2.170", _parts("train", "dev"), 0.01),)),
+    _Run("mlp-init", "mlp-init", (_Check("mlp-init: train, dev", "2.036 2.103", _parts("train", "dev"), 0.01),)),
+    _Run(
+        "mlp-batchnorm",
+        "mlp-batchnorm",
+        (
+            _Check(
+                "mlp-batchnorm: loss at every 10,000th step",
+                "3.3239 2.0322 2.5675 2.0125 2.2446 1.8897 2.0785 2.3681 2.2918 2.0238 "
+                "2.3673 2.3132 1.6414 1.9311 2.2231 2.0027 2.0997 2.4949 2.0199 2.1707",
+                _losses(*range(0, 200_000, 10_000)),
+                0.01,
+            ),
+            _Check("mlp-batchnorm: train, dev", "2.067 2.105", _parts("train", "dev"), 0.01),
+        ),
+    ),
+    _Run(
+        "deep-batchnorm",
+        "deep-batchnorm",
+        (_Check("deep-batchnorm: train, dev", "2.011 2.082", _parts("train", "dev"), 0.02),),
+    ),
+)
+
+
+def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callable[[str], None]) -> Iterator[Row]:
+    """Run the ladder, as many runs at a time as there are cores, and yield how each published figure came out.
+
+    Args:
+        corpus: the list of names that the figures are of.
+        folder: receives the runs; those that it holds already are not run again, or gone on with.
+        quick: leave out the runs that take minutes.
+        report: called with a line of progress.
+
+    Raises:
+        CorpusError: if the corpus cannot be used.
+        TrainingError: if a run fails.
+    """
+    yield from _data_rows(corpus)
+    runs = [run for run in _RUNS if run.quick or not quick]
+    workers = min(len(runs), os.cpu_count() or 1)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,))
+    try:
+        futures = [pool.submit(_run, corpus, folder / run.name, run.recipe, run.overrides, run.search) for run in runs]
+        for number, (run, future) in enumerate(zip(runs, futures, strict=True), start=1):
+            future.result()
+            report(f"{number} of {len(runs)} runs: {run.name}")
+            for check in run.checks:
+                yield Row.of(check.what, check.published, check.measure(folder / run.name), check.tolerance)
+    except BrokenProcessPool as error:
+        raise TrainingError("a process that trained was killed; run the command again to go on") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _run(corpus: Path, folder: Path, recipe: str, overrides: Sequence[str], search: bool) -> None:
+    if not search:
+        train(corpus, folder, recipe=recipe, overrides=overrides, resume=(folder / CHECKPOINT).is_file(), device="cpu")
+    elif not (folder / LEARNING_RATES).is_file():
+        find_learning_rate(corpus, folder, recipe=recipe, overrides=overrides, device="cpu")
+
+
+def _data_rows(path: Path) -> Iterator[Row]:
+    corpus = read_corpus(path)
+    everything = split(corpus, "all").train
+    yield Row.of("names, context windows", "32033 228146", [str(len(corpus)), str(len(everything))])
+    five = split(corpus, "all", first_names=5).train
+    contexts, targets = windows(five, np.arange(len(five)), 3)
+    described = [_describe(contexts[i], int(targets[i]), corpus.vocabulary) for i in (0, -1)]
+    yield Row.of(
+        "first five names: windows of three symbols, the first, the last",
+        "32 ...→e hia→.",
+        [str(len(five)), *described],
+    )
+    parts = split(corpus, "lecture")
+    tokens = (parts.train, parts.dev, parts.test)
+    yield Row.of("lecture split: names", "25626 3203 3204", [str(count_names(part)) for part in tokens])
+    yield Row.of("lecture split: windows", "182625 22655 22866", [str(len(part)) for part in tokens])
+    recipes = ("mlp-2d", "mlp-2d-300", "mlp", "mlp-init", "mlp-batchnorm", "deep-batchnorm")
+    yield Row.of(
+        f"parameters of {', '.join(recipes)}",
+        "3481 10281 11897 11897 12097 47551",
+        [str(architecture_of(read_recipe(recipe), corpus.vocabulary.size).parameters) for recipe in recipes],
+    )
+
+
+def _describe(context: NDArray[np.int64], target: int, vocabulary: Vocabulary) -> str:
+    symbols = (".", *vocabulary.symbols)
+    return "".join(symbols[i] for i in context) + "→" + symbols[target]
