@@ -7,9 +7,11 @@ import random
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -17,11 +19,14 @@ from torch.nn import functional
 
 import sequentia
 from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
+from sequentia.export import export
 from sequentia.training import evaluate_model, read_corpus, read_recipe, split, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
+from sequentia.training.diagnostics import DIAGNOSTICS
 from sequentia.training.descent import HISTORY, learning_rate
 from sequentia.training.networks import MLP, architecture_of, initialize
 from sequentia.training.recipes import MLPRecipe
+from sequentia.training.trainer import METRICS
 
 from .conftest import MOONS, SMALL
 
@@ -76,9 +81,11 @@ train(Path(corpus), Path(folder), recipe="mlp", overrides=overrides, report=repo
 """
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
-def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, signal_number: int) -> None:
-    overrides = (*ADAMW, "steps=3000", "checkpoint_every=50")
+@pytest.mark.parametrize(
+    ("signal_number", "extra"), [(signal.SIGKILL, ()), (signal.SIGINT, ("batch_norm=all", "optimizer=sgd"))]
+)
+def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, signal_number: int, extra: tuple[str, ...]) -> None:
+    overrides = (*ADAMW, "steps=3000", "checkpoint_every=50", *extra)
     undisturbed = train(MOONS, tmp_path / "undisturbed", recipe="mlp", overrides=overrides)
     folder = tmp_path / "disturbed"
     command = [sys.executable, "-c", RUN, str(MOONS), str(folder), *overrides]
@@ -97,7 +104,8 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, signal_number: i
     assert resumed.tensors.keys() == undisturbed.tensors.keys()
     for name, tensor in undisturbed.tensors.items():
         assert torch.equal(resumed.tensors[name], tensor), name
-    assert (folder / HISTORY).read_bytes() == (tmp_path / "undisturbed" / HISTORY).read_bytes()
+    for name in (HISTORY, DIAGNOSTICS, METRICS):
+        assert (folder / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
 
 
 def test_resuming_a_finished_run_changes_nothing(run: Path) -> None:
@@ -213,6 +221,28 @@ def test_the_artifact_has_the_losses_of_the_network(trained: Path) -> None:
         assert (ours.names, ours.windows) == (stored.names, stored.windows)
 
 
+def test_the_report_of_samples(trained: Path, run: Path) -> None:
+    """Of names drawn again from the artifact, sorted by hand into the parts of the split."""
+    words = MOONS.read_text(encoding="utf-8").split()
+    random.Random(42).shuffle(words)
+    first = int(0.8 * len(words))
+    names = sequentia.generate(10_000, model=trained, seed=0)
+    in_train = sum(name in set(words[:first]) for name in names)
+    in_others = sum(name in set(words[first:]) - set(words[:first]) for name in names)
+    samples = sequentia.load(trained).config.samples
+    assert (samples.seed, samples.names) == (0, 10_000)
+    assert samples.in_train == pytest.approx(in_train / 10_000, abs=2e-4)  # torch and onnxruntime differ in last bits
+    assert samples.in_dev_test == pytest.approx(in_others / 10_000, abs=2e-4)
+    assert samples.in_train + samples.in_dev_test + samples.new == pytest.approx(1)
+    assert samples.mean_length == pytest.approx(np.mean([len(name) for name in names]), abs=2e-3)
+    expected = Counter(names).most_common(10)
+    assert sorted(samples.most_frequent.values()) == pytest.approx(sorted(n for _, n in expected), abs=1)
+    record = Checkpoint.load(run).record
+    assert record.metrics is not None
+    stored = json.loads((run / METRICS).read_text(encoding="utf-8"))
+    assert stored == {**msgspec.to_builtins(record.metrics), "samples": msgspec.to_builtins(samples)}
+
+
 def test_an_empty_part_has_no_loss(trained: Path) -> None:
     metrics = evaluate_model(sequentia.load(trained), MOONS, "all")
     assert metrics.train is not None
@@ -245,6 +275,24 @@ def test_training_sees_the_training_part_alone(tmp_path: Path, monkeypatch: pyte
     train(MOONS, tmp_path / "run", recipe="mlp", overrides=SMALL)
     assert len(seen) == 60
     assert all(np.array_equal(tokens, parts.train) for tokens in seen)
+
+
+def test_the_first_names_alone(tmp_path: Path) -> None:
+    """The alphabet, and so the size of the network, stay the corpus's."""
+    overrides = ["split=all", "first_names=2", "batch_size=0", "steps=4"]
+    train(MOONS, tmp_path / "run", recipe="bigram", overrides=overrides)
+    words = MOONS.read_text(encoding="utf-8").split()
+    record = Checkpoint.load(tmp_path / "run").record
+    assert record.vocabulary == sorted(set("".join(words)))
+    assert record.metrics is not None
+    assert record.metrics.train is not None
+    assert (record.metrics.train.names, record.metrics.train.windows) == (2, sum(len(word) + 1 for word in words[:2]))
+    export(tmp_path / "run", tmp_path / "run")
+    assert evaluate_model(sequentia.load(tmp_path / "run"), MOONS).train == pytest.approx(record.metrics.train)
+    everything = split(read_corpus(MOONS), "lecture")
+    cut = split(read_corpus(MOONS), "lecture", first_names=10**6)
+    assert np.array_equal(cut.train, everything.train)
+    assert np.array_equal(split(read_corpus(MOONS), "lecture", first_names=3).dev, everything.dev)
 
 
 def test_schedules() -> None:
@@ -284,8 +332,6 @@ def test_a_scaled_network_starts_near_the_uniform_distribution(activation: str) 
     ],
 )
 def test_lists_of_every_kind(tmp_path: Path, name: str, text: str) -> None:
-    from sequentia.export import export
-
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(text, encoding="utf-8")
     folder = tmp_path / name

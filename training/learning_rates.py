@@ -72,11 +72,13 @@ def find_learning_rate(
     Raises:
         CorpusError: if the corpus cannot be used.
         RecipeError: if the recipe is malformed, or has no learning rate.
-        TrainingError: if the loss is no number from the start.
+        TrainingError: if the folder is a file, or the loss no number from the start.
     """
     settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
     if not isinstance(settings, MLPRecipe | BigramRecipe):
         raise RecipeError(f"recipe {recipe} counts, it has no learning rate", key="learning_rate")
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder} is a file; choose a folder for the search")
     target = device_named(device)
     data = read_corpus(corpus)
     record = new_record(recipe or DEFAULT_RECIPE, overrides, settings, data)

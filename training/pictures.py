@@ -1,5 +1,6 @@
 """Pictures of a run, drawn from the files in its folder; no display is needed."""
 
+import math
 import unicodedata
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -17,7 +18,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from sequentia._files import write_file
@@ -131,7 +132,7 @@ def _loss(lines: Sequence[_Line]) -> Figure:
     at, smooth = _smoothed(steps, losses)
     axes.plot(at, smooth, color=_INK, label=f"mean of {max(1, len(lines) // _CURVE_POINTS):,}")
     for before, after in pairwise(lines):
-        if after.learning_rate < before.learning_rate / 2:
+        if math.isclose(after.learning_rate, before.learning_rate / 10):
             axes.axvline(after.step, color=_MARK, linestyle=":")
             axes.text(
                 after.step,
@@ -290,10 +291,10 @@ def _learning_rate(search: Search) -> Figure:
 
 
 def _logarithmic(axes: Axes) -> None:
+    """Make the y axis logarithmic, with round numbers at its ticks also where it spans less than a decade."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    wide = high / low > 4
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if wide else tuple(np.arange(10, 100) / 10), numticks=20))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=20) if high / low > 4 else MaxNLocator(8))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from sequentia import RecipeError, TrainingError
+from sequentia.training import find_learning_rate
+from sequentia.training.learning_rates import read_search
+
+from .conftest import MOONS, python
+
+
+def test_the_rates_and_the_rule(tmp_path: Path) -> None:
+    search = find_learning_rate(MOONS, tmp_path / "search", recipe="mlp-2d", overrides=["split=all"], steps=200)
+    assert read_search(tmp_path / "search") == search
+    assert (search.rates[0], search.rates[-1], len(search.rates)) == (pytest.approx(1e-3), pytest.approx(1), 200)
+    ratios = [after / before for before, after in zip(search.rates, search.rates[1:], strict=False)]
+    assert ratios == pytest.approx([ratios[0]] * 199)
+    for i in (0, 50, 199):  # ten losses each, fewer at the ends
+        window = search.losses[max(0, i - 5) : i + 5]
+        assert search.smoothed[i] == pytest.approx(sum(window) / len(window))
+    assert search.suggested == search.rates[search.smoothed.index(min(search.smoothed))]
+    assert 0.01 < search.suggested < 1
+
+
+def test_the_first_loss_is_that_of_training(tmp_path: Path) -> None:
+    from sequentia.training import train
+
+    from .test_training import history
+
+    search = find_learning_rate(MOONS, tmp_path / "search", recipe="mlp-init", steps=10)
+    train(MOONS, tmp_path / "run", recipe="mlp-init", overrides=["steps=1"])
+    assert search.losses[0] == pytest.approx(history(tmp_path / "run")[0]["loss"], rel=1e-6)
+
+
+def test_losses_that_run_away_end_it(tmp_path: Path) -> None:
+    overrides = ["activation=relu", "hidden_sizes=[300, 300, 300]", "initialization=normal"]
+    search = find_learning_rate(MOONS, tmp_path / "search", recipe="mlp", overrides=overrides, steps=100)
+    assert len(search.rates) == len(search.losses) == len(search.smoothed) < 100
+    assert max(search.losses) < 10 * search.losses[0]
+
+
+def test_recipes_without_a_rate(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="recipe ngram counts, it has no learning rate"):
+        find_learning_rate(MOONS, tmp_path / "search", recipe="ngram")
+    with pytest.raises(RecipeError, match="no recipe 'mpl'"):
+        find_learning_rate(MOONS, tmp_path / "search", recipe="mpl")
+    assert not (tmp_path / "search").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="file is a file; choose a folder"):
+        find_learning_rate(MOONS, tmp_path / "file", recipe="mlp-2d", steps=10)
+
+
+def test_on_the_command_line(tmp_path: Path) -> None:
+    result = python(
+        "-m", "sequentia", "find-lr", str(MOONS), "-r", "mlp-2d", "--steps", "60", "-o", str(tmp_path / "search")
+    )
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout) == pytest.approx(read_search(tmp_path / "search").suggested, rel=1e-2)
+    assert "averaged over a twentieth of the 60 rates, is lowest there" in result.stderr
+    assert (tmp_path / "search" / "pictures" / "learning_rate.png").is_file()

@@ -1,0 +1,137 @@
+"""Every picture is drawn, for lists of every kind, without a display."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from sequentia import TrainingError
+from sequentia.export import export
+from sequentia.training import find_learning_rate, plot, train
+from sequentia.training.descent import HISTORY
+from sequentia.training.diagnostics import DIAGNOSTICS, read_diagnostics
+from sequentia.training.learning_rates import LEARNING_RATES
+from sequentia.training.pictures import _printable
+
+from .conftest import MOONS, SMALL, python
+
+OF_A_NETWORK = {"loss.png", "updates.png", "activations.png", "gradients.png", "embedding.png", "next_symbols.png"}
+
+
+def looks_drawn(path: Path) -> bool:
+    """Whether a picture is of a legible size and neither blank nor black."""
+    pixels = imread(path)
+    height, width, _ = pixels.shape
+    return min(height, width) >= 300 and 0.5 < pixels[..., :3].mean() < 0.995
+
+
+def test_all_of_a_network(run: Path) -> None:
+    paths = plot(run)
+    assert {path.name for path in paths} == OF_A_NETWORK
+    assert all(path.parent == run / "pictures" and looks_drawn(path) for path in paths)
+    before = {path: path.read_bytes() for path in paths}
+    assert plot(run) == paths
+    assert {path: path.read_bytes() for path in paths} == before
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "expected"),
+    [
+        ("bigram-counts", [], {"next_symbols.png"}),
+        ("ngram", ["order=3"], {"next_symbols.png"}),
+        ("bigram", ["steps=3"], {"loss.png", "updates.png", "next_symbols.png"}),
+        ("mlp-2d", ["steps=1"], OF_A_NETWORK),
+        ("deep-batchnorm", ["steps=12", "log_every=5", "activation=relu"], OF_A_NETWORK),
+        ("mlp", ["steps=5", "embedding_dim=1", "learning_rate_drops=[2]"], OF_A_NETWORK),
+    ],
+)
+def test_what_each_recipe_has_to_show(tmp_path: Path, recipe: str, overrides: list[str], expected: set[str]) -> None:
+    train(MOONS, tmp_path / "run", recipe=recipe, overrides=overrides)
+    paths = plot(tmp_path / "run")
+    assert {path.name for path in paths} == expected
+    assert all(map(looks_drawn, paths))
+
+
+def test_symbols_that_no_font_has(tmp_path: Path) -> None:
+    """A warning about a missing glyph would fail this test; so many symbols do not all fit."""
+    corpus = tmp_path / "corpus.txt"
+    names = [f"{chr(0x4E00 + i)} {chr(0x3B1 + i % 24)}\u0323{chr(0x1F600 + i % 40)}" for i in range(120)]
+    corpus.write_text("\n".join(names), encoding="utf-8")
+    train(corpus, tmp_path / "run", recipe="mlp-2d", overrides=["steps=3"])
+    assert all(map(looks_drawn, plot(tmp_path / "run")))
+    assert [_printable(symbol) for symbol in ("a", "ž", " ", "王", "\u0323", "-")] == [
+        *("a", "ž", "␣", "U+738B", "U+0323", "-"),
+    ]
+
+
+def test_the_search(tmp_path: Path) -> None:
+    find_learning_rate(MOONS, tmp_path / "search", recipe="mlp-2d", steps=40)
+    (path,) = plot(tmp_path / "search")
+    assert path.name == "learning_rate.png"
+    assert looks_drawn(path)
+
+
+def test_folders_with_nothing_to_draw(tmp_path: Path, run: Path) -> None:
+    with pytest.raises(TrainingError, match="nothing to draw here; give the folder of a training run or of find-lr"):
+        plot(tmp_path)
+    for name in (HISTORY, DIAGNOSTICS, LEARNING_RATES):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_bytes(b'{"step": \xff')
+        with pytest.raises(TrainingError, match=f"{name}: .*damaged"):
+            plot(folder)
+
+
+def test_on_the_command_line(run: Path, tmp_path: Path) -> None:
+    result = python("-m", "sequentia", "plot", str(run), DISPLAY="", MPLBACKEND="TkAgg")
+    assert result.returncode == 0, result.stderr
+    assert {Path(line).name for line in result.stdout.splitlines()} == OF_A_NETWORK
+    assert all(Path(line).is_file() for line in result.stdout.splitlines())
+    for arguments in ([str(tmp_path / "nowhere")], [str(tmp_path)]):
+        result = python("-m", "sequentia", "plot", *arguments)
+        assert result.returncode in {1, 2}
+        assert "Traceback" not in result.stderr
+
+
+def test_the_card_shows_them(run: Path, tmp_path: Path) -> None:
+    assert "pictures/" not in (run / "README.md").read_text(encoding="utf-8")
+    plot(run)
+    for folder in (run, tmp_path / "elsewhere"):
+        export(run, folder)
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        shown = {name for name in OF_A_NETWORK if f"](pictures/{name})" in card}
+        assert shown == {"loss.png", "embedding.png", "next_symbols.png"}
+        assert all((folder / "pictures" / name).is_file() for name in shown)
+
+
+# The numbers behind them
+
+
+def test_diagnostics(tmp_path: Path) -> None:
+    train(MOONS, tmp_path / "run", recipe="mlp", overrides=["steps=30"])
+    before, after = read_diagnostics(tmp_path / "run")
+    assert (before.step, after.step) == (0, 30)
+    (layer,) = before.layers
+    assert layer.saturated is not None
+    assert layer.saturated > 0.5  # unscaled weights
+    assert sum(layer.activations.counts) == sum(layer.gradients.counts) == 200 * 1024
+    assert -1 <= layer.activations.low < layer.activations.high <= 1
+    assert after.layers != before.layers
+    train(MOONS, tmp_path / "scaled", recipe="mlp-init", overrides=["steps=1", "activation=relu"])
+    assert read_diagnostics(tmp_path / "scaled")[0].layers[0].saturated is None
+
+
+def test_update_ratios(tmp_path: Path) -> None:
+    """Of the plain descent on a table: log10 of the deviation of rate times gradient over that of the weights."""
+    train(MOONS, tmp_path / "run", recipe="bigram", overrides=["steps=1000", "learning_rate=1", "log_every=3"])
+    lines = [json.loads(line) for line in (tmp_path / "run" / HISTORY).read_bytes().splitlines()]
+    assert [line["step"] for line in lines] == list(range(0, 1000, 3))
+    assert all(("update_ratios" in line) == (line["step"] % 3 == 0) for line in lines)
+    assert lines[0]["update_ratios"].keys() == {"weight"}
+    assert all(np.isfinite(line["update_ratios"]["weight"]) for line in lines)
+    train(MOONS, tmp_path / "still", recipe="mlp", overrides=[*SMALL, "learning_rate=1e-30"])
+    first = msgspec.json.decode((tmp_path / "still" / HISTORY).read_bytes().splitlines()[0])
+    assert set(first["update_ratios"].values()) == {None}

@@ -1,0 +1,66 @@
+"""The published figures come out, and one that does not is told."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sequentia.training.reproduction import _RUNS, Row, reproduce
+
+from .conftest import MOONS, python
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "reproduction.md"
+
+
+def table(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| what")]
+
+
+def test_verdicts() -> None:
+    assert Row.of("x", "2.45", [2.4548]).verdict == "exact"
+    assert Row.of("x", "2.45 1.00", [2.4551, 1.0]).verdict == "MISSED"
+    assert Row.of("x", "2.45 1.00", [2.4551, 1.0], 0.01) == Row("x", "2.45 1.00", "2.46 1.00", "within 0.01")
+    assert Row.of("x", "2.45 1.00", [2.4551, 1.02], 0.01).verdict == "MISSED"
+    assert Row.of("x", "2.45", [float("nan")], 0.01).verdict == "MISSED"
+    assert Row.of("x", "ava. emma.", ["ava.", "eve."]).verdict == "MISSED"
+
+
+def test_the_quick_part(names_txt: Path | None) -> None:
+    if names_txt is None:
+        pytest.skip("SEQUENTIA_NAMES does not say where names.txt is")
+    result = python("-m", "sequentia", "reproduce", str(names_txt), "--quick", timeout=600)
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = table(result.stdout)
+    assert len(rows) >= 19
+    assert set(rows) <= set(table(DOCUMENT.read_text(encoding="utf-8")))
+
+
+def test_another_list_misses_them(tmp_path: Path) -> None:
+    result = python("-m", "sequentia", "reproduce", str(MOONS), "--quick", "-o", str(tmp_path / "runs"), timeout=600)
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "| MISSED |" in result.stdout
+    found = re.search(r"(\d+) rows: \d+ exact, \d+ within, (\d+) MISSED\. \d+ s on \d+ cores", result.stdout)
+    assert found
+    assert int(found[2]) > 10
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {run.name for run in _RUNS if run.quick}
+
+
+def test_runs_that_are_there_are_not_run_again(tmp_path: Path) -> None:
+    lines: list[str] = []
+    first = list(reproduce(MOONS, tmp_path, quick=True, report=lines.append))
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert list(reproduce(MOONS, tmp_path, quick=True, report=lines.append)) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == stamps
+    assert len(lines) == 2 * sum(run.quick for run in _RUNS)
+
+
+def test_the_document_is_of_the_whole_ladder() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    rows = table(text)
+    for run in _RUNS:
+        for check in run.checks:
+            (row,) = [row for row in rows if row.startswith(f"| {check.what} | {check.published} |")]
+            assert row.endswith(("| exact |", f"| within {check.tolerance:g} |" if check.tolerance else "| exact |"))
+    assert "Printed by `sequentia reproduce names.txt`" in text
+    assert "0 MISSED" in text
