@@ -85,14 +85,14 @@ def write_corpus(tmp_path: Path) -> Callable[[bytes | str], Path]:
     return write
 
 
-def python(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run this interpreter in UTF-8 mode and return what it printed."""
     return subprocess.run(
         [sys.executable, "-X", "utf8", *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=timeout,
+        timeout=600,
         check=False,
         env={**os.environ, **environment},
     )

@@ -38,10 +38,7 @@ class KneserNey:
             self.counts.insert(0, dict(shorter))
 
     def probability(self, context: str, symbol: str) -> float:
-        if len(context) == 0:
-            lower = 1 / self.ids
-        else:
-            lower = self.probability(context[1:], symbol)
+        lower = self.probability(context[1:], symbol) if context else 1 / self.ids
         followers = {g[-1]: n for g, n in self.counts[len(context)].items() if g[:-1] == context}
         if not followers:
             return lower

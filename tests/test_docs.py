@@ -3,17 +3,23 @@
 import doctest
 import re
 import shlex
+import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 import sequentia
-from sequentia.training import evaluate_model, read_recipe
+from sequentia.cli import cli
+from sequentia.training import evaluate_model, read_recipe, recipe_names
+from sequentia.training.recipes import DescentRecipe
 
-from .conftest import python
+from .conftest import MOONS, python
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -82,8 +88,43 @@ def test_no_module_loads_a_second_copy_from_the_checkout() -> None:
             assert not found, path
 
 
-@pytest.mark.parametrize("document", ["README.md", "MODEL_CARD.md", "CHANGELOG.md"])
-def test_links_to_files_lead_somewhere(document: str) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize(
+    "document", [ROOT / "README.md", ROOT / "MODEL_CARD.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+)
+def test_links_to_files_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand, but for a shorter list and fewer steps."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(MOONS, "names.txt")
+    text = (DOCS / "ladder.md").read_text(encoding="utf-8")
+    commands = "".join(re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)).splitlines()
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "sequentia"
+        recipe = next((word for before, word in pairwise(arguments) if before == "--recipe"), "names")
+        if arguments[0] == "find-lr":
+            arguments += ["--steps", "20"]
+        elif arguments[0] == "train" and isinstance(read_recipe(recipe), DescentRecipe):
+            arguments += ["--set", "steps=20"]
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, (command, result.output)
+    assert {recipe for recipe in recipe_names() if f"ladder/{recipe}\n" in "\n".join([*commands, ""])} == set(
+        recipe_names()
+    )
+
+
+def test_the_figures_of_the_ladder() -> None:
+    """Are those of the reproduction, where that has them, and of the bundled model."""
+    ladder = dict(re.findall(r"(?m)^\| `([\w-]+)` \| [\d,]+ \| ([\d.]+) \|", (DOCS / "ladder.md").read_text("utf-8")))
+    assert set(ladder) == set(recipe_names())
+    reproduction = (DOCS / "reproduction.md").read_text(encoding="utf-8")
+    ours = dict(re.findall(r"(?m)^\| ([\w-]+): train, dev \| [\d. ]+ \| [\d.]+ ([\d.]+) \|", reproduction))
+    assert len(ours) == 6
+    dev = sequentia.load("names").config.metrics.dev
+    assert dev is not None
+    for recipe, figure in {**ours, "names": f"{dev.loss:.4f}"}.items():
+        assert float(ladder[recipe]) == pytest.approx(float(figure), abs=6e-4), recipe

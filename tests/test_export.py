@@ -22,9 +22,8 @@ from .conftest import MOONS, SMALL
 
 
 def network_of(folder: Path) -> MLP:
-    checkpoint, config = Checkpoint.load(folder), artifact.read(folder).config
-    network = MLP(len(config.vocabulary) + 1, config.block_size, config.architecture)
-    network.load_state_dict(checkpoint.weights)
+    network = Checkpoint.load(folder).network()
+    assert isinstance(network, MLP)
     return network.eval()
 
 
@@ -49,7 +48,7 @@ def test_the_files_are_what_they_claim(trained: Path) -> None:
 
 def test_the_graph_holds_no_node_for_training(trained: Path, tmp_path: Path) -> None:
     config = artifact.read(trained).config
-    network = MLP(len(config.vocabulary) + 1, config.block_size, config.architecture, dropout=0.5).train()
+    network = MLP(len(config.vocabulary) + 1, config.block_size, network_of(trained).architecture, dropout=0.5).train()
     write_graph(network, config, tmp_path / "model.onnx")
     operators = {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node}
     assert "Gather" in operators
@@ -149,7 +148,7 @@ def test_a_batch_size_frozen_into_the_graph(run: Path) -> None:
         def forward(self, context: torch.Tensor) -> torch.Tensor:
             return super().forward(context)[:TRACED_BATCH]
 
-    frozen = Frozen(len(config.vocabulary) + 1, config.block_size, config.architecture)
+    frozen = Frozen(len(config.vocabulary) + 1, config.block_size, network.architecture)
     frozen.load_state_dict(network.state_dict())
     write_graph(frozen, config, run / artifact.GRAPH)
     edit(run, lambda m: setattr(m.graph.output[0].type.tensor_type.shape.dim[0], "dim_param", "batch"))

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import sequentia
 from sequentia import GenerationError, ModelNotFoundError, OptionError, SequenceModel, VocabularyError
+from sequentia.architectures import MLPArchitecture
 from sequentia.artifact import Artifact
 from sequentia.export import export
 from sequentia.export.graph import write_graph
@@ -211,6 +212,7 @@ def test_score_is_the_sum_of_its_steps(moons: SequenceModel) -> None:
 
 def wide(moons: SequenceModel, folder: Path) -> SequenceModel:
     """A network wide enough for onnxruntime to divide its work among threads."""
+    assert isinstance(moons.config.architecture, MLPArchitecture)
     architecture = msgspec.structs.replace(moons.config.architecture, embedding_dim=128, hidden_sizes=[2048, 1024])
     config = msgspec.structs.replace(moons.config, architecture=architecture)
     torch.manual_seed(1)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def mlp_batchnorm(ids: int, g: torch.Generator) -> Network:
 def deep_batchnorm(ids: int, g: torch.Generator) -> Network:
     c = torch.randn((ids, 10), generator=g)
     widths = [30, 100, 100, 100, 100, 100, ids]
-    weights = [torch.randn((a, b), generator=g) / a**0.5 for a, b in zip(widths, widths[1:], strict=False)]
+    weights = [torch.randn((a, b), generator=g) / a**0.5 for a, b in pairwise(widths)]
     biases, shifts = ([torch.zeros(width) for width in widths[1:]] for _ in range(2))
     gains = [torch.ones(width) for width in widths[1:]]
     gains[-1] *= 0.1
@@ -126,7 +127,7 @@ def test_folding_changes_no_logits(batch_norm: str, hidden_bias: str) -> None:
     recipe = read_recipe("deep-batchnorm", [f"batch_norm={batch_norm}", f"hidden_bias={hidden_bias}"])
     assert isinstance(recipe, MLPRecipe)
     g = torch.Generator().manual_seed(1)
-    network = MLP(27, 3, architecture_of(recipe, 27))  # type: ignore[arg-type]
+    network = MLP(27, 3, architecture_of(recipe, 27))
     initialize(network, recipe, g)
     for tensor in [*network.parameters(), *network.buffers()]:
         tensor.data += 0.3 * torch.rand(tensor.shape, generator=g)

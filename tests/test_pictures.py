@@ -25,7 +25,7 @@ def looks_drawn(path: Path) -> bool:
     """Whether a picture is of a legible size and neither blank nor black."""
     pixels = imread(path)
     height, width, _ = pixels.shape
-    return min(height, width) >= 300 and 0.5 < pixels[..., :3].mean() < 0.995
+    return min(height, width) >= 300 and bool(0.5 < pixels[..., :3].mean() < 0.995)
 
 
 def test_all_of_a_network(run: Path) -> None:

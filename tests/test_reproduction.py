@@ -28,7 +28,7 @@ def test_verdicts() -> None:
 def test_the_quick_part(names_txt: Path | None) -> None:
     if names_txt is None:
         pytest.skip("SEQUENTIA_NAMES does not say where names.txt is")
-    result = python("-m", "sequentia", "reproduce", str(names_txt), "--quick", timeout=600)
+    result = python("-m", "sequentia", "reproduce", str(names_txt), "--quick")
     assert result.returncode == 0, result.stdout + result.stderr
     rows = table(result.stdout)
     assert len(rows) >= 19
@@ -36,7 +36,7 @@ def test_the_quick_part(names_txt: Path | None) -> None:
 
 
 def test_another_list_misses_them(tmp_path: Path) -> None:
-    result = python("-m", "sequentia", "reproduce", str(MOONS), "--quick", "-o", str(tmp_path / "runs"), timeout=600)
+    result = python("-m", "sequentia", "reproduce", str(MOONS), "--quick", "-o", str(tmp_path / "runs"))
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     assert "| MISSED |" in result.stdout

@@ -22,8 +22,8 @@ from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
 from sequentia.export import export
 from sequentia.training import evaluate_model, read_corpus, read_recipe, split, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
-from sequentia.training.diagnostics import DIAGNOSTICS
 from sequentia.training.descent import HISTORY, learning_rate
+from sequentia.training.diagnostics import DIAGNOSTICS
 from sequentia.training.networks import MLP, architecture_of, initialize
 from sequentia.training.recipes import MLPRecipe
 from sequentia.training.trainer import METRICS
@@ -297,8 +297,10 @@ def test_the_first_names_alone(tmp_path: Path) -> None:
 
 def test_schedules() -> None:
     drops = read_recipe("mlp", ["learning_rate_drops=[10, 20]"])
+    assert isinstance(drops, MLPRecipe)
     assert [learning_rate(drops, step) for step in (0, 9, 10, 19, 20)] == [0.1, 0.1, 0.01, 0.01, 0.001]
     cosine = read_recipe("mlp", ["schedule=cosine", "warmup_steps=10", "steps=100", "learning_rate=1"])
+    assert isinstance(cosine, MLPRecipe)
     rates = [learning_rate(cosine, step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] == pytest.approx(0.98, abs=0.001)
@@ -307,8 +309,11 @@ def test_schedules() -> None:
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
-def test_a_scaled_network_starts_near_the_uniform_distribution(activation: str) -> None:
-    recipe = read_recipe("mlp", ["initialization=kaiming", f"activation={activation}", "hidden_sizes=[100, 50]"])
+@pytest.mark.parametrize("initialization", ["scaled", "lecun", "kaiming"])
+def test_a_scaled_network_starts_near_the_uniform_distribution(initialization: str, activation: str) -> None:
+    overrides = [f"initialization={initialization}", f"activation={activation}", "hidden_sizes=[100, 50]"]
+    recipe = read_recipe("mlp", overrides)
+    assert isinstance(recipe, MLPRecipe)
     network = MLP(27, 3, architecture_of(recipe, 27))
     initialize(network, recipe, torch.Generator().manual_seed(1))
     contexts = torch.randint(0, 27, (500, 3), generator=torch.Generator().manual_seed(2))

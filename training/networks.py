@@ -6,7 +6,7 @@ which is what evaluation runs and the exporter traces.
 
 import math
 from itertools import pairwise
-from typing import Final
+from typing import Final, overload
 
 import msgspec
 import numpy as np
@@ -221,6 +221,14 @@ def network_of(architecture: Architecture, block_size: int, vocabulary_size: int
     if isinstance(architecture, NGramArchitecture):
         return NGram(vocabulary_size, block_size, architecture)
     return Bigram(vocabulary_size)
+
+
+@overload
+def architecture_of(recipe: MLPRecipe, vocabulary_size: int) -> MLPArchitecture: ...
+
+
+@overload
+def architecture_of(recipe: Recipe, vocabulary_size: int) -> Architecture: ...
 
 
 def architecture_of(recipe: Recipe, vocabulary_size: int) -> Architecture:

@@ -268,9 +268,13 @@ def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callab
     workers = min(len(runs), os.cpu_count() or 1)
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,))
     try:
-        futures = [pool.submit(_run, corpus, folder / run.name, run.recipe, run.overrides, run.search) for run in runs]
-        for number, (run, future) in enumerate(zip(runs, futures, strict=True), start=1):
-            future.result()
+        order = sorted(runs[::-1], key=lambda run: not run.quick)  # of the slow ones the slowest first
+        futures = {
+            run.name: pool.submit(_run, corpus, folder / run.name, run.recipe, run.overrides, run.search)
+            for run in order
+        }
+        for number, run in enumerate(runs, start=1):
+            futures[run.name].result()
             report(f"{number} of {len(runs)} runs: {run.name}")
             for check in run.checks:
                 yield Row.of(check.what, check.published, check.measure(folder / run.name), check.tolerance)
