@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 MOST_BYTES = 3_000_000
-ALLOWED = (".py", ".toml", "/py.typed", "/config.json", "/model.onnx", "/model.safetensors", "/README.md")
+ALLOWED = (".py", ".toml", "/py.typed", "/config.json", "/model.onnx", "/model.safetensors", "/README.md", ".png")
 NEEDED = {
     "sequentia/__init__.py",
     "sequentia/py.typed",

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=0)]
 Width = Annotated[int, Meta(ge=1, le=65_536)]
-Discount = Annotated[float, Meta(gt=0, le=1)]
+Discount = Annotated[float, Meta(ge=1e-6, le=1)]
 Activation = Literal["tanh", "relu", "gelu"]
 Normalized = Literal["none", "hidden", "all"]
 
@@ -21,7 +21,7 @@ class _Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """What every architecture has: a tag ``model``, and tensors.
 
     Attributes:
-        parameters: how many numbers were learnt.
+        parameters: how many numbers were learnt; of an n-gram model, its counts.
     """
 
     parameters: Count

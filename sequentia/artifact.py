@@ -35,7 +35,7 @@ FILES: Final = (WEIGHTS, GRAPH, CARD)
 
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
-_MAX_BYTES: Final = {CONFIG: 16 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20}
+MAX_BYTES: Final = {CONFIG: 16 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20}
 
 BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -233,7 +233,7 @@ def read_config(folder: Path) -> Config:
     if not path.is_file():
         what = "holds no config.json" if folder.is_dir() else "does not exist"
         raise ModelNotFoundError(f"{folder}: no model here, the folder {what}", model=str(folder))
-    return _decode_config(path, _read_bounded(path, _MAX_BYTES[CONFIG]))
+    return _decode_config(path, _read_bounded(path, MAX_BYTES[CONFIG]))
 
 
 def _decode_config(path: Path, data: bytes) -> Config:
@@ -260,8 +260,8 @@ class _Versioned(msgspec.Struct):
 
 def _read_listed(folder: Path, name: str, config: Config) -> bytes:
     path, record = folder / name, config.files[name]
-    if record.size > _MAX_BYTES[name]:
-        raise ArtifactError.at(path, expected=f"at most {_MAX_BYTES[name]} bytes", found=f"{record.size}")
+    if record.size > MAX_BYTES[name]:
+        raise ArtifactError.at(path, expected=f"at most {MAX_BYTES[name]} bytes", found=f"{record.size}")
     data = _read_bounded(path, record.size)
     found = file_record(data)
     if found != record:
@@ -319,8 +319,8 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
     }
     _decode_config(folder / CONFIG, contents[CONFIG])
     for name, data in contents.items():
-        if len(data) > _MAX_BYTES[name]:
-            raise ArtifactError.at(folder / name, expected=f"at most {_MAX_BYTES[name]} bytes", found=f"{len(data)}")
+        if len(data) > MAX_BYTES[name]:
+            raise ArtifactError.at(folder / name, expected=f"at most {MAX_BYTES[name]} bytes", found=f"{len(data)}")
     write_folder(folder, contents, last=CONFIG)
     return config
 

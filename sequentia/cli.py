@@ -164,8 +164,9 @@ def recipes(recipe: str | None) -> None:
         read_recipe(recipe)
         click.echo(recipe_path(recipe).read_text(encoding="utf-8"), nl=False)
         return
+    width = max(map(len, recipe_names()))
     for name in recipe_names():
-        click.echo(f"{name:<12} {read_recipe(name).summary}")
+        click.echo(f"{name:<{width}}  {read_recipe(name).summary}")
 
 
 def _recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -294,7 +295,7 @@ def plot(folder: Path) -> None:
 
 @cli.command()
 @_corpus_argument
-@click.option("--quick", is_flag=True, help="Only what takes seconds: the exact figures.")
+@click.option("--quick", is_flag=True, help="Leave out the runs that take minutes.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Keep the runs in this folder, and go on with those in it."
 )

@@ -16,6 +16,7 @@ from .windows import context_after
 
 _MIN_BATCH: Final = 8
 _MAX_BATCH: Final = 1024
+_MOST_LOGITS: Final = 1 << 18  # at once, unless that were fewer than the smallest batch
 _PATIENCE: Final = 10_000
 
 
@@ -37,9 +38,10 @@ def stream_names(
     seen: set[str] = set()
     rejected: Counter[str] = Counter()
     first = accepted = fruitless = 0
+    largest = min(_MAX_BATCH, max(_MIN_BATCH, _MOST_LOGITS // vocabulary.size))
     while True:
         missing = accepted if wanted is None else wanted - accepted
-        count = min(max(missing, fruitless, _MIN_BATCH), _MAX_BATCH)
+        count = min(max(missing, fruitless, _MIN_BATCH), largest)
         for name in _candidates(predict, vocabulary, block_size, plan, first, count):
             reason = _reason_to_reject(name, plan, seen)
             if reason is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import sequentia
+from sequentia.training import recipe_names
 from sequentia.training.checkpoint import Checkpoint
 
 from .conftest import MOONS, SMALL, python
@@ -99,7 +100,7 @@ def test_score_and_info(trained: Path) -> None:
 
 def test_recipes() -> None:
     listed = succeed("recipes")
-    assert [line.split()[0] for line in listed.splitlines()] == ["mlp", "names"]
+    assert [line.split()[0] for line in listed.splitlines()] == recipe_names()
     assert "hidden_sizes = [200]" in succeed("recipes", "mlp")
 
 
@@ -107,7 +108,10 @@ def test_train_evaluate_export_generate(tmp_path: Path, trained: Path) -> None:
     folder = tmp_path / "my moons"
     result = run_cli("train", MOONS, "-o", folder, "--recipe", "mlp", *SETTINGS)
     assert result.returncode == 0, result.stderr
-    assert result.stderr.splitlines() == ["Exporting …", f"Done. Try: sequentia generate --model '{folder}'"]
+    assert result.stderr.splitlines() == [
+        "Drawing and exporting …",
+        f"Done. Try: sequentia generate --model '{folder}'",
+    ]
     assert result.stdout == succeed("evaluate", folder, MOONS)
     assert succeed("generate", "-m", folder, "--seed", 1) == succeed("generate", "-m", trained, "--seed", 1)
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from sequentia import RecipeError, TrainingError
-from sequentia.training import find_learning_rate
-from sequentia.training.learning_rates import read_search
+from sequentia import OptionError, RecipeError, TrainingError
+from sequentia.training import find_learning_rate, plot
+from sequentia.training.learning_rates import _smoothed, read_search
 
 from .conftest import MOONS, python
 
@@ -39,9 +39,18 @@ def test_losses_that_run_away_end_it(tmp_path: Path) -> None:
     search = find_learning_rate(MOONS, tmp_path / "search", recipe="mlp", overrides=overrides, steps=100)
     assert len(search.rates) == len(search.losses) == len(search.smoothed) < 100
     assert max(search.losses) < 10 * search.losses[0]
+    assert plot(tmp_path / "search")
+
+
+def test_a_search_shorter_than_its_neighbourhood() -> None:
+    assert _smoothed([3.0, 2.0, 4.0], 50) == pytest.approx([2.5, 3.0, 3.0])
+    assert _smoothed([3.0], 50) == [3.0]
+    assert _smoothed([3.0, 2.0, 4.0], 1) == [3.0, 2.0, 4.0]
 
 
 def test_recipes_without_a_rate(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="steps"):
+        find_learning_rate(MOONS, tmp_path / "search", recipe="mlp-2d", steps=9)
     with pytest.raises(RecipeError, match="recipe ngram counts, it has no learning rate"):
         find_learning_rate(MOONS, tmp_path / "search", recipe="ngram")
     with pytest.raises(RecipeError, match="no recipe 'mpl'"):

@@ -1,5 +1,6 @@
 """The networks of the ladder, held against plain loops as they are published."""
 
+import math
 import random
 from collections.abc import Callable
 from itertools import pairwise
@@ -135,6 +136,18 @@ def test_folding_changes_no_logits(batch_norm: str, hidden_bias: str) -> None:
     folded = network.eval().for_inference()
     assert not [module for module in folded.modules() if isinstance(module, BatchNorm)]
     torch.testing.assert_close(folded(contexts), network(contexts), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("initialization", ["scaled", "lecun", "kaiming"])
+def test_a_normalised_output_starts_near_the_uniform_distribution(initialization: str) -> None:
+    recipe = read_recipe("deep-batchnorm", [f"initialization={initialization}"])
+    assert isinstance(recipe, MLPRecipe)
+    network = MLP(27, 3, architecture_of(recipe, 27))
+    g = torch.Generator().manual_seed(1)
+    initialize(network, recipe, g)
+    logits = network(torch.randint(0, 27, (500, 3), generator=g))
+    loss = functional.cross_entropy(logits, torch.randint(0, 27, (500,), generator=g))
+    assert loss.item() == pytest.approx(math.log(27), abs=0.02)
 
 
 def test_the_running_statistics(tmp_path: Path) -> None:

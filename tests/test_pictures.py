@@ -6,13 +6,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 from matplotlib.image import imread
 
 from sequentia import TrainingError
 from sequentia.export import export
-from sequentia.training import find_learning_rate, plot, train
+from sequentia.training import find_learning_rate, plot, read_corpus, split, train
+from sequentia.training.counts import count_bigrams
 from sequentia.training.descent import HISTORY
-from sequentia.training.diagnostics import DIAGNOSTICS, read_diagnostics
+from sequentia.training.diagnostics import DIAGNOSTICS, _histogram, read_diagnostics
 from sequentia.training.learning_rates import LEARNING_RATES
 from sequentia.training.pictures import _printable
 
@@ -115,9 +117,10 @@ def test_diagnostics(tmp_path: Path) -> None:
     before, after = read_diagnostics(tmp_path / "run")
     assert (before.step, after.step) == (0, 30)
     (layer,) = before.layers
+    windows = len(split(read_corpus(MOONS), "lecture").train)  # fewer than 1,024, so all of them
     assert layer.saturated is not None
     assert layer.saturated > 0.5  # unscaled weights
-    assert sum(layer.activations.counts) == sum(layer.gradients.counts) == 200 * 1024
+    assert sum(layer.activations.counts) == sum(layer.gradients.counts) == 200 * windows
     assert -1 <= layer.activations.low < layer.activations.high <= 1
     assert after.layers != before.layers
     train(MOONS, tmp_path / "scaled", recipe="mlp-init", overrides=["steps=1", "activation=relu"])
@@ -125,13 +128,43 @@ def test_diagnostics(tmp_path: Path) -> None:
 
 
 def test_update_ratios(tmp_path: Path) -> None:
-    """Of the plain descent on a table: log10 of the deviation of rate times gradient over that of the weights."""
-    train(MOONS, tmp_path / "run", recipe="bigram", overrides=["steps=1000", "learning_rate=1", "log_every=3"])
+    """Of plain descent on a table: log10 of the deviation of rate times gradient over that of the weights."""
+    train(MOONS, tmp_path / "run", recipe="bigram", overrides=["steps=1200", "learning_rate=20", "log_every=2"])
     lines = [json.loads(line) for line in (tmp_path / "run" / HISTORY).read_bytes().splitlines()]
-    assert [line["step"] for line in lines] == list(range(0, 1000, 3))
-    assert all(("update_ratios" in line) == (line["step"] % 3 == 0) for line in lines)
-    assert lines[0]["update_ratios"].keys() == {"weight"}
-    assert all(np.isfinite(line["update_ratios"]["weight"]) for line in lines)
+    assert [line["step"] for line in lines] == list(range(0, 1200, 2))
+    ratios = {line["step"]: line["update_ratios"]["weight"] for line in lines if "update_ratios" in line}
+    assert list(ratios) == list(range(0, 1200, 4))
+
+    corpus = read_corpus(MOONS)
+    ids = corpus.vocabulary.size
+    counts = torch.from_numpy(count_bigrams(split(corpus, "lecture").train, ids)).float()
+    w = torch.randn((ids, ids), generator=torch.Generator().manual_seed(2147483647)).requires_grad_()
+    for step in range(5):
+        loss = -(counts * w.log_softmax(dim=1)).sum() / counts.sum() + 0.01 * (w**2).mean()
+        (gradient,) = torch.autograd.grad(loss, [w])
+        if step in ratios:
+            assert ratios[step] == pytest.approx(((20 * gradient).std() / w.std()).log10().item(), abs=1e-3)
+        w.data -= 20 * gradient
+
     train(MOONS, tmp_path / "still", recipe="mlp", overrides=[*SMALL, "learning_rate=1e-30"])
     first = msgspec.json.decode((tmp_path / "still" / HISTORY).read_bytes().splitlines()[0])
     assert set(first["update_ratios"].values()) == {None}
+
+
+@pytest.mark.parametrize(
+    "values", [[1.0, 0.99999999], [0.0, 1e-44], [3.0], [-1e30, 1e30], [np.float32(1), np.nextafter(np.float32(1), 0)]]
+)
+def test_values_too_close_for_bins(values: list[float]) -> None:
+    histogram = _histogram(np.array(values, dtype=np.float64))
+    assert sum(histogram.counts) == len(values)
+    assert histogram.low < histogram.high
+
+
+def test_layers_that_are_saturated_through_and_through(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("aa\nab\n", encoding="utf-8")
+    overrides = ["split=all", "steps=2", "embedding_dim=2000", "hidden_sizes=[2, 2]"]
+    train(corpus, tmp_path / "run", recipe="mlp", overrides=overrides)
+    first = read_diagnostics(tmp_path / "run")[0].layers[0]
+    assert first.saturated == first.dead == 1
+    assert all(map(looks_drawn, plot(tmp_path / "run")))

@@ -6,7 +6,7 @@ import pytest
 from sequentia import RecipeError
 from sequentia.training import read_recipe, recipe_names
 from sequentia.training.networks import architecture_of
-from sequentia.training.recipes import BigramCountsRecipe, BigramRecipe, MLPRecipe, NGramRecipe, recipe_path
+from sequentia.training.recipes import BigramCountsRecipe, BigramRecipe, MLPRecipe, NGramRecipe, override, recipe_path
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -125,15 +125,28 @@ def test_every_key_is_documented(kind: type) -> None:
 
 def test_what_counts_has_no_steps() -> None:
     for recipe in ("ngram", "bigram-counts"):
-        with pytest.raises(RecipeError, match="--set: there is no key 'steps'; valid keys: summary"):
+        with pytest.raises(
+            RecipeError,
+            match=r"--set: there is no key 'steps'; valid keys: model .mlp.bigram.bigram-counts.ngram., summary",
+        ):
             read_recipe(recipe, ["steps=3"])
-    with pytest.raises(RecipeError, match="Expected `float` > 0"):
+    with pytest.raises(RecipeError, match=r"discounts = .*Expected `float` >= 1e-06"):
         read_recipe("ngram", ["discounts=[0.0]"])
 
 
-def test_a_batch_of_one_cannot_be_normalised() -> None:
-    with pytest.raises(RecipeError, match=r"mlp-batchnorm\.toml: batch_norm needs a batch_size of at least 2"):
-        read_recipe("mlp-batchnorm", ["batch_size=1"])
+@pytest.mark.parametrize("size", [0, 1])
+def test_what_is_normalised_needs_minibatches(size: int) -> None:
+    with pytest.raises(RecipeError, match=r"mlp-batchnorm\.toml with --set: .* batch_size has to be 2 or more"):
+        read_recipe("mlp-batchnorm", [f"batch_size={size}"])
+    with pytest.raises(RecipeError, match=r"the run's recipe with --set: .* batch_size has to be 2 or more"):
+        override(read_recipe("mlp-batchnorm"), [f"batch_size={size}"])
+
+
+def test_overriding_a_runs_recipe() -> None:
+    recipe = read_recipe("mlp")
+    assert override(recipe, ["model=mlp", "steps=3"]) == msgspec.structs.replace(recipe, steps=3)
+    with pytest.raises(RecipeError, match="the run's recipe: there is no key 'block_size'"):
+        override(recipe, ["model=bigram"])
 
 
 def test_a_recipe_without_a_model_is_an_mlp(tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
 """The published figures come out, and one that does not is told."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from sequentia.training.checkpoint import CHECKPOINT
 from sequentia.training.reproduction import _RUNS, Row, reproduce
 
 from .conftest import MOONS, python
@@ -49,10 +54,28 @@ def test_another_list_misses_them(tmp_path: Path) -> None:
 def test_runs_that_are_there_are_not_run_again(tmp_path: Path) -> None:
     lines: list[str] = []
     first = list(reproduce(MOONS, tmp_path, quick=True, report=lines.append))
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob(CHECKPOINT)}
     assert list(reproduce(MOONS, tmp_path, quick=True, report=lines.append)) == first
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == stamps
-    assert len(lines) == 2 * sum(run.quick for run in _RUNS)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob(CHECKPOINT)} == stamps
+    runs = sum(run.quick for run in _RUNS)
+    assert lines[-1] == f"{runs} of {runs} runs done"
+
+
+def test_ctrl_c_stops_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sequentia", "reproduce", str(MOONS), "-o", str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        while f"{sum(run.quick for run in _RUNS)} of" not in process.stderr.readline():
+            pass
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Interrupted." in errors
+    assert "Traceback" not in errors
+    slow = [tmp_path / run.name for run in _RUNS if not run.quick]
+    assert 0 < sum(path.exists() for path in slow) < len(slow)
 
 
 def test_the_document_is_of_the_whole_ladder() -> None:
@@ -60,7 +83,7 @@ def test_the_document_is_of_the_whole_ladder() -> None:
     rows = table(text)
     for run in _RUNS:
         for check in run.checks:
-            (row,) = [row for row in rows if row.startswith(f"| {check.what} | {check.published} |")]
+            (row,) = (row for row in rows if row.startswith(f"| {check.what} | {check.published} |"))
             assert row.endswith(("| exact |", f"| within {check.tolerance:g} |" if check.tolerance else "| exact |"))
     assert "Printed by `sequentia reproduce names.txt`" in text
     assert "0 MISSED" in text

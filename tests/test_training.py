@@ -109,9 +109,27 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, signal_number: i
 
 
 def test_resuming_a_finished_run_changes_nothing(run: Path) -> None:
-    before = (run / CHECKPOINT).read_bytes()
+    before, metrics = (run / CHECKPOINT).read_bytes(), (run / METRICS).read_bytes()
+    (run / METRICS).unlink()  # as if killed just before it was written
     assert train(MOONS, run, resume=True).record.step == 60
     assert (run / CHECKPOINT).read_bytes() == before
+    assert (run / METRICS).read_bytes() == metrics
+
+
+def test_a_run_killed_after_its_last_step_is_finished(run: Path) -> None:
+    checkpoint = Checkpoint.load(run)
+    metrics = (run / METRICS).read_bytes()
+    record = msgspec.structs.replace(checkpoint.record, metrics=None, samples=None)
+    Checkpoint(record=record, tensors=checkpoint.tensors).save(run)
+    (run / METRICS).unlink()
+    assert train(MOONS, run, resume=True).record.metrics == checkpoint.record.metrics
+    assert (run / METRICS).read_bytes() == metrics
+
+
+def test_a_model_too_large_for_an_artifact(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"a model of [\d,]+ bytes is larger than an artifact may be"):
+        train(MOONS, tmp_path / "run", recipe="mlp", overrides=["hidden_sizes=[65536, 65536]"])
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_resumed(run: Path, tmp_path: Path) -> None:

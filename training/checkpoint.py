@@ -5,7 +5,10 @@ one; and safetensors holds no code to execute.
 """
 
 import hashlib
-from collections.abc import Mapping
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,10 +20,11 @@ from torch import Tensor
 
 from sequentia._files import write_file
 from sequentia.architectures import Architecture
-from sequentia.artifact import CorpusRecord, Metrics, Samples
+from sequentia.artifact import MAX_BYTES, WEIGHTS, CorpusRecord, Metrics, Samples
 from sequentia.errors import TrainingError
 
-from .networks import Network, network_of
+from .corpus import Corpus
+from .networks import Network, architecture_of, network_of
 from .recipes import Recipe
 
 CHECKPOINT: Final = "checkpoint.safetensors"
@@ -58,6 +62,42 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     metrics: Metrics | None
     samples: Samples | None
     versions: dict[str, str]
+
+    @classmethod
+    def start(cls, recipe_name: str, overrides: Sequence[str], recipe: Recipe, corpus: Corpus) -> Self:
+        """Return the record of a run that is about to start.
+
+        Raises:
+            TrainingError: if the model would be too large for an artifact.
+        """
+        architecture = architecture_of(recipe, corpus.vocabulary.size)
+        shapes = architecture.tensors(recipe.block_size, corpus.vocabulary.size).values()
+        size = sum(4 * math.prod(shape) for _, shape in shapes)
+        if size > MAX_BYTES[WEIGHTS]:
+            raise TrainingError(
+                f"a model of {size:,} bytes is larger than an artifact may be ({MAX_BYTES[WEIGHTS]:,}): "
+                f"{architecture.describe()}, {corpus.vocabulary.size:,} symbols"
+            )
+        return cls(
+            recipe_name=recipe_name,
+            overrides=list(overrides),
+            recipe=recipe,
+            architecture=architecture,
+            corpus=corpus.record,
+            vocabulary=list(corpus.vocabulary.symbols),
+            max_length=corpus.max_length,
+            step=0,
+            history_bytes=0,
+            metrics=None,
+            samples=None,
+            versions=library_versions(),
+        )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that a result depends on."""
+    packages = {package: version(package) for package in ("sequentia", "torch", "numpy")}
+    return {"python": platform.python_version(), **packages}
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -112,7 +152,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no dict
             record = msgspec.json.decode(metadata.get(_KEY, "null"), type=RunRecord)
         except (SafetensorError, msgspec.MsgspecError) as error:
-            raise TrainingError(f"{path}: the checkpoint is damaged: {error}") from error
+            raise TrainingError(f"{path}: the checkpoint is damaged, or of another version: {error}") from error
         if metadata.get(_DIGEST) != _digest(tensors):
             raise TrainingError(f"{path}: the checkpoint is damaged: its hash differs")
         return cls(record=record, tensors=tensors)

@@ -13,7 +13,7 @@ from sequentia.windows import windows
 
 from .corpus import Tokens
 
-_CHUNK: Final = 1 << 16
+_CHUNK: Final = 1 << 19  # symbols of windows held at once
 _MAX_TABLE_BYTES: Final = 1 << 29
 
 Ids = NDArray[np.int64]
@@ -21,10 +21,10 @@ Ids = NDArray[np.int64]
 
 def count_bigrams(tokens: Tokens, ids: int) -> Ids:
     """Return how often each symbol follows each other one, int64 [ids, ids], the earlier symbol first."""
-    table = np.zeros(ids * ids, dtype=np.int64)
-    for rows in _windows(tokens, 2):
-        table += np.bincount(rows[:, 0] * ids + rows[:, 1], minlength=ids * ids)
-    return table.reshape(ids, ids)
+    table = np.zeros((ids, ids), dtype=np.int64)
+    pairs, counts = count_ngrams(tokens, 2)
+    table[pairs[:, 0], pairs[:, 1]] = counts
+    return table
 
 
 def count_ngrams(tokens: Tokens, order: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -50,8 +50,9 @@ def count_ngrams(tokens: Tokens, order: int) -> tuple[NDArray[np.int32], NDArray
 
 
 def _windows(tokens: Tokens, order: int) -> Iterator[Ids]:
-    for start in range(0, len(tokens), _CHUNK):
-        positions = np.arange(start, min(start + _CHUNK, len(tokens)))
+    rows = max(1, _CHUNK // order)
+    for start in range(0, len(tokens), rows):
+        positions = np.arange(start, min(start + rows, len(tokens)))
         contexts, targets = windows(tokens, positions, max(1, order - 1))
         yield np.column_stack([contexts, targets])[:, -order:]
 
@@ -60,11 +61,16 @@ def _add(rows: Ids, counts: Ids, pending: list[Ids]) -> tuple[Ids, Ids]:
     rows = np.concatenate([rows, *pending])
     counts = np.concatenate([counts, np.ones(len(rows) - len(counts), dtype=np.int64)])
     pending.clear()
-    label = np.zeros(len(rows), dtype=np.int64)
+    label, ids = np.zeros(len(rows), dtype=np.int64), rows.max(initial=0) + 1
     for column in rows.T:
-        _, label = np.unique(label * (rows.max() + 1) + column, return_inverse=True)
+        _, label = np.unique(label * ids + column, return_inverse=True)
     _, first = np.unique(label, return_index=True)
     return rows[first], np.bincount(label, weights=counts).astype(np.int64)
+
+
+def discount_after(length: int, discounts: Sequence[float]) -> float:
+    """Return the discount of counts after contexts of some length, given those of order 1, 2 and so on."""
+    return discounts[min(length, len(discounts) - 1)]
 
 
 @dataclass(frozen=True)
@@ -106,13 +112,16 @@ class Automaton:
         Raises:
             TrainingError: if the tables would take more than half a gigabyte.
         """
-        levels = list(_levels(ngrams.astype(np.int64), counts.astype(np.int64), vocabulary_size))
-        states = sum(len(level.parents) for level in levels)
-        if 8 * states * vocabulary_size > _MAX_TABLE_BYTES:
-            raise TrainingError(
-                f"{states:,} contexts by {vocabulary_size:,} symbols make tables of more than "
-                f"{_MAX_TABLE_BYTES >> 20} MiB; choose a lower order"
-            )
+        levels: list[_Level] = []
+        states = 0
+        for level in _levels(ngrams.astype(np.int64), counts.astype(np.int64), vocabulary_size):
+            levels.append(level)
+            states += len(level.parents)
+            if 8 * states * vocabulary_size > _MAX_TABLE_BYTES:
+                raise TrainingError(
+                    f"{states:,} contexts by {vocabulary_size:,} symbols make tables of more than "
+                    f"{_MAX_TABLE_BYTES >> 20} MiB; choose a lower order"
+                )
         tables = cls(
             next_state=np.zeros((states, vocabulary_size), dtype=np.int32),
             log_probabilities=np.empty((states, vocabulary_size), dtype=np.float32),
@@ -121,8 +130,7 @@ class Automaton:
         lower, first = np.full((1, vocabulary_size), 1 / vocabulary_size), 0
         for length, (level, deeper) in enumerate(zip_longest(levels, levels[1:])):
             weights = level.occurrences if deeper is None else _continuations(level, deeper, vocabulary_size)
-            discount = discounts[min(length, len(discounts) - 1)]
-            lower = _smoothed(level, weights, discount, lower[level.parents])
+            lower = _smoothed(level, weights, discount_after(length, discounts), lower[level.parents])
             tables.log_probabilities[first : first + len(lower)] = np.log(lower)
             first += len(lower)
         return tables

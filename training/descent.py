@@ -12,9 +12,7 @@ from types import FrameType
 from typing import BinaryIO, Final
 
 import msgspec
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -24,8 +22,9 @@ from sequentia.windows import windows
 
 from .checkpoint import Checkpoint, RunRecord
 from .corpus import Tokens
+from .counts import count_ngrams
 from .networks import MLP, BatchNorm, Bigram, initialize, network_of
-from .recipes import BigramRecipe, MLPRecipe
+from .recipes import BigramRecipe, DescentRecipe, MLPRecipe
 
 HISTORY: Final = "history.jsonl"
 _MOST_PENDING: Final = 100
@@ -33,10 +32,10 @@ _SECONDS_PENDING: Final = 0.2
 _RATIOS: Final = 500
 
 Report = Callable[[int, int, float, float], None]
-"""Called every 0.2 seconds or 100 steps with the steps done, the steps in all, a loss in nats, the learning rate."""
+"""Called now and then with the steps done, the steps in all, the last loss in nats, the learning rate."""
 
 
-def learning_rate(recipe: MLPRecipe | BigramRecipe, step: int) -> float:
+def learning_rate(recipe: DescentRecipe, step: int) -> float:
     """Return the learning rate of a 0-based step."""
     rate: float = recipe.learning_rate / 10 ** sum(step >= drop for drop in recipe.learning_rate_drops)
     if step < recipe.warmup_steps:
@@ -46,10 +45,33 @@ def learning_rate(recipe: MLPRecipe | BigramRecipe, step: int) -> float:
     return rate
 
 
+def device_named(name: str) -> torch.device:
+    """Return a device that works here.
+
+    Raises:
+        TrainingError: if it does not.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        probe = torch.zeros(1, device=name)
+        probe.cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise TrainingError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return probe.device
+
+
+@contextmanager
+def isolated(device: torch.device) -> Iterator[None]:
+    """Leave PyTorch's global random states as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
 class Descent:
     """What changes from step to step: parameters, optimizer, random states.
 
-    It seeds PyTorch's global generator, from which dropout draws; to keep that one's state is the caller's part.
+    It seeds PyTorch's global generators, from which dropout draws; to keep their state is the caller's part.
 
     Args:
         recipe: what to do.
@@ -57,17 +79,24 @@ class Descent:
         device: where to do it.
     """
 
-    def __init__(self, recipe: MLPRecipe | BigramRecipe, record: RunRecord, device: torch.device) -> None:
+    def __init__(self, recipe: DescentRecipe, record: RunRecord, device: torch.device) -> None:
         self.recipe, self.record, self.device, self.step = recipe, record, device, 0
         self.generator = torch.Generator().manual_seed(recipe.seed)
-        torch.manual_seed(recipe.seed)
+        torch.default_generator.manual_seed(recipe.seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(recipe.seed)
         dropout = recipe.dropout if isinstance(recipe, MLPRecipe) else 0.0
         network = network_of(record.architecture, recipe.block_size, len(record.vocabulary) + 1, dropout=dropout)
         assert isinstance(network, MLP | Bigram)  # noqa: S101 - the others do not descend
         initialize(network, recipe, self.generator)
         self.network = network.to(device).train()
         self.average = (
-            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay))  # type: ignore[no-untyped-call]
+            AveragedModel(
+                self.network,
+                multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay),  # type: ignore[no-untyped-call]
+                use_buffers=True,
+            )
             if recipe.average_decay
             else None
         )
@@ -76,7 +105,7 @@ class Descent:
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
         self._norms = [module for module in self.network.modules() if isinstance(module, BatchNorm)]
-        self._every_window: tuple[Tensor, Tensor] | None = None
+        self._all_windows: tuple[Tensor, Tensor, Tensor] | None = None
 
     def run(self, tokens: Tokens, folder: Path, report: Report) -> None:
         """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came."""
@@ -98,12 +127,16 @@ class Descent:
 
     def descend(self, tokens: Tokens, rate: float) -> Tensor:
         """Take a step at a learning rate, and return the loss before it, float32 []."""
-        contexts, targets = self._minibatch(tokens)
+        contexts, targets, weights = self._minibatch(tokens) if self.recipe.batch_size else self._everything(tokens)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for norm in self._norms:  # the first steps' statistics are a plain mean, so that the start leaves no trace
             norm.momentum = max(norm.least_momentum, 1 / (self.step + 1))
-        loss = functional.cross_entropy(self.network(contexts), targets)
+        logits = self.network(contexts)
+        if weights is None:
+            loss = functional.cross_entropy(logits, targets)
+        else:
+            loss = functional.cross_entropy(logits, targets, reduction="none") @ weights
         if isinstance(self.recipe, BigramRecipe) and isinstance(self.network, Bigram):
             loss = loss + self.recipe.l2 * self.network.weight.square().mean()
         self.optimizer.zero_grad()
@@ -114,17 +147,19 @@ class Descent:
         self.step += 1
         return loss.detach()
 
-    def _minibatch(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        if self.recipe.batch_size:
-            positions = torch.randint(0, len(tokens), (self.recipe.batch_size,), generator=self.generator)
-            return self._windows(tokens, positions.numpy())
-        if self._every_window is None:
-            self._every_window = self._windows(tokens, np.arange(len(tokens)))
-        return self._every_window
-
-    def _windows(self, tokens: Tokens, positions: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def _minibatch(self, tokens: Tokens) -> tuple[Tensor, Tensor, None]:
+        positions = torch.randint(0, len(tokens), (self.recipe.batch_size,), generator=self.generator).numpy()
         contexts, targets = windows(tokens, positions, self.recipe.block_size)
-        return torch.from_numpy(contexts).to(self.device), torch.from_numpy(targets).to(self.device)
+        return torch.from_numpy(contexts).to(self.device), torch.from_numpy(targets).to(self.device), None
+
+    def _everything(self, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+        """Return all windows, each different one once, with its share of them: the loss is the same, and quick."""
+        if self._all_windows is None:
+            ngrams, counts = count_ngrams(tokens, self.recipe.block_size + 1)
+            rows = torch.from_numpy(ngrams).to(self.device, torch.int64)
+            weights = torch.from_numpy(counts / counts.sum()).to(self.device, torch.float32)
+            self._all_windows = rows[:, :-1], rows[:, -1], weights
+        return self._all_windows
 
     def _matrices(self) -> dict[str, Tensor]:
         return {name: weight.detach().clone() for name, weight in self.network.named_parameters() if weight.ndim == 2}
@@ -135,7 +170,7 @@ class Descent:
         return {name: ((after[name].detach() - old).std() / old.std()).log10() for name, old in before.items()}
 
     def _check_finite(self) -> None:
-        if not all(parameter.isfinite().all() for parameter in self.network.parameters()):
+        if not all(tensor.isfinite().all() for tensor in self.network.state_dict().values()):
             raise TrainingError(
                 f"a weight is no longer finite after step {self.step - 1}; try a lower learning_rate",
                 step=self.step - 1,
@@ -187,7 +222,7 @@ class Descent:
 class _History:
     """Losses on their way to ``history.jsonl``: fetched in groups, since each fetch waits for the device."""
 
-    def __init__(self, file: BinaryIO, recipe: MLPRecipe | BigramRecipe, step: int, report: Report) -> None:
+    def __init__(self, file: BinaryIO, recipe: DescentRecipe, step: int, report: Report) -> None:
         self._file, self._recipe, self._report = file, recipe, report
         self._step = step
         self._pending: list[Tensor] = []

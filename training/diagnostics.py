@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,6 +22,7 @@ DIAGNOSTICS: Final = "diagnostics.json"
 SATURATED: Final = 0.97
 _BATCH: Final = 1024
 _BINS: Final = 50
+_NARROWEST: Final = 1e-9
 
 
 class Histogram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,20 +107,23 @@ def _layers(network: MLP, tokens: Tokens) -> list[Layer]:
 
 
 def _layer(output: Tensor, *, bounded: bool) -> Layer:
-    values = output.detach()
-    saturated = values.abs() > SATURATED
     assert output.grad is not None  # noqa: S101 - backward() filled it
+    values, gradients = (np.nan_to_num(x.detach().cpu().double().numpy()) for x in (output, output.grad))
+    saturated = np.abs(values) > SATURATED
     return Layer(
-        mean=values.mean().item(),
-        deviation=values.std().item(),
-        saturated=saturated.float().mean().item() if bounded else None,
-        dead=saturated.all(dim=0).float().mean().item() if bounded else None,
+        mean=float(values.mean()),
+        deviation=float(values.std()),
+        saturated=float(saturated.mean()) if bounded else None,
+        dead=float(saturated.all(axis=0).mean()) if bounded else None,
         activations=_histogram(values),
-        gradient_deviation=output.grad.std().item(),
-        gradients=_histogram(output.grad),
+        gradient_deviation=float(gradients.std()),
+        gradients=_histogram(gradients),
     )
 
 
-def _histogram(values: Tensor) -> Histogram:
-    counts, edges = np.histogram(values.cpu().numpy(), bins=_BINS)
+def _histogram(values: NDArray[np.float64]) -> Histogram:
+    low, high = float(values.min()), float(values.max())
+    if high - low < _NARROWEST * max(abs(low), abs(high), _NARROWEST):  # too close for bins between them
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
     return Histogram(float(edges[0]), float(edges[-1]), counts.tolist())

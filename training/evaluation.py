@@ -61,7 +61,9 @@ def evaluate_model(model: SequenceModel, corpus: Path, name: SplitName | None = 
         )
     to_model = np.array([BOUNDARY, *ids], dtype=np.min_scalar_type(model.vocabulary.size))
     training = model.config.training
-    parts = split(data, name or training.split, training.first_names)
+    name = name or training.split
+    own = (name, data.record.sha256) == (training.split, training.corpus.sha256)
+    parts = split(data, name, training.first_names if own else 0)
     translated = Split(*(to_model[tokens] for tokens in (parts.train, parts.dev, parts.test)))
     return evaluate(translated, model.config.block_size, model.logits, model.vocabulary.size)
 
@@ -76,7 +78,7 @@ def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabula
     with suppress(GenerationError):
         names.extend(islice(stream_names(predict, vocabulary, block_size, plan, _SAMPLES), _SAMPLES))
     tokens = [np.append(vocabulary.encode(name), BOUNDARY) for name in names]
-    drawn = fingerprint(np.concatenate([*tokens, []]).astype(parts.train.dtype))
+    drawn = fingerprint(np.concatenate([*tokens, np.zeros(0, dtype=np.int64)]).astype(parts.train.dtype))
     in_train = np.isin(drawn, fingerprint(parts.train))
     in_others = np.isin(drawn, np.concatenate([fingerprint(parts.dev), fingerprint(parts.test)])) & ~in_train
     share = 1 / max(1, len(names))

@@ -6,15 +6,15 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import torch
 
 from sequentia._files import write_file
 from sequentia.errors import RecipeError, TrainingError
+from sequentia.options import whole
 
+from .checkpoint import RunRecord
 from .corpus import read_corpus, split
-from .descent import Descent, Report
-from .recipes import DEFAULT_RECIPE, BigramRecipe, MLPRecipe, read_recipe
-from .trainer import device_named, new_record
+from .descent import Descent, Report, device_named, isolated
+from .recipes import DEFAULT_RECIPE, DescentRecipe, read_recipe
 
 LEARNING_RATES: Final = "learning_rates.json"
 _LOWEST, _HIGHEST = -3, 0
@@ -66,26 +66,29 @@ def find_learning_rate(
         recipe: name or path of a recipe with steps, by default ``names``.
         overrides: ``key=value`` changes to it.
         device: as for :func:`sequentia.training.train`.
-        steps: rates to try.
+        steps: rates to try, 10 or more.
         report: called after each step.
 
     Raises:
         CorpusError: if the corpus cannot be used.
+        OptionError: if there are fewer steps.
         RecipeError: if the recipe is malformed, or has no learning rate.
         TrainingError: if the folder is a file, or the loss no number from the start.
     """
+    whole("steps", steps, least=10)
     settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
-    if not isinstance(settings, MLPRecipe | BigramRecipe):
+    if not isinstance(settings, DescentRecipe):
         raise RecipeError(f"recipe {recipe} counts, it has no learning rate", key="learning_rate")
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder} is a file; choose a folder for the search")
     target = device_named(device)
     data = read_corpus(corpus)
-    record = new_record(recipe or DEFAULT_RECIPE, overrides, settings, data)
+    record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
     tokens = split(data, settings.split, settings.first_names).train
+    del data  # the tokens are a copy
     rates = np.logspace(_LOWEST, _HIGHEST, steps).tolist()
     losses: list[float] = []
-    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+    with isolated(target):
         descent = Descent(settings, record, target)
         for rate in rates:
             loss = descent.descend(tokens, rate).item()
@@ -98,7 +101,7 @@ def find_learning_rate(
         raise TrainingError(f"the loss became no number at learning rate {rates[0]:g}, the first; try another recipe")
     smoothed = _smoothed(losses, max(1, round(_SMOOTHED_OVER * steps)))
     search = Search(
-        corpus=data.record.file,
+        corpus=record.corpus.file,
         recipe=Path(record.recipe_name).name,
         overrides=list(overrides),
         rates=rates[: len(losses)],
@@ -126,7 +129,7 @@ def read_search(folder: Path) -> Search:
 
 def _smoothed(losses: list[float], width: int) -> list[float]:
     """Return the mean of each loss's neighbourhood, cut off at the ends."""
-    window = np.ones(width)
+    window = np.ones(min(width, len(losses)))
     means: list[float] = (
         np.convolve(losses, window, "same") / np.convolve(np.ones(len(losses)), window, "same")
     ).tolist()

@@ -23,8 +23,8 @@ from sequentia.architectures import (
 )
 from sequentia.likelihood import Predict
 
-from .counts import Automaton
-from .recipes import BigramRecipe, MLPRecipe, NGramRecipe, Recipe
+from .counts import Automaton, discount_after
+from .recipes import DescentRecipe, MLPRecipe, NGramRecipe, Recipe
 
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 _GAINS: Final[dict[Activation, float]] = {"tanh": 5 / 3, "relu": math.sqrt(2), "gelu": math.sqrt(2)}
@@ -180,7 +180,7 @@ class NGram(nn.Module):
                 before_and_after = np.zeros((ids, ids), dtype=bool)
                 before_and_after[ngrams[:, -2 - length], ngrams[:, -1]] = True
                 count = before_and_after.sum(axis=0)
-            discount = discounts[min(length, len(discounts) - 1)]
+            discount = discount_after(length, discounts)
             p = (np.maximum(count - discount, 0) + discount * np.count_nonzero(count) * p) / count.sum()
         return p
 
@@ -263,7 +263,7 @@ def predictor(network: nn.Module, device: torch.device) -> Predict:
 
 
 @torch.no_grad()
-def initialize(network: MLP | Bigram, recipe: MLPRecipe | BigramRecipe, generator: torch.Generator) -> None:
+def initialize(network: MLP | Bigram, recipe: DescentRecipe, generator: torch.Generator) -> None:
     """Draw the parameters in the published order: embedding, then weight and bias of each layer.
 
     Weights are drawn in the published orientation, [inputs, outputs]; then, by ``initialization``:
@@ -271,17 +271,20 @@ def initialize(network: MLP | Bigram, recipe: MLPRecipe | BigramRecipe, generato
     - ``normal``: every parameter from N(0, 1), as in parts 1 and 2 of the published lectures.
     - ``scaled``: hidden weights times gain / sqrt(inputs), hidden biases and output weights times 0.01, output bias
       zero (though drawn): part 3.
-    - ``lecun``: weights from N(0, 1 / inputs) (LeCun et al. 1998), a tenth of it at the output, by its normalisation
-      if there is one, biases zero: the deep networks of part 3.
+    - ``lecun``: weights from N(0, 1 / inputs) (LeCun et al. 1998), a tenth of it at the output, biases zero: the deep
+      networks of part 3.
     - ``kaiming``: hidden weights from N(0, gain² / inputs) (He et al. 2015), a hundredth at the output, biases zero.
 
-    All but ``normal`` start near the uniform distribution.
+    Where the output is normalised, its small factor goes to the gain of that, which would undo it in the weights. So
+    all but ``normal`` start near the uniform distribution.
     """
     if isinstance(network, Bigram):
         network.weight.copy_(torch.randn(network.weight.shape, generator=generator))
         return
     assert isinstance(recipe, MLPRecipe)  # noqa: S101 - the network is made from it
     kind, gain = recipe.initialization, _GAINS[recipe.activation]
+    output_factor = {"normal": 1.0, "scaled": 0.01, "lecun": 0.1, "kaiming": 0.01}[kind]
+    factor = output_factor if recipe.batch_norm != "all" else 1.0
     network.embedding.weight.copy_(torch.randn(network.embedding.weight.shape, generator=generator))
     for layer in (*network.hidden, network.output):
         assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
@@ -291,14 +294,14 @@ def initialize(network: MLP | Bigram, recipe: MLPRecipe | BigramRecipe, generato
         if kind in {"normal", "scaled"} and layer.bias is not None:
             bias = torch.randn(layer.out_features, generator=generator)
         if kind == "scaled":
-            weight = weight * (0.01 if last else gain * deviation)
+            weight = weight * (factor if last else gain * deviation)
             bias = bias * (0.0 if last else 0.01)
         elif kind == "lecun":
-            weight = weight * deviation * (0.1 if last and recipe.batch_norm != "all" else 1.0)
+            weight = weight * deviation * (factor if last else 1.0)
         elif kind == "kaiming":
-            weight = weight * deviation * (0.01 if last else gain)
+            weight = weight * deviation * (factor if last else gain)
         layer.weight.copy_(weight.T)
         if layer.bias is not None:
             layer.bias.copy_(bias)
-    if kind == "lecun" and isinstance(network.output_norm, BatchNorm):
-        network.output_norm.gain.mul_(0.1)
+    if isinstance(network.output_norm, BatchNorm):
+        network.output_norm.gain.mul_(output_factor)

@@ -2,7 +2,8 @@
 
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -52,6 +53,7 @@ _INK, _PALE, _MARK = "#2a6fb0", "#c5d9ec", "#d1622b"
 _CURVE_POINTS: Final = 200
 _DOTS: Final = 4000
 _MOST_SYMBOLS: Final = 60
+_MOST_CONTEXTS: Final = 200
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -128,9 +130,9 @@ def _loss(lines: Sequence[_Line]) -> Figure:
     figure, axes = _axes()
     steps, losses = np.array([line.step for line in lines]), np.array([line.loss for line in lines])
     dots = np.linspace(0, len(lines) - 1, min(len(lines), _DOTS)).astype(int)
-    axes.plot(steps[dots], losses[dots], ".", color=_PALE, markersize=3, label="of one minibatch")
+    axes.plot(steps[dots], losses[dots], ".", color=_PALE, markersize=3, label="of a step")
     at, smooth = _smoothed(steps, losses)
-    axes.plot(at, smooth, color=_INK, label=f"mean of {max(1, len(lines) // _CURVE_POINTS):,}")
+    axes.plot(at, smooth, color=_INK, label="smoothed")
     for before, after in pairwise(lines):
         if math.isclose(after.learning_rate, before.learning_rate / 10):
             axes.axvline(after.step, color=_MARK, linestyle=":")
@@ -250,15 +252,21 @@ def _embedding(weights: NDArray[np.float32], symbols: Sequence[str]) -> Figure:
 def _next_symbols(checkpoint: Checkpoint) -> Figure:
     record = checkpoint.record
     ids = len(record.vocabulary) + 1
-    contexts = np.zeros((ids, record.recipe.block_size), dtype=np.int64)
-    contexts[:, -1] = np.arange(ids)
-    rows = probabilities(predictor(checkpoint.network().for_inference(), torch.device("cpu"))(contexts))
-    shown = np.sort(np.argsort(-rows.mean(axis=0), kind="stable")[:_MOST_SYMBOLS])
-    shown = np.union1d([BOUNDARY], shown)
+    predict = predictor(checkpoint.network().for_inference(), torch.device("cpu"))
+
+    def after(symbols: NDArray[np.int64]) -> NDArray[np.float64]:
+        contexts = np.zeros((len(symbols), record.recipe.block_size), dtype=np.int64)
+        contexts[:, -1] = symbols
+        return probabilities(predict(contexts))
+
+    likely = np.argsort(-after(np.array([BOUNDARY]))[0], kind="stable")[:_MOST_CONTEXTS]
+    likely = np.argsort(-after(likely).mean(axis=0), kind="stable")[:_MOST_SYMBOLS]
+    shown = np.union1d([BOUNDARY], likely)
+    rows = after(shown)[:, shown]
     labels = ["", *map(_printable, record.vocabulary)]
     side = max(4.5, 0.27 * len(shown) + 1.5)
     figure, axes = _axes(side + 0.8, side)
-    image = axes.imshow(rows[np.ix_(shown, shown)], cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    image = axes.imshow(rows, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
     axes.set_xticks(range(len(shown)), ["end" if i == BOUNDARY else labels[i] for i in shown])
     axes.set_yticks(range(len(shown)), ["start" if i == BOUNDARY else labels[i] for i in shown])
     axes.tick_params(length=0, labelsize=10)
@@ -303,9 +311,17 @@ def _thousands(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
+@cache
+def _drawable() -> Collection[int]:
+    return FT2Font(findfont("DejaVu Sans")).get_charmap()
+
+
 def _printable(symbol: str) -> str:
     """Return a symbol as the font can draw it, or its code point."""
     if symbol == " ":
         return "␣"
-    known = FT2Font(findfont("DejaVu Sans")).get_charmap()
-    return symbol if ord(symbol) in known and unicodedata.category(symbol)[0] not in "CMZ" else f"U+{ord(symbol):04X}"
+    return (
+        symbol
+        if ord(symbol) in _drawable() and unicodedata.category(symbol)[0] not in "CMZ"
+        else f"U+{ord(symbol):04X}"
+    )

@@ -40,7 +40,7 @@ class _Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 2147483647
 
 
-class DescentRecipe(_Recipe, frozen=True, kw_only=True):
+class _DescentRecipe(_Recipe, frozen=True, kw_only=True):
     """What every recipe decides that descends the gradient of the loss.
 
     Attributes:
@@ -52,7 +52,7 @@ class DescentRecipe(_Recipe, frozen=True, kw_only=True):
         learning_rate_drops: steps from which on the rate is a tenth of what it was.
         average_decay: decay of an exponential moving average of the weights, which then is the result
             (Polyak and Juditsky 1992); 0 for none.
-        batch_size: windows in a step, drawn with replacement; 0 for every window of the training part, in order.
+        batch_size: windows in a step, drawn with replacement; 0 for all windows of the training part.
         steps: how many.
         log_every: steps between two lines of ``history.jsonl``.
         checkpoint_every: steps between two checkpoints.
@@ -71,7 +71,7 @@ class DescentRecipe(_Recipe, frozen=True, kw_only=True):
     checkpoint_every: Positive = 1000
 
 
-class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
+class MLPRecipe(_DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     """The network of Bengio et al. 2003; the default where a recipe has no key ``model``.
 
     Attributes:
@@ -96,11 +96,11 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
     def __post_init__(self) -> None:
-        if self.batch_norm != "none" and self.batch_size == 1:
-            raise ValueError("batch_norm needs a batch_size of at least 2, to have a variance")
+        if self.batch_norm != "none" and self.batch_size < 2:
+            raise ValueError("batch_norm takes mean and variance of minibatches: batch_size has to be 2 or more")
 
 
-class BigramRecipe(DescentRecipe, frozen=True, kw_only=True, tag="bigram"):
+class BigramRecipe(_DescentRecipe, frozen=True, kw_only=True, tag="bigram"):
     """A row of logits for each symbol that may come before, every one drawn from N(0, 1).
 
     Attributes:
@@ -122,7 +122,7 @@ class BigramCountsRecipe(_Recipe, frozen=True, kw_only=True, tag="bigram-counts"
         pseudocount: added to each count, so that no pair is impossible.
     """
 
-    pseudocount: Rate = 1.0
+    pseudocount: Annotated[float, Meta(ge=1e-6)] = 1.0
 
     @property
     def block_size(self) -> int:
@@ -147,7 +147,8 @@ class NGramRecipe(_Recipe, frozen=True, kw_only=True, tag="ngram"):
         return max(1, self.order - 1)
 
 
-Recipe = MLPRecipe | BigramRecipe | BigramCountsRecipe | NGramRecipe
+DescentRecipe = MLPRecipe | BigramRecipe
+Recipe = DescentRecipe | BigramCountsRecipe | NGramRecipe
 _KINDS: Final[dict[str, type[Recipe]]] = {
     str(kind.__struct_config__.tag): kind for kind in (MLPRecipe, BigramRecipe, BigramCountsRecipe, NGramRecipe)
 }
@@ -190,8 +191,19 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
     places = {key: f"{path}, line {_line_of(key, text)}" for key in values}
-    for override in overrides:
-        key, value = _parse_override(override)
+    return _overridden(values, places, overrides, str(path))
+
+
+def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """Return a recipe with some keys changed by ``key=value`` strings; see :func:`read_recipe`."""
+    values = msgspec.to_builtins(recipe)
+    return _overridden(values, dict.fromkeys(values, "the run's recipe"), overrides, "the run's recipe")
+
+
+def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Sequence[str], source: str) -> Recipe:
+    """Return the recipe of some values, each of which has a place to name in an error."""
+    for each in overrides:
+        key, value = _parse_override(each)
         values[key], places[key] = value, "--set"
     kind = values.pop("model", "mlp")
     if not isinstance(kind, str) or kind not in _KINDS:
@@ -202,19 +214,11 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     required = [field.name for field in msgspec.structs.fields(_KINDS[kind]) if field.required]
     missing = [key for key in required if key not in values]
     if missing:
-        raise RecipeError(f"{path}: the key {missing[0]} is missing; {_valid_keys(types)}", key=missing[0])
+        raise RecipeError(f"{source}: the key {missing[0]} is missing; {_valid_keys(types)}", key=missing[0])
     try:
         return _KINDS[kind](**values)
     except ValueError as error:
-        raise RecipeError(f"{path}: {error}") from error
-
-
-def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
-    """Return a recipe with some keys changed by ``key=value`` strings; see :func:`read_recipe`."""
-    types = _types(type(recipe))
-    parsed = dict(_parse_override(each) for each in overrides)
-    values = {key: _check(key, value, types, "--set") for key, value in parsed.items()}
-    return msgspec.structs.replace(recipe, **values)
+        raise RecipeError(f"{source}{' with --set' if overrides else ''}: {error}") from error
 
 
 def _line_of(key: str, text: str) -> int:
@@ -249,7 +253,8 @@ def _check(key: str, value: object, types: dict[str, Any], place: str) -> Any:
 
 
 def _valid_keys(types: dict[str, Any]) -> str:
-    return "valid keys: " + ", ".join(f"{key} ({_describe(kind)})" for key, kind in types.items())
+    listed = [f"{key} ({_describe(kind)})" for key, kind in types.items()]
+    return ", ".join([f"valid keys: model ({'|'.join(_KINDS)})", *listed])
 
 
 def _describe(kind: Any) -> str:

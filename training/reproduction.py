@@ -8,10 +8,12 @@ measured.
 import math
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +30,7 @@ from .checkpoint import CHECKPOINT, Checkpoint
 from .corpus import count_names, read_corpus, split
 from .descent import HISTORY
 from .diagnostics import read_diagnostics
-from .learning_rates import LEARNING_RATES, find_learning_rate, read_search
+from .learning_rates import find_learning_rate, read_search
 from .networks import architecture_of
 from .recipes import read_recipe
 from .trainer import train
@@ -111,7 +113,7 @@ def _parts(*parts: str) -> Callable[[Path], Values]:
 
 
 def _dead_units(folder: Path) -> Values:
-    return [layer.dead or 0.0 for layer in read_diagnostics(folder)[0].layers]
+    return [math.nan if layer.dead is None else layer.dead for layer in read_diagnostics(folder)[0].layers]
 
 
 def _suggested_exponent(folder: Path) -> Values:
@@ -139,7 +141,7 @@ _RUNS: Final = (
         "bigram-counts",
         (
             _Check("bigram-counts: train", "2.45", _parts("train"), 0.01),
-            _Check("bigram-counts: dev, test", "2.453 2.458", _parts("dev", "test")),
+            _Check("bigram-counts: dev, test (of another implementation)", "2.453 2.458", _parts("dev", "test")),
         ),
         quick=True,
     ),
@@ -196,7 +198,7 @@ _RUNS: Final = (
         "mlp-init",
         (
             _Check("mlp-init: first loss, near ln 27 = 3.2958", "3.3179", _losses(0)),
-            _Check("mlp-init: share of tanh units saturated on every window", "0.00", _dead_units),
+            _Check("mlp-init: share of tanh units saturated on every window", "0.0000", _dead_units),
         ),
         ("steps=1",),
         quick=True,
@@ -215,7 +217,12 @@ _RUNS: Final = (
         ("steps=1",),
         quick=True,
     ),
-    _Run("ngram", "ngram", (_Check("ngram, order 6: dev, test", "1.9835 1.9864", _parts("dev", "test")),), quick=True),
+    _Run(
+        "ngram",
+        "ngram",
+        (_Check("ngram, order 6: dev, test (of another implementation)", "1.9835 1.9864", _parts("dev", "test")),),
+        quick=True,
+    ),
     _Run("mlp-2d", "mlp-2d", (_Check("mlp-2d: train, dev", "2.267 2.268", _parts("train", "dev"), 0.01),)),
     _Run(
         "mlp-2d-300", "mlp-2d-300", (_Check("mlp-2d-300: train, dev", "2.2070 2.2205", _parts("train", "dev"), 0.01),)
@@ -265,30 +272,49 @@ def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callab
     """
     yield from _data_rows(corpus)
     runs = [run for run in _RUNS if run.quick or not quick]
-    workers = min(len(runs), os.cpu_count() or 1)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,))
+    workers = min(len(runs), _cores())
+    slow = [run for run in reversed(runs) if not run.quick]  # the slowest first
+    waiting = iter([*(run for run in runs if run.quick), *slow])
+    shown, done = iter(runs), set[str]()
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
     try:
-        order = sorted(runs[::-1], key=lambda run: not run.quick)  # of the slow ones the slowest first
-        futures = {
-            run.name: pool.submit(_run, corpus, folder / run.name, run.recipe, run.overrides, run.search)
-            for run in order
-        }
-        for number, run in enumerate(runs, start=1):
-            futures[run.name].result()
-            report(f"{number} of {len(runs)} runs: {run.name}")
-            for check in run.checks:
-                yield Row.of(check.what, check.published, check.measure(folder / run.name), check.tolerance)
+        running = {_submit(pool, corpus, folder, run): run for run in islice(waiting, workers)}
+        upcoming = next(shown, None)
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                future.result()
+                done.add(running.pop(future).name)
+                running |= {_submit(pool, corpus, folder, run): run for run in islice(waiting, 1)}
+            report(f"{len(done)} of {len(runs)} runs done")
+            while upcoming is not None and upcoming.name in done:
+                for check in upcoming.checks:
+                    yield Row.of(check.what, check.published, check.measure(folder / upcoming.name), check.tolerance)
+                upcoming = next(shown, None)
     except BrokenProcessPool as error:
-        raise TrainingError("a process that trained was killed; run the command again to go on") from error
+        raise TrainingError(f"a process that trained was killed; the runs so far are in {folder}") from error
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    """Give each run one thread, and let Ctrl-C end a process that does not train, without a word."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _submit(pool: ProcessPoolExecutor, corpus: Path, folder: Path, run: _Run) -> Future[None]:
+    return pool.submit(_run, corpus, folder / run.name, run.recipe, run.overrides, run.search)
 
 
 def _run(corpus: Path, folder: Path, recipe: str, overrides: Sequence[str], search: bool) -> None:
-    if not search:
-        train(corpus, folder, recipe=recipe, overrides=overrides, resume=(folder / CHECKPOINT).is_file(), device="cpu")
-    elif not (folder / LEARNING_RATES).is_file():
+    if search:
         find_learning_rate(corpus, folder, recipe=recipe, overrides=overrides, device="cpu")
+    else:
+        train(corpus, folder, recipe=recipe, overrides=overrides, resume=(folder / CHECKPOINT).is_file(), device="cpu")
 
 
 def _data_rows(path: Path) -> Iterator[Row]:

@@ -1,8 +1,7 @@
 """A training run, from corpus and recipe to the final checkpoint with its losses."""
 
-import platform
+import math
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -14,18 +13,17 @@ from sequentia._files import write_file
 from sequentia.errors import TrainingError
 from sequentia.vocabulary import Vocabulary
 
-from .checkpoint import CHECKPOINT, Checkpoint, RunRecord
-from .corpus import Corpus, Split, Tokens, read_corpus, split
+from .checkpoint import CHECKPOINT, Checkpoint, RunRecord, library_versions
+from .corpus import Split, Tokens, read_corpus, split
 from .counts import count_bigrams, count_ngrams
-from .descent import HISTORY, Descent, Report
+from .descent import HISTORY, Descent, Report, device_named, isolated
 from .diagnostics import add_diagnostics
 from .evaluation import evaluate, sample
-from .networks import architecture_of, predictor
+from .networks import predictor
 from .recipes import (
     DEFAULT_RECIPE,
     BigramCountsRecipe,
-    BigramRecipe,
-    MLPRecipe,
+    DescentRecipe,
     NGramRecipe,
     Recipe,
     override,
@@ -81,6 +79,7 @@ def train(
                 f"(sha256 {data.record.sha256}, not {record.corpus.sha256})"
             )
         if record.metrics is not None:
+            write_file(folder / METRICS, _metrics_json(record))
             return checkpoint
     else:
         if folder.exists() and not folder.is_dir():
@@ -88,23 +87,23 @@ def train(
         if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
             raise TrainingError(f"{folder} is not empty: go on with its run by --resume, or choose another folder")
         settings, data = read_recipe(recipe or DEFAULT_RECIPE, overrides), read_corpus(corpus)
-        record, checkpoint = new_record(recipe or DEFAULT_RECIPE, overrides, settings, data), None
+        record, checkpoint = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data), None
     parts = split(data, record.recipe.split, record.recipe.first_names)
     del data  # the parts are copies: only one of the two need be in memory
 
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(record.recipe, MLPRecipe | BigramRecipe):
+    if isinstance(record.recipe, DescentRecipe):
         trained = _descend(record.recipe, record, checkpoint, parts.train, folder, target, report or (lambda *_: None))
     else:
         trained = _count(record.recipe, record, parts.train)
     final = _finished(trained, parts, target)
-    write_file(folder / METRICS, metrics_json(final.record))
     final.save(folder)
+    write_file(folder / METRICS, _metrics_json(final.record))
     return final
 
 
 def _descend(
-    recipe: MLPRecipe | BigramRecipe,
+    recipe: DescentRecipe,
     record: RunRecord,
     checkpoint: Checkpoint | None,
     tokens: Tokens,
@@ -112,7 +111,7 @@ def _descend(
     device: torch.device,
     report: Report,
 ) -> Checkpoint:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with isolated(device):
         descent = Descent(recipe, record, device)
         if checkpoint is not None:
             descent.restore(checkpoint)
@@ -143,42 +142,19 @@ def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkp
     record = trained.record
     predict = predictor(trained.network().for_inference(), device)
     block_size, vocabulary = record.recipe.block_size, Vocabulary(record.vocabulary)
-    final = msgspec.structs.replace(
-        record,
-        metrics=evaluate(parts, block_size, predict, vocabulary.size),
-        samples=sample(parts, block_size, predict, vocabulary, record.max_length),
-        versions=_versions(),
-    )
+    metrics = evaluate(parts, block_size, predict, vocabulary.size)
+    for part in metrics.__struct_fields__:
+        loss = getattr(metrics, part)
+        if loss is not None and not math.isfinite(loss.loss):
+            raise TrainingError(f"the loss of the part {part} is {loss.loss}; try a lower learning_rate")
+    samples = sample(parts, block_size, predict, vocabulary, record.max_length)
+    final = msgspec.structs.replace(record, metrics=metrics, samples=samples, versions=library_versions())
     return Checkpoint(record=final, tensors=trained.tensors)
 
 
-def metrics_json(record: RunRecord) -> bytes:
-    """Return the contents of ``metrics.json``: the losses by part of the split, and the report of samples."""
+def _metrics_json(record: RunRecord) -> bytes:
     values = {**msgspec.to_builtins(record.metrics), "samples": msgspec.to_builtins(record.samples)}
     return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"
-
-
-def new_record(recipe_name: str, overrides: Sequence[str], recipe: Recipe, corpus: Corpus) -> RunRecord:
-    """Return the record of a run that is about to start."""
-    return RunRecord(
-        recipe_name=recipe_name,
-        overrides=list(overrides),
-        recipe=recipe,
-        architecture=architecture_of(recipe, corpus.vocabulary.size),
-        corpus=corpus.record,
-        vocabulary=list(corpus.vocabulary.symbols),
-        max_length=corpus.max_length,
-        step=0,
-        history_bytes=0,
-        metrics=None,
-        samples=None,
-        versions=_versions(),
-    )
-
-
-def _versions() -> dict[str, str]:
-    packages = {package: version(package) for package in ("sequentia", "torch", "numpy")}
-    return {"python": platform.python_version(), **packages}
 
 
 def _check_same_recipe(own: Recipe, recipe: str | None, overrides: Sequence[str]) -> None:
@@ -190,19 +166,3 @@ def _check_same_recipe(own: Recipe, recipe: str | None, overrides: Sequence[str]
                 f"the run to resume has {key} = {value!r}, not {asked_values.get(key)!r}; "
                 f"{CHECKPOINT} keeps its recipe, so resume without --recipe and --set"
             )
-
-
-def device_named(name: str) -> torch.device:
-    """Return a device that works here.
-
-    Raises:
-        TrainingError: if it does not.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        probe = torch.zeros(1, device=name)
-        probe.cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise TrainingError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return probe.device
