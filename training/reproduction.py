@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -301,9 +302,17 @@ def _cores() -> int:
 
 
 def _start_worker() -> None:
-    """Give each run one thread, and let Ctrl-C end a process that does not train, without a word."""
+    """Give each run one thread, and let a process that is not needed end without a word."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _submit(pool: ProcessPoolExecutor, corpus: Path, folder: Path, run: _Run) -> Future[None]:
