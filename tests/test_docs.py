@@ -92,7 +92,8 @@ def test_no_module_loads_a_second_copy_from_the_checkout() -> None:
     "document", [ROOT / "README.md", ROOT / "MODEL_CARD.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 )
 def test_links_to_files_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text(encoding="utf-8")):
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (document.parent / target).exists(), target
 
 

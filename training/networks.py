@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sequentia.architectures import (
     Activation,
@@ -86,8 +85,8 @@ class MLP(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015) of features, float32 [batch, width].
 
-    A batch is normalised by its own mean and its unbiased variance, as the published runs do. PyTorch's layer takes the
-    biased one, a fixed share of it, which a factor makes up for. In evaluation the running statistics take their place.
+    A batch is normalised by its own mean and its unbiased variance, as the published runs do; PyTorch's own layer takes
+    the biased one. In evaluation the running statistics take their place.
     """
 
     epsilon: Final = 1e-5
@@ -105,19 +104,14 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features normalised, scaled and shifted."""
-        share = 1.0
-        if self.training:  # biased variance = share * unbiased variance
-            share -= 1 / len(x)
-        return functional.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.gain * math.sqrt(share),
-            self.bias,
-            training=self.training,
-            momentum=self.momentum,
-            eps=self.epsilon * share,
-        )
+        if self.training:
+            mean, var = x.mean(dim=0), x.var(dim=0)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var, self.momentum)
+        else:
+            mean, var = self.running_mean, self.running_var
+        return self.gain * (x - mean) / torch.sqrt(var + self.epsilon) + self.bias
 
 
 def _fold(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
@@ -145,7 +139,7 @@ class Bigram(nn.Module):
 
     def forward(self, context: Tensor) -> Tensor:
         """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, 1]."""
-        return functional.embedding(context[:, -1], self.weight)
+        return nn.functional.embedding(context[:, -1], self.weight)
 
     def for_inference(self) -> "Bigram":
         """Return the module itself: training needs nothing more."""
