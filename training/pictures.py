@@ -308,6 +308,7 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _thousands(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
