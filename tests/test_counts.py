@@ -11,7 +11,7 @@ import sequentia
 from sequentia import TrainingError
 from sequentia.export import export
 from sequentia.training import counts, read_corpus, split, train
-from sequentia.training.counts import Automaton, count_bigrams, count_ngrams
+from sequentia.training.counts import BackOffTables, count_bigrams, count_ngrams
 from sequentia.training.networks import BackOff
 from sequentia.windows import windows
 
@@ -106,10 +106,10 @@ def test_counting_in_pieces_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(np.unique(whole[0], axis=0)) == len(whole[0])
 
 
-def test_the_automaton_forgets_what_does_not_occur() -> None:
+def test_contexts_that_do_not_occur_are_cut_short() -> None:
     """Symbol 3 never occurs, and 1 never follows itself: after both, the last symbol alone counts."""
     ngrams, occurrences = count_ngrams(np.array([1, 2, 1, 0, 2, 2, 0]), 3)
-    model = BackOff(Automaton.of(ngrams, occurrences, [0.5], 4))
+    model = BackOff(BackOffTables.of(ngrams, occurrences, [0.5], 4), order=3)
     after = model(torch.tensor([[1, 1], [3, 1], [2, 1], [0, 1]]))
     assert torch.equal(after[0], after[1])
     assert not torch.equal(after[0], after[2])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Final, Self
 
 import numpy as np
@@ -74,18 +74,18 @@ def discount_after(length: int, discounts: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Automaton:
+class BackOffTables:
     """An n-gram model as two tables over its states, which are the contexts that occur, of every length.
 
-    Reading a symbol leads to the state of the longest such context that ends here, so a state knows all that the model
-    may use of the past. State 0 is the empty context.
+    State 0 is the empty context. From there each symbol of a context, the newest first, leads to the state of a context
+    longer by that symbol, as long as there is one.
 
     Attributes:
-        next_state: int32 [states, ids].
+        longer: the state that a symbol leads to, 0 where there is none, int32 [states but the longest, ids].
         log_probabilities: of the symbol that follows, float32 [states, ids].
     """
 
-    next_state: NDArray[np.int32]
+    longer: NDArray[np.int32]
     log_probabilities: NDArray[np.float32]
 
     @classmethod
@@ -113,27 +113,25 @@ class Automaton:
             TrainingError: if the tables would take more than half a gigabyte.
         """
         levels: list[_Level] = []
-        states = 0
+        starts = [0]  # of each level's states
         for level in _levels(ngrams.astype(np.int64), counts.astype(np.int64), vocabulary_size):
             levels.append(level)
-            states += len(level.parents)
-            if 8 * states * vocabulary_size > _MAX_TABLE_BYTES:
+            starts.append(starts[-1] + len(level.parents))
+            if 8 * starts[-1] * vocabulary_size > _MAX_TABLE_BYTES:
                 raise TrainingError(
-                    f"{states:,} contexts by {vocabulary_size:,} symbols make tables of more than "
+                    f"{starts[-1]:,} contexts by {vocabulary_size:,} symbols make tables of more than "
                     f"{_MAX_TABLE_BYTES >> 20} MiB; choose a lower order"
                 )
-        tables = cls(
-            next_state=np.zeros((states, vocabulary_size), dtype=np.int32),
-            log_probabilities=np.empty((states, vocabulary_size), dtype=np.float32),
-        )
-        _fill_next_states(levels, tables.next_state)
-        lower, first = np.full((1, vocabulary_size), 1 / vocabulary_size), 0
+        longer = np.zeros((starts[-2], vocabulary_size), dtype=np.int32)
+        for (before, start), level in zip(pairwise(starts[:-1]), levels[1:], strict=True):
+            longer[before + level.parents, level.oldest] = start + np.arange(len(level.parents))
+        log_probabilities = np.empty((starts[-1], vocabulary_size), dtype=np.float32)
+        lower = np.full((1, vocabulary_size), 1 / vocabulary_size)
         for length, (level, deeper) in enumerate(zip_longest(levels, levels[1:])):
             weights = level.occurrences if deeper is None else _continuations(level, deeper, vocabulary_size)
             lower = _smoothed(level, weights, discount_after(length, discounts), lower[level.parents])
-            tables.log_probabilities[first : first + len(lower)] = np.log(lower)
-            first += len(lower)
-        return tables
+            log_probabilities[starts[length] : starts[length + 1]] = np.log(lower)
+        return cls(longer, log_probabilities)
 
 
 @dataclass(frozen=True)
@@ -180,24 +178,3 @@ def _smoothed(level: _Level, counts: Ids, discount: float, lower: NDArray[np.flo
     smoothed: NDArray[np.float64] = share[:, None] * lower
     smoothed[context, target] += np.maximum(counts - discount, 0) / total[context]
     return smoothed
-
-
-def _fill_next_states(levels: Sequence[_Level], table: NDArray[np.int32]) -> None:
-    """Let each context lead where its parent does, and where that plus a symbol occurs as a context, to that."""
-    ids = table.shape[1]
-    root = np.zeros(1, dtype=np.int64)
-    newest, prefix = root, root  # of each context: its last symbol, and the context before that, a level above
-    parent_first, first = 0, 0
-    for length, (level, deeper) in enumerate(zip_longest(levels, levels[1:])):
-        states = first + np.arange(len(level.parents))
-        table[states] = table[parent_first + level.parents]
-        if deeper is None:
-            return
-        if length:
-            siblings = level.parents * ids + level.oldest
-            prefix = np.searchsorted(siblings, prefix[deeper.parents] * ids + deeper.oldest)
-            newest = newest[deeper.parents]
-        else:
-            prefix, newest = deeper.parents, deeper.oldest
-        table[first + prefix, newest] = first + len(states) + np.arange(len(newest))
-        parent_first, first = first, first + len(states)

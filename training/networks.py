@@ -23,7 +23,7 @@ from sequentia.architectures import (
 )
 from sequentia.likelihood import Predict
 
-from .counts import Automaton, discount_after
+from .counts import BackOffTables, discount_after
 from .recipes import DescentRecipe, MLPRecipe, NGramRecipe, Recipe
 
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
@@ -164,7 +164,7 @@ class NGram(nn.Module):
         return torch.from_numpy(np.array(rows, dtype=np.float32)).to(context.device)
 
     def _probabilities(self, context: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the probability of each symbol after a context; see :meth:`Automaton.of` for the formula."""
+        """Return the probability of each symbol after a context; see :meth:`BackOffTables.of` for the formula."""
         ids, order, discounts = self.vocabulary_size, self.architecture.order, self.architecture.discounts
         ngrams, counts = self.ngrams.cpu().numpy(), self.counts.cpu().numpy()
         p = np.full(ids, 1 / ids)
@@ -186,28 +186,36 @@ class NGram(nn.Module):
 
     def for_inference(self) -> "BackOff":
         """Return the smoothed counts, as tables."""
-        automaton = Automaton.of(
-            self.ngrams.cpu().numpy(), self.counts.cpu().numpy(), self.architecture.discounts, self.vocabulary_size
-        )
-        return BackOff(automaton).to(self.counts.device).eval()
+        architecture, ids = self.architecture, self.vocabulary_size
+        counted = self.ngrams.cpu().numpy(), self.counts.cpu().numpy()
+        tables = BackOffTables.of(*counted, architecture.discounts, ids)
+        return BackOff(tables, architecture.order).to(self.counts.device).eval()
 
 
 class BackOff(nn.Module):
-    """An n-gram model as an automaton: each symbol of the context leads from a state to a state, the last to logits."""
+    """An n-gram model as tables: from the newest symbol back, as far as the context occurs, then a row of logits.
 
-    def __init__(self, automaton: Automaton) -> None:
+    Args:
+        tables: the smoothed counts.
+        order: symbols in an n-gram.
+    """
+
+    def __init__(self, tables: BackOffTables, order: int) -> None:
         super().__init__()
-        self.next_state: Tensor
+        self.longer: Tensor
         self.logits: Tensor
-        self.ids = automaton.log_probabilities.shape[1]
-        self.register_buffer("next_state", torch.from_numpy(automaton.next_state).flatten())
-        self.register_buffer("logits", torch.from_numpy(automaton.log_probabilities))
+        self.order, self.ids = order, tables.log_probabilities.shape[1]
+        self.register_buffer("longer", torch.from_numpy(tables.longer).flatten())
+        self.register_buffer("logits", torch.from_numpy(tables.log_probabilities))
 
     def forward(self, context: Tensor) -> Tensor:
         """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
         state = torch.zeros_like(context[:, 0])
-        for symbols in context.unbind(dim=1):
-            state = self.next_state[state * self.ids + symbols].to(torch.int64)
+        known = torch.ones_like(state, dtype=torch.bool)
+        for age in range(1, self.order):
+            longer = self.longer[state * self.ids + context[:, -age]].to(torch.int64)
+            known = known & (longer > 0)
+            state = torch.where(known, longer, state)
         return self.logits[state]
 
 
