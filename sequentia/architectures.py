@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
+
+MAX_ORDER: Final = 64
 
 Count = Annotated[int, Meta(ge=0)]
 Width = Annotated[int, Meta(ge=1, le=65_536)]
@@ -101,7 +103,7 @@ class NGramArchitecture(_Architecture, frozen=True, kw_only=True, tag="ngram"):
         discounts: subtracted from every count of order 1, 2 and so on; the last holds for all higher orders.
     """
 
-    order: Annotated[int, Meta(ge=1, le=1025)]
+    order: Annotated[int, Meta(ge=1, le=MAX_ORDER)]
     discounts: Annotated[list[Discount], Meta(min_length=1)]
 
     def tensors(self, block_size: int, ids: int) -> Shapes:  # noqa: ARG002 - part of the interface

@@ -251,7 +251,7 @@ def train(
     help="The folder for the numbers and the picture.",
 )
 @_recipe_options
-@click.option("--steps", type=click.IntRange(min=10), default=1000, show_default=True, help="Rates to try.")
+@click.option("--steps", type=click.IntRange(min=40), default=1000, show_default=True, help="Rates to try.")
 def find_lr(
     corpus: Path,
     output: Path,
@@ -281,6 +281,8 @@ def find_lr(
         f"nats. Numbers: {output / LEARNING_RATES}, picture: {picture}",
         err=True,
     )
+    if search.at_the_end:
+        click.echo("That is the end of the range: the best rate may lie beyond it.", err=True)
 
 
 @cli.command()
@@ -345,7 +347,7 @@ def _facts(folder: Path, config: "Config") -> dict[str, str]:
         "folder": str(folder),
         "model": architecture.describe(),
         "parameters": f"{architecture.parameters:,}",
-        "context": f"{config.block_size} symbols",
+        "context": f"{config.block_size} symbol{'' if config.block_size == 1 else 's'}",
         "alphabet": Vocabulary(config.vocabulary).describe(),
         "longest name": f"{config.max_length} symbols",
         "corpus": f"{corpus.file}, {corpus.names:,} names, {corpus.distinct:,} distinct",

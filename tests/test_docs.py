@@ -108,7 +108,7 @@ def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.Monk
         assert program == "sequentia"
         recipe = next((word for before, word in pairwise(arguments) if before == "--recipe"), "names")
         if arguments[0] == "find-lr":
-            arguments += ["--steps", "20"]
+            arguments += ["--steps", "40"]
         elif arguments[0] == "train" and isinstance(read_recipe(recipe), DescentRecipe):
             arguments += ["--set", "steps=20"]
         result = CliRunner().invoke(cli, arguments)

@@ -29,7 +29,7 @@ def test_the_first_loss_is_that_of_training(tmp_path: Path) -> None:
 
     from .test_training import history
 
-    search = find_learning_rate(MOONS, tmp_path / "search", recipe="mlp-init", steps=10)
+    search = find_learning_rate(MOONS, tmp_path / "search", recipe="mlp-init", steps=40)
     train(MOONS, tmp_path / "run", recipe="mlp-init", overrides=["steps=1"])
     assert search.losses[0] == pytest.approx(history(tmp_path / "run")[0]["loss"], rel=1e-6)
 
@@ -50,15 +50,17 @@ def test_a_search_shorter_than_its_neighbourhood() -> None:
 
 def test_recipes_without_a_rate(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="steps"):
-        find_learning_rate(MOONS, tmp_path / "search", recipe="mlp-2d", steps=9)
+        find_learning_rate(MOONS, tmp_path / "search", recipe="mlp-2d", steps=39)
     with pytest.raises(RecipeError, match="recipe ngram counts, it has no learning rate"):
         find_learning_rate(MOONS, tmp_path / "search", recipe="ngram")
     with pytest.raises(RecipeError, match="no recipe 'mpl'"):
         find_learning_rate(MOONS, tmp_path / "search", recipe="mpl")
     assert not (tmp_path / "search").exists()
+    with pytest.raises(TrainingError, match="holds something else than a search; choose another folder"):
+        find_learning_rate(MOONS, MOONS.parent, recipe="mlp-2d", steps=40)
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="file is a file; choose a folder"):
-        find_learning_rate(MOONS, tmp_path / "file", recipe="mlp-2d", steps=10)
+        find_learning_rate(MOONS, tmp_path / "file", recipe="mlp-2d", steps=40)
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:
@@ -69,3 +71,9 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert float(result.stdout) == pytest.approx(read_search(tmp_path / "search").suggested, rel=1e-2)
     assert "averaged over a twentieth of the 60 rates, is lowest there" in result.stderr
     assert (tmp_path / "search" / "pictures" / "learning_rate.png").is_file()
+    assert "end of the range" not in result.stderr
+    result = python(
+        "-m", "sequentia", "find-lr", str(MOONS), "-r", "bigram", "--steps", "40", "-o", str(tmp_path / "search")
+    )
+    assert float(result.stdout) == 1
+    assert "That is the end of the range: the best rate may lie beyond it." in result.stderr

@@ -87,6 +87,30 @@ def test_folders_with_nothing_to_draw(tmp_path: Path, run: Path) -> None:
             plot(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (DIAGNOSTICS, '[{"step":0,"layers":[]}]'),
+        (LEARNING_RATES, '{"corpus":"","recipe":"","overrides":[],"rates":[],"losses":[],"smoothed":[],"suggested":1}'),
+        (
+            LEARNING_RATES,
+            '{"corpus":"","recipe":"","overrides":[],"rates":[1],"losses":[],"smoothed":[],"suggested":1}',
+        ),
+        (HISTORY, '{"step":0,"loss":-1,"learning_rate":1}'),
+    ],
+)
+def test_numbers_that_cannot_be(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(TrainingError, match=f"{name}: .*damaged"):
+        plot(tmp_path)
+
+
+def test_a_loss_of_zero(tmp_path: Path) -> None:
+    lines = [f'{{"step":{step},"loss":{loss},"learning_rate":1}}' for step, loss in enumerate((2, 0.5, 0, 0))]
+    (tmp_path / HISTORY).write_text("\n".join(lines), encoding="utf-8")
+    assert [path.name for path in plot(tmp_path)] == ["loss.png"]
+
+
 def test_on_the_command_line(run: Path, tmp_path: Path) -> None:
     result = python("-m", "sequentia", "plot", str(run), DISPLAY="", MPLBACKEND="TkAgg")
     assert result.returncode == 0, result.stderr

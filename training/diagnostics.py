@@ -2,11 +2,12 @@
 
 import copy
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,7 +31,11 @@ class Histogram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     low: float
     high: float
-    counts: list[int]
+    counts: Annotated[list[int], Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError("bins without a width")
 
 
 class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,7 +64,7 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All hidden layers after some steps."""
 
     step: int
-    layers: list[Layer]
+    layers: Annotated[list[Layer], Meta(min_length=1)]
 
 
 def add_diagnostics(folder: Path, step: int, network: nn.Module, tokens: Tokens) -> None:

@@ -18,6 +18,7 @@ from .recipes import DEFAULT_RECIPE, DescentRecipe, read_recipe
 
 LEARNING_RATES: Final = "learning_rates.json"
 _LOWEST, _HIGHEST = -3, 0
+_FEWEST_STEPS: Final = 40
 _SMOOTHED_OVER: Final = 0.05
 _RUNAWAY: Final = 10
 
@@ -43,6 +44,15 @@ class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     smoothed: list[float]
     suggested: float
 
+    def __post_init__(self) -> None:
+        if not len(self.rates) == len(self.losses) == len(self.smoothed) > 0:
+            raise ValueError("lists of different lengths")
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether the valley lies at the end of the rates that were tried, or beyond."""
+        return self.suggested in (self.rates[0], self.rates[-1])
+
 
 def find_learning_rate(
     corpus: Path,
@@ -66,21 +76,23 @@ def find_learning_rate(
         recipe: name or path of a recipe with steps, by default ``names``.
         overrides: ``key=value`` changes to it.
         device: as for :func:`sequentia.training.train`.
-        steps: rates to try, 10 or more.
+        steps: rates to try, 40 or more.
         report: called after each step.
 
     Raises:
         CorpusError: if the corpus cannot be used.
         OptionError: if there are fewer steps.
         RecipeError: if the recipe is malformed, or has no learning rate.
-        TrainingError: if the folder is a file, or the loss no number from the start.
+        TrainingError: if the folder is taken, or the loss no number from the start.
     """
-    whole("steps", steps, least=10)
+    whole("steps", steps, least=_FEWEST_STEPS)
     settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
     if not isinstance(settings, DescentRecipe):
         raise RecipeError(f"recipe {recipe} counts, it has no learning rate", key="learning_rate")
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder} is a file; choose a folder for the search")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / LEARNING_RATES).is_file():
+        raise TrainingError(f"{folder} holds something else than a search; choose another folder")
     target = device_named(device)
     data = read_corpus(corpus)
     record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)

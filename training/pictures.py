@@ -7,7 +7,7 @@ from functools import cache
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import matplotlib as mpl
 import msgspec
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from sequentia._files import write_file
@@ -52,6 +53,7 @@ _STYLE: Final = {
 _INK, _PALE, _MARK = "#2a6fb0", "#c5d9ec", "#d1622b"
 _CURVE_POINTS: Final = 200
 _DOTS: Final = 4000
+_LEAST_LOSS: Final = 1e-6  # that a log scale shows
 _MOST_SYMBOLS: Final = 60
 _MOST_CONTEXTS: Final = 200
 
@@ -60,7 +62,7 @@ class _Line(msgspec.Struct, frozen=True):
     """What is drawn of a line of ``history.jsonl``."""
 
     step: int
-    loss: float
+    loss: Annotated[float, Meta(ge=0)]
     learning_rate: float
     update_ratios: dict[str, float | None] = {}
 
@@ -128,7 +130,8 @@ def _axes(width: float = 8, height: float = 4.5) -> tuple[Figure, Axes]:
 
 def _loss(lines: Sequence[_Line]) -> Figure:
     figure, axes = _axes()
-    steps, losses = np.array([line.step for line in lines]), np.array([line.loss for line in lines])
+    steps = np.array([line.step for line in lines])
+    losses = np.array([max(line.loss, _LEAST_LOSS) for line in lines])
     dots = np.linspace(0, len(lines) - 1, min(len(lines), _DOTS)).astype(int)
     axes.plot(steps[dots], losses[dots], ".", color=_PALE, markersize=3, label="of a step")
     at, smooth = _smoothed(steps, losses)
@@ -284,12 +287,14 @@ def _next_symbols(checkpoint: Checkpoint) -> Figure:
 
 def _learning_rate(search: Search) -> Figure:
     figure, axes = _axes()
-    axes.plot(search.rates, search.losses, ".", color=_PALE, markersize=4, label="of one minibatch")
-    axes.plot(search.rates, search.smoothed, color=_INK, label="smoothed")
+    axes.plot(
+        search.rates, np.maximum(search.losses, _LEAST_LOSS), ".", color=_PALE, markersize=4, label="of one minibatch"
+    )
+    axes.plot(search.rates, np.maximum(search.smoothed, _LEAST_LOSS), color=_INK, label="smoothed")
     axes.axvline(search.suggested, color=_MARK, linestyle=":", label=f"suggested: {search.suggested:.2g}")
     axes.set_xscale("log")
     _logarithmic(axes)
-    axes.set_ylim(top=1.2 * max(search.smoothed[: max(1, len(search.smoothed) // 2)]))
+    axes.set_ylim(top=1.2 * max(_LEAST_LOSS, *search.smoothed[: max(1, len(search.smoothed) // 2)]))
     axes.set(title="Loss as the learning rate rises", xlabel="learning rate", ylabel="nats a symbol (log scale)")
     axes.legend(loc="lower left")
     return figure

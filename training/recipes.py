@@ -10,15 +10,15 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
-from sequentia.architectures import Activation, Discount, Normalized, Width
-from sequentia.artifact import MAX_BLOCK_SIZE, BlockSize, SplitName
+from sequentia.architectures import MAX_ORDER, Activation, Discount, Normalized, Width
+from sequentia.artifact import BlockSize, SplitName
 from sequentia.errors import RecipeError
 
 DEFAULT_RECIPE: Final = "names"
 _FOLDER: Final = Path(__file__).parent / "recipes"
 
 Natural = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
+Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
 Rate = Annotated[float, Meta(gt=0)]
 
 
@@ -138,7 +138,7 @@ class NGramRecipe(_Recipe, frozen=True, kw_only=True, tag="ngram"):
         discounts: subtracted from every count of order 1, 2 and so on; the last holds for all higher orders.
     """
 
-    order: Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE + 1)] = 6
+    order: Annotated[int, Meta(ge=1, le=MAX_ORDER)] = 6
     discounts: Annotated[list[Discount], Meta(min_length=1)]
 
     @property
@@ -186,7 +186,7 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = recipe_path(recipe)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
@@ -208,21 +208,22 @@ def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Seque
     kind = values.pop("model", "mlp")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise RecipeError(f"{places['model']}: model = {kind!r}: it is one of {', '.join(_KINDS)}", key="model")
-    types = _types(_KINDS[kind])
     for key, value in values.items():
-        values[key] = _check(key, value, types, places[key])
+        values[key] = _check(key, value, kind, places[key])
     required = [field.name for field in msgspec.structs.fields(_KINDS[kind]) if field.required]
     missing = [key for key in required if key not in values]
     if missing:
-        raise RecipeError(f"{source}: the key {missing[0]} is missing; {_valid_keys(types)}", key=missing[0])
+        raise RecipeError(f"{source}: the key {missing[0]} is missing; {_valid_keys(kind)}", key=missing[0])
     try:
         return _KINDS[kind](**values)
     except ValueError as error:
-        raise RecipeError(f"{source}{' with --set' if overrides else ''}: {error}") from error
+        raise RecipeError(f"{places.get('batch_size', source)}: {error}", key="batch_size") from error
 
 
 def _line_of(key: str, text: str) -> int:
-    match = re.search(rf"(?m)^[ \t]*{re.escape(key)}\b", text)
+    """Return the line where a key is set, or a table of that name begins."""
+    name = re.escape(key)
+    match = re.search(rf"(?m)^[ \t]*(?:[\"']?{name}[\"']?[ \t]*[=.]|\[+[ \t]*{name}\b)", text)
     return text[: match.start()].count("\n") + 1 if match else 1
 
 
@@ -236,24 +237,25 @@ def _parse_override(override: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
-def _types(kind: type[Recipe]) -> dict[str, Any]:
-    hints = get_type_hints(kind, include_extras=True)
-    return {field: hints[field] for field in kind.__struct_fields__}
+def _types(kind: str) -> dict[str, Any]:
+    hints = get_type_hints(_KINDS[kind], include_extras=True)
+    return {field: hints[field] for field in _KINDS[kind].__struct_fields__}
 
 
-def _check(key: str, value: object, types: dict[str, Any], place: str) -> Any:
+def _check(key: str, value: object, kind: str, place: str) -> Any:
+    types = _types(kind)
     if key not in types:
-        raise RecipeError(f"{place}: there is no key {key!r}; {_valid_keys(types)}", key=key)
+        raise RecipeError(f"{place}: there is no key {key!r} for model {kind}; {_valid_keys(kind)}", key=key)
     try:
         if isinstance(value, float) and not math.isfinite(value):
             raise msgspec.ValidationError("Expected a finite number")
         return msgspec.convert(value, types[key])
     except msgspec.ValidationError as error:
-        raise RecipeError(f"{place}: {key} = {value!r}: {error}; {_valid_keys(types)}", key=key) from error
+        raise RecipeError(f"{place}: {key} = {value!r}: {error}; {_valid_keys(kind)}", key=key) from error
 
 
-def _valid_keys(types: dict[str, Any]) -> str:
-    listed = [f"{key} ({_describe(kind)})" for key, kind in types.items()]
+def _valid_keys(kind: str) -> str:
+    listed = [f"{key} ({_describe(each)})" for key, each in _types(kind).items()]
     return ", ".join([f"valid keys: model ({'|'.join(_KINDS)})", *listed])
 
 
