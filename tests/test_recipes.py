@@ -142,7 +142,7 @@ def test_what_counts_has_no_steps() -> None:
     for recipe in ("ngram", "bigram-counts"):
         with pytest.raises(
             RecipeError,
-            match=rf"there is no key 'steps' for model {recipe}; valid keys: model .mlp.bigram.bigram-counts.ngram., sum",
+            match=rf"there is no key 'steps' for model {recipe}; valid keys: model .mlp.bigram.*ngram., summary",
         ):
             read_recipe(recipe, ["steps=3"])
     with pytest.raises(RecipeError, match=r"discounts = .*Expected `float` >= 1e-06"):
