@@ -28,14 +28,6 @@ class _Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     parameters: Count
 
-    def tensors(self, block_size: int, ids: int) -> Shapes:
-        """Return the dtype and shape of every tensor in ``model.safetensors``, by name."""
-        raise NotImplementedError
-
-    def describe(self) -> str:
-        """Return a phrase that says what it is."""
-        raise NotImplementedError
-
 
 class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
     """Embeddings of the context's symbols, hidden layers, logits (Bengio et al. 2003).

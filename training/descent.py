@@ -56,7 +56,7 @@ def device_named(name: str) -> torch.device:
     try:
         probe = torch.zeros(1, device=name)
         probe.cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise TrainingError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
     return probe.device
 
