@@ -173,7 +173,7 @@ def _recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …"),
         click.option("--seed", type=int, help="Short for --set seed=…"),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; repeatable."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key; repeatable."),
         click.option("--recipe", "-r", help="A recipe's name, or the path of a .toml file.  [default: names]"),
     ):
         command = option(command)
