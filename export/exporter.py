@@ -71,7 +71,8 @@ def export(run: Path, folder: Path) -> Config:
     model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH], folder))
     contents[artifact.CARD] = model_card(model, pictures).encode()
     written = artifact.write(folder, config, contents)
-    for name, picture in pictures.items():
+    if folder.resolve() != run.resolve() and pictures:
         (folder / PICTURES).mkdir(exist_ok=True)
-        write_file(folder / PICTURES / name, picture.read_bytes())
+        for name, picture in pictures.items():
+            write_file(folder / PICTURES / name, picture.read_bytes())
     return written

@@ -30,8 +30,7 @@ def evaluate(parts: Split, block_size: int, predict: Predict, ids: int) -> Metri
     The *unseen* losses leave out the names that also stand in the training part: repeated lines of a corpus land on
     both sides of a random split, and a model may know those by heart.
     """
-    trained_on = fingerprint(parts.train)
-    trained_on.sort()
+    trained_on = _sorted_fingerprints(parts.train)
     train, _ = _losses(parts.train, block_size, predict, ids)
     dev, dev_unseen = _losses(parts.dev, block_size, predict, ids, trained_on)
     test, test_unseen = _losses(parts.test, block_size, predict, ids, trained_on)
@@ -79,8 +78,9 @@ def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabula
         names.extend(islice(stream_names(predict, vocabulary, block_size, plan, _SAMPLES), _SAMPLES))
     tokens = [np.append(vocabulary.encode(name), BOUNDARY) for name in names]
     drawn = fingerprint(np.concatenate([*tokens, np.zeros(0, dtype=np.int64)]).astype(parts.train.dtype))
-    in_train = np.isin(drawn, fingerprint(parts.train))
-    in_others = np.isin(drawn, np.concatenate([fingerprint(parts.dev), fingerprint(parts.test)])) & ~in_train
+    in_train = _among(drawn, _sorted_fingerprints(parts.train))
+    in_dev, in_test = (_among(drawn, _sorted_fingerprints(part)) for part in (parts.dev, parts.test))
+    in_others = (in_dev | in_test) & ~in_train
     share = 1 / max(1, len(names))
     return Samples(
         seed=_SAMPLE_SEED,
@@ -100,9 +100,7 @@ def _losses(
     ends = np.flatnonzero(tokens == BOUNDARY) if trained_on is not None else np.empty(0, dtype=np.intp)
     unseen = np.zeros(len(ends), dtype=bool)
     if trained_on is not None and len(ends):
-        fingerprints = fingerprint(tokens)
-        nearest = np.searchsorted(trained_on, fingerprints).clip(max=len(trained_on) - 1)
-        unseen = trained_on[nearest] != fingerprints
+        unseen = ~_among(fingerprint(tokens), trained_on)
     every, fresh = _Sum(), _Sum()
     for part, values in log_probabilities(tokens, block_size, predict, ids):
         closes = tokens[part] == BOUNDARY
@@ -111,6 +109,21 @@ def _losses(
             of_unseen = unseen[np.searchsorted(ends, np.arange(part.start, part.stop))]
             fresh.add(values[of_unseen], closes[of_unseen])
     return every.mean(), fresh.mean()
+
+
+def _sorted_fingerprints(tokens: Tokens) -> NDArray[np.uint64]:
+    fingerprints = fingerprint(tokens)
+    fingerprints.sort()
+    return fingerprints
+
+
+def _among(fingerprints: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which fingerprints are among sorted ones, which are looked up in place: there may be millions of them."""
+    if not len(known):
+        return np.zeros(len(fingerprints), dtype=bool)
+    nearest = np.searchsorted(known, fingerprints).clip(max=len(known) - 1)
+    among: NDArray[np.bool_] = known[nearest] == fingerprints
+    return among
 
 
 class _Sum:

@@ -29,11 +29,11 @@ from sequentia.errors import TrainingError
 from sequentia.sampling import probabilities
 from sequentia.vocabulary import BOUNDARY
 
-from .checkpoint import CHECKPOINT, Checkpoint
+from .checkpoint import CHECKPOINT, Checkpoint, RunRecord
 from .descent import HISTORY
 from .diagnostics import SATURATED, Histogram, Snapshot, read_diagnostics
 from .learning_rates import LEARNING_RATES, Search, read_search
-from .networks import MLP, predictor
+from .networks import MLP, Network, predictor
 
 _STYLE: Final = {
     "font.family": "DejaVu Sans",
@@ -108,7 +108,7 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
         network = checkpoint.network()
         if isinstance(network, MLP):
             yield "embedding.png", _embedding(network.embedding.weight.detach().numpy(), checkpoint.record.vocabulary)
-        yield "next_symbols.png", _next_symbols(checkpoint)
+        yield "next_symbols.png", _next_symbols(network, checkpoint.record)
     if (folder / LEARNING_RATES).is_file():
         yield "learning_rate.png", _learning_rate(read_search(folder))
 
@@ -252,10 +252,9 @@ def _embedding(weights: NDArray[np.float32], symbols: Sequence[str]) -> Figure:
     return figure
 
 
-def _next_symbols(checkpoint: Checkpoint) -> Figure:
-    record = checkpoint.record
+def _next_symbols(network: Network, record: RunRecord) -> Figure:
     ids = len(record.vocabulary) + 1
-    predict = predictor(checkpoint.network().for_inference(), torch.device("cpu"))
+    predict = predictor(network.for_inference(), torch.device("cpu"))
 
     def after(symbols: NDArray[np.int64]) -> NDArray[np.float64]:
         contexts = np.zeros((len(symbols), record.recipe.block_size), dtype=np.int64)

@@ -28,7 +28,7 @@ from sequentia.vocabulary import Vocabulary
 from sequentia.windows import windows
 
 from .checkpoint import CHECKPOINT, Checkpoint
-from .corpus import count_names, read_corpus, split
+from .corpus import Corpus, count_names, read_corpus, split
 from .descent import HISTORY
 from .diagnostics import read_diagnostics
 from .learning_rates import find_learning_rate, read_search
@@ -272,9 +272,10 @@ def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callab
         CorpusError: if the corpus cannot be used.
         TrainingError: if a run fails.
     """
-    if read_corpus(corpus).record.sha256 != _NAMES_SHA256:
+    data = read_corpus(corpus)
+    if data.record.sha256 != _NAMES_SHA256:
         report(f"{corpus} is not the list that the figures are of: expect to miss them")
-    yield from _data_rows(corpus)
+    yield from _data_rows(data)
     runs = [run for run in _RUNS if run.quick or not quick]
     workers = min(len(runs), _cores())
     slow = [run for run in reversed(runs) if not run.quick]  # the slowest first
@@ -329,8 +330,7 @@ def _run(corpus: Path, folder: Path, recipe: str, overrides: Sequence[str], sear
         train(corpus, folder, recipe=recipe, overrides=overrides, resume=(folder / CHECKPOINT).is_file(), device="cpu")
 
 
-def _data_rows(path: Path) -> Iterator[Row]:
-    corpus = read_corpus(path)
+def _data_rows(corpus: Corpus) -> Iterator[Row]:
     everything = split(corpus, "all").train
     yield Row.of("names, context windows", "32033 228146", [str(len(corpus)), str(len(everything))])
     five = split(corpus, "all", first_names=5).train
