@@ -1,12 +1,13 @@
 """The probability of names under whatever computes logits: a loaded model, or a network in training."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .sampling import log_softmax
+from .vocabulary import BOUNDARY
 from .windows import windows
 
 Predict = Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -17,22 +18,24 @@ _MOST_LOGITS: Final = 1 << 16
 _FEWEST_ROWS: Final = 64
 
 
-def log_probabilities(
-    tokens: NDArray[np.integer], block_size: int, predict: Predict, ids: int
-) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield the natural-log probability of each token after those before it in its name, in slices.
+def name_losses(tokens: NDArray[np.integer], block_size: int, predict: Predict, ids: int) -> NDArray[np.float64]:
+    """Return the negative log-likelihood of each name, the boundary after it included, in nats: float64 [names].
+
+    A name's symbols are added up one after the other, so that its loss does not depend on the names around it.
 
     Args:
         tokens: integer [tokens], each name followed by the boundary.
         block_size: symbols in a context.
         predict: computes the logits.
         ids: how many ids there are, the boundary included.
-
-    Yields:
-        A slice of ``tokens``, and float64 [tokens in the slice].
     """
+    losses = np.zeros(np.count_nonzero(tokens == BOUNDARY))
     chunk = max(_FEWEST_ROWS, _MOST_LOGITS // ids)
+    first = 0
     for start in range(0, len(tokens), chunk):
-        positions = np.arange(start, min(start + chunk, len(tokens)))
-        contexts, targets = windows(tokens, positions, block_size)
-        yield slice(start, start + len(positions)), log_softmax(predict(contexts))[np.arange(len(targets)), targets]
+        contexts, targets = windows(tokens, np.arange(start, min(start + chunk, len(tokens))), block_size)
+        closes = targets == BOUNDARY
+        names = first + np.cumsum(closes) - closes
+        np.subtract.at(losses, names, log_softmax(predict(contexts))[np.arange(len(targets)), targets])
+        first += int(closes.sum())
+    return losses

@@ -15,7 +15,7 @@ from . import artifact
 from .artifact import Artifact, Config
 from .errors import ArtifactError, ModelNotFoundError
 from .generation import stream_names
-from .likelihood import log_probabilities
+from .likelihood import name_losses
 from .options import Plan, SamplingOptions, whole
 from .sampling import probabilities
 from .vocabulary import BOUNDARY, Vocabulary
@@ -87,12 +87,7 @@ class SequenceModel:
         encoded = [np.append(self.vocabulary.encode(name), BOUNDARY) for name in names]
         if not encoded:
             return np.zeros(0)
-        tokens = np.concatenate(encoded)
-        steps = np.empty(len(tokens))
-        for part, values in log_probabilities(tokens, self.config.block_size, self.logits, self.vocabulary.size):
-            steps[part] = values
-        lengths = [len(ids) for ids in encoded]
-        return np.add.reduceat(steps, np.cumsum([0, *lengths[:-1]]))
+        return -name_losses(np.concatenate(encoded), self.config.block_size, self.logits, self.vocabulary.size)
 
     def next_symbols(self, prefix: str = "") -> dict[str, float]:
         """Return the probability of each symbol that may follow a prefix, the most probable first.

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import sequentia
-from sequentia.training import recipe_names
+from sequentia.training import compare, recipe_names
 from sequentia.training.checkpoint import Checkpoint
 
 from .conftest import MOONS, SMALL, python
@@ -124,6 +125,27 @@ def test_train_evaluate_export_generate(tmp_path: Path, trained: Path) -> None:
     assert succeed("generate", "-m", tmp_path / "other", "--seed", 1) == succeed("generate", "-m", folder, "--seed", 1)
 
 
+def test_evaluate_against_other_models(trained: Path) -> None:
+    alone = succeed("evaluate", trained, MOONS)
+    shown = succeed("evaluate", trained, MOONS, "--against", "names", "--against", trained)
+    assert shown.startswith(f"{alone}\n")
+    header, *rows = shown.removeprefix(f"{alone}\n").splitlines()
+    assert header.split() == ["against", "part", "difference", "95", "%", "interval", "better"]
+    assert {len(row) for row in rows} == {len(header)}, "aligned"
+    found = compare(sequentia.load(trained), sequentia.load("names"), MOONS)
+    parts = ["dev", "test", "dev_unseen", "test_unseen"]
+    for part, row in zip(parts, rows[:4], strict=True):
+        of_part = getattr(found, part)
+        numbers = [f"{value:+.4f}" for value in (of_part.difference, of_part.low, of_part.high)]
+        assert row.split() == ["names", part, *numbers, f"{of_part.better:.1%}"]
+    assert [row.split() for row in rows[4:]] == [[str(trained), part, *["+0.0000"] * 3, "0.0%"] for part in parts]
+
+    values = json.loads(succeed("evaluate", trained, MOONS, "--against", "names", "--json"))
+    assert values.pop("against") == [{"model": "names", **msgspec.to_builtins(found)}]
+    assert values == json.loads(succeed("evaluate", trained, MOONS, "--json"))
+    assert "against" not in values
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "sequentia", "train", str(MOONS), "-o", str(folder), "--recipe", "mlp"]
@@ -176,6 +198,7 @@ def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
     assert "'!' at position 2" in fail("score", "io!")
     assert "accepted: 1, rejected: unique 1" in fail("generate", 5, "--temperature", 0, "--unique")
     assert "there is no such file" in fail("evaluate", "names", tmp_path / "nothing.txt")
+    assert "no model 'nowhere'" in fail("evaluate", "names", MOONS, "--against", "nowhere")
     assert "no recipe 'mpl'" in fail("recipes", "mpl")
     assert "there is no key 'stps'" in fail("train", MOONS, "-o", tmp_path / "x", "--set", "stps=1")
     assert "is not empty" in fail("train", MOONS, "-o", run)

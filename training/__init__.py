@@ -9,13 +9,14 @@ from sequentia._lazy import resolve
 
 if TYPE_CHECKING:
     from .corpus import read_corpus, split
-    from .evaluation import evaluate_model
+    from .evaluation import compare, evaluate_model
     from .learning_rates import find_learning_rate
     from .pictures import plot
     from .recipes import read_recipe, recipe_names
     from .trainer import train
 
 __all__ = [
+    "compare",
     "evaluate_model",
     "find_learning_rate",
     "plot",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "compare": ".evaluation",
     "evaluate_model": ".evaluation",
     "find_learning_rate": ".learning_rates",
     "plot": ".pictures",

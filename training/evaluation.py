@@ -1,40 +1,78 @@
 """The loss of a model on the parts of a split, and what it invents, whatever computes its logits."""
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sequentia.artifact import Loss, Metrics, Samples, SplitName
 from sequentia.errors import GenerationError, VocabularyError
 from sequentia.generation import stream_names
-from sequentia.likelihood import Predict, log_probabilities
+from sequentia.likelihood import Predict, name_losses
 from sequentia.model import SequenceModel
 from sequentia.options import Plan
 from sequentia.vocabulary import BOUNDARY, Vocabulary
 
-from .corpus import Split, Tokens, fingerprint, read_corpus, split
+from .corpus import Corpus, Split, Tokens, fingerprint, read_corpus, split
 
 _SAMPLES: Final = 10_000
 _SAMPLE_SEED: Final = 0
 _MOST_FREQUENT: Final = 10
 
+_RESAMPLES: Final = 10_000
+_RESAMPLING_SEED: Final = 0
+_INTERVAL: Final = (0.025, 0.975)
+# Names drawn at once: a megabyte and a half of indices, losses and windows, unless there are more in a part.
+_MOST_DRAWS: Final = 1 << 16
 
-def evaluate(parts: Split, block_size: int, predict: Predict, ids: int) -> Metrics:
+Losses = Callable[[Tokens], NDArray[np.float64]]
+"""Names, each followed by the boundary, to the negative log-likelihood of each in nats, float64 [names]."""
+
+_Summary = TypeVar("_Summary")
+
+
+class Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much higher another model's loss on some names is.
+
+    Attributes:
+        difference: of the mean negative log-likelihoods, the other model's less this one's, in nats per symbol: above
+            zero where this model is better.
+        low: where its 95 % interval starts.
+        high: where it ends.
+        better: share of the resamples in which this model is better.
+        names: how many were resampled.
+    """
+
+    difference: float
+    low: float
+    high: float
+    better: float
+    names: int
+
+
+class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Differences by part of the split, as :class:`~sequentia.artifact.Metrics`; ``None`` where a part is empty."""
+
+    dev: Difference | None
+    test: Difference | None
+    dev_unseen: Difference | None
+    test_unseen: Difference | None
+
+
+def evaluate(parts: Split, losses: Losses) -> Metrics:
     """Return the mean negative log-likelihood of each part, in nats per symbol, boundaries included.
 
     The *unseen* losses leave out the names that also stand in the training part: repeated lines of a corpus land on
     both sides of a random split, and a model may know those by heart.
     """
-    trained_on = _sorted_fingerprints(parts.train)
-    train, _ = _losses(parts.train, block_size, predict, ids)
-    dev, dev_unseen = _losses(parts.dev, block_size, predict, ids, trained_on)
-    test, test_unseen = _losses(parts.test, block_size, predict, ids, trained_on)
-    return Metrics(train=train, dev=dev, test=test, dev_unseen=dev_unseen, test_unseen=test_unseen)
+    train = _mean(losses(parts.train), len(parts.train))
+    return Metrics(train=train, **_held_out(parts, losses, _mean))
 
 
 def evaluate_model(model: SequenceModel, corpus: Path, name: SplitName | None = None) -> Metrics:
@@ -50,21 +88,33 @@ def evaluate_model(model: SequenceModel, corpus: Path, name: SplitName | None = 
         VocabularyError: if it holds symbols that the model does not know.
     """
     data = read_corpus(corpus)
-    ids = model.vocabulary.ids_of(data.vocabulary.symbols)
-    unknown = [symbol for symbol, i in zip(data.vocabulary.symbols, ids, strict=True) if i is None]
-    if unknown:
-        raise VocabularyError(
-            f"{corpus} holds {', '.join(map(repr, unknown[:10]))}, which model {model.config.name!r} does not know "
-            f"({model.vocabulary.describe()})",
-            symbol=unknown[0],
-        )
-    to_model = np.array([BOUNDARY, *ids], dtype=np.min_scalar_type(model.vocabulary.size))
-    training = model.config.training
-    name = name or training.split
-    own = (name, data.record.sha256) == (training.split, training.corpus.sha256)
-    parts = split(data, name, training.first_names if own else 0)
-    translated = Split(*(to_model[tokens] for tokens in (parts.train, parts.dev, parts.test)))
-    return evaluate(translated, model.config.block_size, model.logits, model.vocabulary.size)
+    losses = _losses_of(model, data, corpus)
+    return evaluate(_parts(model, data, name), losses)
+
+
+def compare(model: SequenceModel, other: SequenceModel, corpus: Path, name: SplitName | None = None) -> Comparison:
+    """Return how much higher another model's loss on a corpus is, with intervals by the paired bootstrap.
+
+    10,000 times, as many names as a part has are drawn from it with replacement, the same for both models (Koehn 2004,
+    "Statistical significance tests for machine translation evaluation"); the interval lies between percentiles of the
+    differences (Efron and Tibshirani 1993, chapter 13). Names are drawn and not symbols, which depend on each other
+    within a name. The interval covers the chance that lies in the names, not that of a training seed.
+
+    Args:
+        model: a loaded model.
+        other: another, whose vocabulary and context may differ.
+        corpus: a UTF-8 text file, one item a line.
+        name: the split, for both; by default the one that ``model`` was trained on. If the other was trained on
+            another, it may know the dev and test names by heart.
+
+    Raises:
+        CorpusError: if the corpus cannot be used.
+        VocabularyError: if it holds symbols that one of the models does not know.
+    """
+    data = read_corpus(corpus)
+    ours, theirs = (_losses_of(each, data, corpus) for each in (model, other))
+    parts = _parts(model, data, name)
+    return Comparison(**_held_out(parts, lambda tokens: theirs(tokens) - ours(tokens), _difference))
 
 
 def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabulary, max_length: int) -> Samples:
@@ -93,22 +143,71 @@ def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabula
     )
 
 
-def _losses(
-    tokens: Tokens, block_size: int, predict: Predict, ids: int, trained_on: NDArray[np.uint64] | None = None
-) -> tuple[Loss | None, Loss | None]:
-    """Return the loss on all names of a part and, given sorted fingerprints, on those without one of them."""
-    ends = np.flatnonzero(tokens == BOUNDARY) if trained_on is not None else np.empty(0, dtype=np.intp)
-    unseen = np.zeros(len(ends), dtype=bool)
-    if trained_on is not None and len(ends):
+def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
+    """Return a model's losses of names in the ids of a corpus."""
+    ids = model.vocabulary.ids_of(data.vocabulary.symbols)
+    unknown = [symbol for symbol, i in zip(data.vocabulary.symbols, ids, strict=True) if i is None]
+    if unknown:
+        raise VocabularyError(
+            f"{path} holds {', '.join(map(repr, unknown[:10]))}, which model {model.config.name!r} does not know "
+            f"({model.vocabulary.describe()})",
+            symbol=unknown[0],
+        )
+    to_model = np.array([BOUNDARY, *ids], dtype=np.min_scalar_type(model.vocabulary.size))
+    block_size, size = model.config.block_size, model.vocabulary.size
+    return lambda tokens: name_losses(to_model[tokens], block_size, model.logits, size)
+
+
+def _parts(model: SequenceModel, data: Corpus, name: SplitName | None) -> Split:
+    """Split a corpus as asked, or else as the model's; the training part is what the model saw of it."""
+    training = model.config.training
+    name = name or training.split
+    own = (name, data.record.sha256) == (training.split, training.corpus.sha256)
+    return split(data, name, training.first_names if own else 0)
+
+
+def _held_out(
+    parts: Split, measure: Losses, summarize: Callable[[NDArray[np.float64], NDArray[np.intp]], _Summary]
+) -> dict[str, _Summary | None]:
+    """Measure each name of the dev and test parts, and summarize all of a part and those unseen in training.
+
+    Args:
+        parts: of a split.
+        measure: gives each name a value.
+        summarize: takes the values of some names, and their windows, at least one of each.
+    """
+    summaries: dict[str, _Summary | None] = {}
+    trained_on = _sorted_fingerprints(parts.train)
+    for part, tokens in (("dev", parts.dev), ("test", parts.test)):
+        values = measure(tokens)
+        windows = np.diff(np.flatnonzero(tokens == BOUNDARY), prepend=-1)
         unseen = ~_among(fingerprint(tokens), trained_on)
-    every, fresh = _Sum(), _Sum()
-    for part, values in log_probabilities(tokens, block_size, predict, ids):
-        closes = tokens[part] == BOUNDARY
-        every.add(values, closes)
-        if len(ends):
-            of_unseen = unseen[np.searchsorted(ends, np.arange(part.start, part.stop))]
-            fresh.add(values[of_unseen], closes[of_unseen])
-    return every.mean(), fresh.mean()
+        for group, chosen in ((part, np.ones_like(unseen)), (f"{part}_unseen", unseen)):
+            summaries[group] = summarize(values[chosen], windows[chosen]) if chosen.any() else None
+    return summaries
+
+
+def _mean(losses: NDArray[np.float64], windows: NDArray[np.intp] | int) -> Loss:
+    total = int(np.sum(windows))
+    return Loss(loss=float(losses.sum()) / total, names=len(losses), windows=total)
+
+
+def _difference(gaps: NDArray[np.float64], windows: NDArray[np.intp]) -> Difference:
+    """Return the ratio of two sums over names, float64 and int [names], and its distribution over resamples."""
+    random = np.random.Generator(np.random.PCG64(_RESAMPLING_SEED))
+    resampled = np.empty(_RESAMPLES)
+    rows = max(1, _MOST_DRAWS // len(gaps))
+    for first in range(0, _RESAMPLES, rows):
+        drawn = random.integers(len(gaps), size=(min(rows, _RESAMPLES - first), len(gaps)))
+        resampled[first : first + rows] = gaps[drawn].sum(axis=1) / windows[drawn].sum(axis=1)
+    low, high = np.quantile(resampled, _INTERVAL)
+    return Difference(
+        difference=float(gaps.sum() / windows.sum()),
+        low=float(low),
+        high=float(high),
+        better=float(np.mean(resampled > 0)),
+        names=len(gaps),
+    )
 
 
 def _sorted_fingerprints(tokens: Tokens) -> NDArray[np.uint64]:
@@ -124,20 +223,3 @@ def _among(fingerprints: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArr
     nearest = np.searchsorted(known, fingerprints).clip(max=len(known) - 1)
     among: NDArray[np.bool_] = known[nearest] == fingerprints
     return among
-
-
-class _Sum:
-    """Log-probabilities adding up to a mean loss."""
-
-    def __init__(self) -> None:
-        self._total, self._names, self._windows = 0.0, 0, 0
-
-    def add(self, log_probabilities: NDArray[np.float64], closes: NDArray[np.bool_]) -> None:
-        self._total -= float(log_probabilities.sum())
-        self._names += int(np.count_nonzero(closes))
-        self._windows += len(log_probabilities)
-
-    def mean(self) -> Loss | None:
-        if not self._windows:
-            return None
-        return Loss(loss=self._total / self._windows, names=self._names, windows=self._windows)

@@ -11,6 +11,7 @@ import torch
 
 from sequentia._files import write_file
 from sequentia.errors import TrainingError
+from sequentia.likelihood import name_losses
 from sequentia.vocabulary import Vocabulary
 
 from .checkpoint import CHECKPOINT, Checkpoint, RunRecord, library_versions
@@ -142,7 +143,7 @@ def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkp
     record = trained.record
     predict = predictor(trained.network().for_inference(), device)
     block_size, vocabulary = record.recipe.block_size, Vocabulary(record.vocabulary)
-    metrics = evaluate(parts, block_size, predict, vocabulary.size)
+    metrics = evaluate(parts, lambda tokens: name_losses(tokens, block_size, predict, vocabulary.size))
     for part in metrics.__struct_fields__:
         loss = getattr(metrics, part)
         if loss is not None and not math.isfinite(loss.loss):

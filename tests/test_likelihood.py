@@ -1,0 +1,33 @@
+"""Losses of names, however they lie in the slices that the network runs on."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from sequentia.likelihood import name_losses
+from sequentia.sampling import log_softmax
+
+IDS = 2000  # so many that a slice has 64 rows, and long names lie in several
+
+
+def predict(contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Logits that depend on the whole context."""
+    place = contexts @ np.arange(1, contexts.shape[1] + 1)
+    logits: NDArray[np.float32] = np.sin(place[:, None] + np.arange(IDS)).astype(np.float32)
+    return logits
+
+
+@given(st.lists(st.lists(st.integers(1, IDS - 1), max_size=100), max_size=9))
+def test_losses_are_the_sums_of_their_steps_whatever_their_company(names: list[list[int]]) -> None:
+    tokens: Any = np.array([token for name in names for token in [*name, 0]], dtype=np.uint16)
+    losses = name_losses(tokens, 3, predict, IDS)
+    assert losses.dtype == np.float64
+    assert losses.shape == (len(names),)
+    for name, loss in zip(names, losses, strict=True):
+        padded = np.array([0, 0, 0, *name])
+        steps = [log_softmax(predict(padded[None, i : i + 3]))[0, token] for i, token in enumerate([*name, 0])]
+        np.testing.assert_allclose(loss, -np.sum(steps), rtol=1e-12)
+        assert loss == name_losses(np.array([*name, 0]), 3, predict, IDS)[0]
