@@ -1,6 +1,8 @@
 """The model card: every figure in it comes from the artifact's own configuration."""
 
+import math
 import shlex
+from collections import Counter
 from collections.abc import Collection
 from typing import Final
 
@@ -17,15 +19,26 @@ SHOWN: Final = {
 }
 """The pictures of a run that belong in its card, if it has them, and what they show."""
 
-_EXAMPLES = 10
-_SEED = 1
+_EXAMPLES: Final = 10
+_SEED: Final = 1
+
+_ORIGINS: Final = {
+    "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d": (
+        "The list is that of the repository karpathy/makemore: the 32,000 or so most common first names given in the "
+        "United States in 2018, by the records of the Social Security Administration, in the letters a to z alone. "
+        "So names of other countries, languages and years are rare, or spelt as they were registered there; none has "
+        "an accent, an apostrophe or a space; and rare ones count as much as common ones."
+    )
+}
+"""Where a corpus comes from and what that means, by its hash."""
 
 
-def model_card(model: SequenceModel, pictures: Collection[str] = ()) -> str:
+def model_card(model: SequenceModel, graph_bytes: int, pictures: Collection[str] = ()) -> str:
     """Return the card of a model, Markdown with the hub's YAML front matter.
 
     Args:
         model: the model.
+        graph_bytes: size of its graph.
         pictures: names of files in the folder ``pictures`` beside the card.
     """
     config = model.config
@@ -44,10 +57,12 @@ def model_card(model: SequenceModel, pictures: Collection[str] = ()) -> str:
         _figures(config),
         "## Samples",
         _samples(config),
+        "## Size and speed",
+        _size_and_speed(config, graph_bytes),
         "## Training",
         _training(config),
         *_pictures(pictures),
-        "## Intended use and limits",
+        "## Intended use, bias and limits",
         _limits(config),
     ]
     return "\n\n".join(sections) + "\n"
@@ -119,12 +134,30 @@ def _samples(config: Config) -> str:
     )
 
 
+def _size_and_speed(config: Config, graph_bytes: int) -> str:
+    architecture = config.architecture
+    if isinstance(architecture, MLPArchitecture):
+        shapes = architecture.tensors(config.block_size, len(config.vocabulary) + 1)
+        products = sum(math.prod(shape) for name, (_, shape) in shapes.items() if name.endswith("weight"))
+        products -= math.prod(shapes["embedding.weight"][1])
+        work = f"{products:,} multiplications and additions"
+    else:
+        work = "look-ups in tables and no multiplication"
+    return (
+        f"`model.onnx` has {graph_bytes:,} bytes for {architecture.parameters:,} parameters. A symbol takes {work}; "
+        f"`time sequentia generate 10000 --model {config.name}` tells how quick that is on your machine."
+    )
+
+
 def _training(config: Config) -> str:
     training, corpus = config.training, config.training.corpus
     command = ["sequentia", "train", corpus.file, "--recipe", training.recipe]
     for override in training.overrides:
         command += ["--set", override]
     command += ["-o", config.name]
+    names = training.settings.get("teachers")
+    teachers = Counter(names if isinstance(names, list) else [])
+    taught = ", ".join(f"`{recipe}` ({count})" if count > 1 else f"`{recipe}`" for recipe, count in teachers.items())
     versions = ", ".join(f"{package} {number}" for package, number in training.versions.items())
     return "\n".join(
         [
@@ -138,6 +171,7 @@ def _training(config: Config) -> str:
             shlex.join(["sequentia", "evaluate", config.name, corpus.file, "--split", training.split]),
             "```",
             "",
+            *([f"It learnt from a mixture of the recipes {taught}, trained on the same names.", ""] if taught else []),
             f"Seed {training.seed}; {versions}. All settings are in `config.json`.",
         ]
     )
@@ -149,8 +183,11 @@ def _pictures(names: Collection[str]) -> list[str]:
 
 
 def _limits(config: Config) -> str:
-    return (
-        "For inventing names: of characters, places, products, test data. The model knows only the alphabet above and "
-        "repeats the biases of its list: what is rare there is rare here. It may invent names that exist, names of "
-        f"its list among them, and none is longer than {config.max_length} symbols unless asked for."
+    uses = (
+        "For inventing names: of characters, places, products, test data. Not for telling who a name belongs to, or "
+        "whether it is a real one. The model knows only the alphabet above and repeats the biases of its list: what "
+        "is rare there is rare here. It may invent names that exist, names of its list among them, and none is longer "
+        f"than {config.max_length} symbols unless asked for."
     )
+    origin = _ORIGINS.get(config.training.corpus.sha256)
+    return f"{uses}\n\n{origin}" if origin else uses

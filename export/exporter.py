@@ -12,6 +12,7 @@ from sequentia.artifact import PICTURES, Artifact, Config, Training
 from sequentia.errors import TrainingError
 from sequentia.model import SequenceModel
 from sequentia.training.checkpoint import Checkpoint
+from sequentia.training.networks import tensors_to_store
 from sequentia.vocabulary import Vocabulary
 
 from .card import SHOWN, model_card
@@ -63,13 +64,13 @@ def export(run: Path, folder: Path) -> Config:
     )
     with tempfile.TemporaryDirectory() as temporary:
         weights, graph = Path(temporary, artifact.WEIGHTS), Path(temporary, artifact.GRAPH)
-        weights.write_bytes(save(network.state_dict()))
+        weights.write_bytes(save(tensors_to_store(network)))
         write_graph(network.for_inference(), config, graph)
         check_parity(network, config, weights, graph)
         contents = {artifact.WEIGHTS: weights.read_bytes(), artifact.GRAPH: graph.read_bytes()}
     pictures = {name: (run / PICTURES / name) for name in SHOWN if (run / PICTURES / name).is_file()}
     model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH], folder))
-    contents[artifact.CARD] = model_card(model, pictures).encode()
+    contents[artifact.CARD] = model_card(model, len(contents[artifact.GRAPH]), pictures).encode()
     written = artifact.write(folder, config, contents)
     if folder.resolve() != run.resolve() and pictures:
         (folder / PICTURES).mkdir(exist_ok=True)

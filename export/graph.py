@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import onnx
 import torch
 from torch import nn
@@ -16,12 +17,14 @@ from sequentia.artifact import Config, metadata
 OPSET: Final = 20
 IR_VERSION: Final = 9
 TRACED_BATCH: Final = 3
+_WORTH_A_CAST: Final = 256
 
 
 def write_graph(network: nn.Module, config: Config, path: Path) -> None:
     """Trace a network, in evaluation mode, and write its graph with the config's metadata.
 
-    The input is ``context``, int64 [batch, block_size]; the output is ``logits``, float32 [batch, 1 + symbols].
+    Weights that float16 holds without loss are stored so. The input is ``context``, int64 [batch, block_size]; the
+    output is ``logits``, float32 [batch, 1 + symbols].
     """
     example = torch.zeros((TRACED_BATCH, config.block_size), dtype=torch.int64)
     with _quiet():
@@ -40,6 +43,7 @@ def write_graph(network: nn.Module, config: Config, path: Path) -> None:
     model.ir_version = IR_VERSION
     model.producer_name = "sequentia"
     _strip_traces(model.graph)
+    _halve(model.graph)
     onnx.helper.set_model_props(model, metadata(config))
     onnx.save(model, path)
 
@@ -67,3 +71,18 @@ def _strip_traces(graph: onnx.GraphProto) -> None:
     del graph.metadata_props[:]
     del graph.value_info[:]
     graph.doc_string = ""
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Store weights as float16 where each of them is one; a runtime casts them back once, when it loads the graph."""
+    casts = []
+    for weight in graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        halves = values.astype(np.float16)
+        if values.dtype == np.float32 and values.size >= _WORTH_A_CAST and np.array_equal(halves, values):
+            name, stored = weight.name, f"{weight.name}.float16"
+            weight.CopyFrom(onnx.numpy_helper.from_array(halves, stored))
+            casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

@@ -13,11 +13,10 @@ import onnx
 import onnxruntime
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from sequentia.artifact import Config, metadata
 from sequentia.errors import ExportError
-from sequentia.training.networks import NGram
+from sequentia.training.networks import Network, NGram, tensors_to_store
 
 from .graph import IR_VERSION, OPSET
 
@@ -28,7 +27,7 @@ TOLERANCE: Final = 1e-5
 """Largest difference of a logit, in the units above."""
 
 
-def check_parity(network: nn.Module, config: Config, weights: Path, graph: Path) -> None:
+def check_parity(network: Network, config: Config, weights: Path, graph: Path) -> None:
     """Hold the written files against the network they come from.
 
     Raises:
@@ -81,9 +80,9 @@ def _checker(graph: Path) -> None:
         raise _fail("checker", "a valid ONNX model", error) from error
 
 
-def _weights(network: nn.Module, path: Path) -> None:
+def _weights(network: Network, path: Path) -> None:
     """Bitwise: the same names, dtypes and shapes, and the same bytes."""
-    stored, own = load_file(path), network.state_dict()
+    stored, own = load_file(path), tensors_to_store(network)
     if stored.keys() != own.keys():
         raise _fail("weights", sorted(own), sorted(stored))
     for name, tensor in own.items():
@@ -93,7 +92,7 @@ def _weights(network: nn.Module, path: Path) -> None:
 
 
 @torch.no_grad()
-def _logits(network: nn.Module, config: Config, graph: Path) -> None:
+def _logits(network: Network, config: Config, graph: Path) -> None:
     """Onnxruntime against PyTorch, at batch sizes other than the traced one.
 
     The contexts are random, of every padding; an n-gram model, which hardly knows any of those, gets its own as well.

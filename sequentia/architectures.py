@@ -14,6 +14,7 @@ Width = Annotated[int, Meta(ge=1, le=65_536)]
 Discount = Annotated[float, Meta(ge=1e-6, le=1)]
 Activation = Literal["tanh", "relu", "gelu"]
 Normalized = Literal["none", "hidden", "all"]
+Precision = Literal["float32", "float16"]
 
 Shapes = dict[str, tuple[str, tuple[int, ...]]]
 """By the name of a tensor: its dtype, as safetensors spells it, and its shape."""
@@ -38,6 +39,7 @@ class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
         activation: nonlinearity after each of them.
         hidden_bias: whether the hidden layers add a bias.
         batch_norm: the layers that are normalised (Ioffe and Szegedy 2015): none, the hidden ones, or the output too.
+        precision: what the weights are stored as; the network computes in float32.
     """
 
     embedding_dim: Width
@@ -45,6 +47,7 @@ class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
     activation: Activation
     hidden_bias: bool
     batch_norm: Normalized
+    precision: Precision
 
     def tensors(self, block_size: int, ids: int) -> Shapes:
         """Return the dtype and shape of every tensor in ``model.safetensors``, by name."""
@@ -59,14 +62,15 @@ class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
         shapes |= {"output.weight": (ids, widths[-1]), "output.bias": (ids,)}
         if self.batch_norm == "all":
             shapes |= _normalization("output_norm", ids)
-        return {name: ("F32", shape) for name, shape in shapes.items()}
+        dtype = {"float32": "F32", "float16": "F16"}[self.precision]
+        return {name: (dtype, shape) for name, shape in shapes.items()}
 
     def describe(self) -> str:
         """Return a phrase that says what it is."""
-        layers = "hidden layer" if len(self.hidden_sizes) == 1 else "hidden layers"
+        layers = "a hidden layer" if len(self.hidden_sizes) == 1 else "hidden layers"
         norm = {"none": "", "hidden": ", batch normalisation", "all": ", batch normalisation, of the output too"}
         return (
-            f"embeddings of {self.embedding_dim} dimensions, {layers} of {_listed(self.hidden_sizes)} units "
+            f"embeddings of {self.embedding_dim} dimensions, {layers} of {_listed(self.hidden_sizes, ',')} units "
             f"({self.activation}{norm[self.batch_norm]})"
         )
 
@@ -107,8 +111,8 @@ class NGramArchitecture(_Architecture, frozen=True, kw_only=True, tag="ngram"):
         return f"counts of {self.order}-grams, interpolated Kneser-Ney (discounts {_listed(self.discounts)})"
 
 
-def _listed(values: Sequence[float]) -> str:
-    *most, last = map(str, values)
+def _listed(values: Sequence[float], form: str = "") -> str:
+    *most, last = (format(value, form) for value in values)
     return f"{', '.join(most)} and {last}" if most else last
 
 

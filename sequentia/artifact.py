@@ -83,7 +83,7 @@ class Training(_Record, frozen=True):
     first_names: Count
     recipe: str
     overrides: list[str]
-    settings: dict[str, bool | int | float | str | list[int | float]]
+    settings: dict[str, bool | int | float | str | list[int | float | str]]
     seed: int
     versions: dict[str, str]
 

@@ -23,7 +23,7 @@ _NESTED: Final[Mapping[str, Mapping[int, str]]] = {
 _NODE_DOMAIN: Final = 7
 _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 2, 4, 9, 10, 13, 14
 _ONNX_FLOATS: Final = {1: "<f4", 10: "<f2", 11: "<f8"}
-_SAFETENSORS_DTYPES: Final = {"F32": "<f4", "I32": "<i4"}
+_SAFETENSORS_DTYPES: Final = {"F32": "<f4", "F16": "<f2", "I32": "<i4"}
 _DEEPEST: Final = 32
 
 

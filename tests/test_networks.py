@@ -163,3 +163,35 @@ def test_the_running_statistics(tmp_path: Path) -> None:
     weights = checkpoint.weights
     assert (weights["hidden_norms.0.running_mean"] - hidden.mean(0)).abs().max() < 0.15
     torch.testing.assert_close(weights["hidden_norms.0.running_var"], hidden.var(0), rtol=0.1, atol=0.05)
+
+
+@pytest.mark.parametrize("bias", ["true", "false"])
+def test_a_large_batch_looks_up_what_a_small_one_multiplies(bias: str) -> None:
+    recipe = read_recipe("mlp", ["hidden_sizes=[32, 16]", "initialization=kaiming", f"hidden_bias={bias}"])
+    assert isinstance(recipe, MLPRecipe)
+    network = MLP(27, 3, architecture_of(recipe, 27))
+    initialize(network, recipe, torch.Generator().manual_seed(1))
+    contexts = torch.randint(0, 27, (1000, 3), generator=torch.Generator().manual_seed(2))
+    together = network.train()(contexts)
+    torch.testing.assert_close(together, torch.cat([network(part) for part in torch.split(contexts, 100)]))
+    torch.testing.assert_close(together, network.eval()(contexts))
+
+
+@pytest.mark.parametrize("sizes", [[60], [60, 40]])
+def test_dropout_leaves_units_out_of_a_minibatch(sizes: list[int]) -> None:
+    recipe = read_recipe("mlp", [f"hidden_sizes={sizes}", "initialization=kaiming"])
+    assert isinstance(recipe, MLPRecipe)
+    network = MLP(27, 3, architecture_of(recipe, 27), dropout=0.75).train()
+    initialize(network, recipe, torch.Generator().manual_seed(1))
+    contexts = torch.randint(0, 27, (50, 3), generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(3)
+    network(contexts).square().sum().backward()
+    for layer, width in zip(network.hidden, sizes, strict=True):
+        assert isinstance(layer.weight, Tensor)
+        assert layer.weight.grad is not None
+        assert int((layer.weight.grad != 0).any(dim=1).sum()) == width // 4
+    if len(sizes) == 1:  # then the logits are linear in the units, and right on average
+        with torch.no_grad():
+            drawn = torch.stack([network(contexts) for _ in range(2000)])
+            error = (drawn.mean(dim=0) - network.eval()(contexts)).abs() / (drawn.std(dim=0) / 2000**0.5)
+        assert float(error.max()) < 6

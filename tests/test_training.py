@@ -20,12 +20,12 @@ from torch.nn import functional
 import sequentia
 from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
 from sequentia.export import export
-from sequentia.training import evaluate_model, read_corpus, read_recipe, split, train
+from sequentia.training import evaluate_model, read_corpus, read_recipe, recipe_names, split, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
 from sequentia.training.descent import HISTORY, learning_rate
 from sequentia.training.diagnostics import DIAGNOSTICS
 from sequentia.training.networks import MLP, architecture_of, initialize
-from sequentia.training.recipes import MLPRecipe
+from sequentia.training.recipes import DescentRecipe, MLPRecipe, recipe_path
 from sequentia.training.trainer import METRICS
 
 from .conftest import MOONS, SMALL
@@ -82,7 +82,8 @@ train(Path(corpus), Path(folder), recipe="mlp", overrides=overrides, report=repo
 
 
 @pytest.mark.parametrize(
-    ("signal_number", "extra"), [(signal.SIGKILL, ()), (signal.SIGINT, ("batch_norm=all", "optimizer=sgd"))]
+    ("signal_number", "extra"),
+    [(signal.SIGKILL, ()), (signal.SIGINT, ("batch_norm=all", "dropout=0", "optimizer=sgd"))],
 )
 def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, signal_number: int, extra: tuple[str, ...]) -> None:
     overrides = (*ADAMW, "steps=3000", "checkpoint_every=50", *extra)
@@ -278,21 +279,47 @@ def test_a_corpus_of_another_alphabet(trained: Path, tmp_path: Path) -> None:
 # Parts
 
 
-def test_training_sees_the_training_part_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every window that reaches the network in training is one of the training part."""
-    descent: Any = importlib.import_module("sequentia.training.descent")
-    parts = split(read_corpus(MOONS), "lecture")
-    seen: list[Any] = []
-    original = descent.windows
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is counted, cut into windows or taught by a teacher is the training part, of every recipe."""
+    train_part = split(read_corpus(MOONS), "lecture").train
+    seen: Counter[str] = Counter()
 
-    def recording(tokens: Any, positions: Any, block_size: int) -> Any:
-        seen.append(tokens)
-        return original(tokens, positions, block_size)
+    def watch(module: str, name: str) -> None:
+        place: Any = importlib.import_module(f"sequentia.training.{module}")
+        original = getattr(place, name)
 
-    monkeypatch.setattr(descent, "windows", recording)
-    train(MOONS, tmp_path / "run", recipe="mlp", overrides=SMALL)
-    assert len(seen) == 60
-    assert all(np.array_equal(tokens, parts.train) for tokens in seen)
+        def recording(tokens: Any, *arguments: Any) -> Any:
+            assert np.array_equal(tokens, train_part)
+            seen[f"{module}.{name}"] += 1
+            return original(tokens, *arguments)
+
+        monkeypatch.setattr(place, name, recording)
+
+    watch("descent", "windows")
+    watch("descent", "count_ngrams")
+    watch("distillation", "windows")
+    watch("trainer", "count_bigrams")
+    watch("trainer", "count_ngrams")
+    kind = read_recipe(recipe)
+    overrides = ["steps=3"] if isinstance(kind, DescentRecipe) else []
+    if isinstance(kind, MLPRecipe) and kind.teachers:
+        (tmp_path / "short.toml").write_text(
+            'summary = "Short."\nblock_size = 3\nembedding_dim = 4\nhidden_sizes = [8]\n'
+            "learning_rate = 0.01\nbatch_size = 8\nsteps = 3\n",
+            encoding="utf-8",
+        )
+        teachers = [str(tmp_path / "short.toml"), "ngram"]
+        overrides += [f"teachers={json.dumps(teachers)}", "teacher_weights=[]", "hidden_sizes=[16]"]
+    train(MOONS, tmp_path / "run", recipe=recipe, overrides=overrides)
+    expected = {
+        "names": {"descent.windows": 3, "distillation.windows": 1, "trainer.count_ngrams": 1},
+        "bigram": {"descent.count_ngrams": 1},
+        "bigram-counts": {"trainer.count_bigrams": 1},
+        "ngram": {"trainer.count_ngrams": 1},
+        "memory": {"trainer.count_ngrams": 1},
+    }
+    assert seen == expected.get(recipe, {"descent.windows": 3})
 
 
 def test_the_first_names_alone(tmp_path: Path) -> None:
@@ -358,7 +385,12 @@ def test_lists_of_every_kind(tmp_path: Path, name: str, text: str) -> None:
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(text, encoding="utf-8")
     folder = tmp_path / name
-    train(corpus, folder, overrides=["steps=20", "batch_size=16", "warmup_steps=2", "hidden_sizes=[16]"])
+    (tmp_path / "short.toml").write_text(
+        recipe_path("wide").read_text(encoding="utf-8").replace("10_000", "20").replace("1024", "16"), encoding="utf-8"
+    )
+    teachers = f"teachers={json.dumps([str(tmp_path / 'short.toml'), 'memory'])}"
+    short = ["steps=20", "batch_size=16", "warmup_steps=2", "hidden_sizes=[16]"]
+    train(corpus, folder, overrides=[*short, teachers, "teacher_weights=[]"])
     config = export(folder, folder)
     assert config.max_length == max(map(len, text.split("\n")))
     names = sequentia.generate(20, model=folder, seed=1)

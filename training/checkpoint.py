@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sequentia._files import write_file
-from sequentia.architectures import Architecture
+from sequentia.architectures import Architecture, MLPArchitecture
 from sequentia.artifact import MAX_BYTES, WEIGHTS, CorpusRecord, Metrics, Samples
 from sequentia.errors import TrainingError
 
@@ -70,19 +70,11 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Raises:
             TrainingError: if the model would be too large for an artifact.
         """
-        architecture = architecture_of(recipe, corpus.vocabulary.size)
-        shapes = architecture.tensors(recipe.block_size, corpus.vocabulary.size).values()
-        size = sum(4 * math.prod(shape) for _, shape in shapes)
-        if size > MAX_BYTES[WEIGHTS]:
-            raise TrainingError(
-                f"a model of {size:,} bytes is larger than an artifact may be ({MAX_BYTES[WEIGHTS]:,}): "
-                f"{architecture.describe()}, {corpus.vocabulary.size:,} symbols"
-            )
         return cls(
             recipe_name=recipe_name,
             overrides=list(overrides),
             recipe=recipe,
-            architecture=architecture,
+            architecture=_architecture(recipe, corpus.vocabulary.size),
             corpus=corpus.record,
             vocabulary=list(corpus.vocabulary.symbols),
             max_length=corpus.max_length,
@@ -92,6 +84,37 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             samples=None,
             versions=library_versions(),
         )
+
+    def of_teacher(self, recipe_name: str, recipe: Recipe) -> "RunRecord":
+        """Return the record of another run on the same text, about to start.
+
+        Raises:
+            TrainingError: if the model would be too large for an artifact.
+        """
+        return msgspec.structs.replace(
+            self,
+            recipe_name=recipe_name,
+            overrides=[],
+            recipe=recipe,
+            architecture=_architecture(recipe, len(self.vocabulary) + 1),
+            step=0,
+            history_bytes=0,
+            metrics=None,
+            samples=None,
+        )
+
+
+def _architecture(recipe: Recipe, vocabulary_size: int) -> Architecture:
+    """Return what a recipe describes, if it fits into an artifact."""
+    architecture = architecture_of(recipe, vocabulary_size)
+    shapes = architecture.tensors(recipe.block_size, vocabulary_size).values()
+    size = sum(4 * math.prod(shape) for _, shape in shapes)
+    if size > MAX_BYTES[WEIGHTS]:
+        raise TrainingError(
+            f"a model of {size:,} bytes is larger than an artifact may be ({MAX_BYTES[WEIGHTS]:,}): "
+            f"{architecture.describe()}, {vocabulary_size:,} symbols"
+        )
+    return architecture
 
 
 def library_versions() -> dict[str, str]:
@@ -124,11 +147,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
         return self.part("average.module") or self.part("network")
 
     def network(self) -> Network:
-        """Return the network as far as it is trained."""
+        """Return the network as far as it is trained, its weights rounded to what they will be stored as."""
         record = self.record
         with torch.device("meta"):  # so that no random numbers are drawn for weights that are there
             network = network_of(record.architecture, record.recipe.block_size, len(record.vocabulary) + 1)
-        network.load_state_dict({name: tensor.cpu() for name, tensor in self.weights.items()}, assign=True)
+        weights = {name: tensor.cpu() for name, tensor in self.weights.items()}
+        if isinstance(record.architecture, MLPArchitecture) and record.architecture.precision == "float16":
+            weights = {name: tensor.half().float() for name, tensor in weights.items()}
+        network.load_state_dict(weights, assign=True)
         return network
 
     def save(self, folder: Path) -> None:

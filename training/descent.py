@@ -23,6 +23,7 @@ from sequentia.windows import windows
 from .checkpoint import Checkpoint, RunRecord
 from .corpus import Tokens
 from .counts import count_ngrams
+from .distillation import Teacher
 from .networks import MLP, BatchNorm, Bigram, initialize, network_of
 from .recipes import BigramRecipe, DescentRecipe, MLPRecipe
 
@@ -79,6 +80,9 @@ class Descent:
         device: where to do it.
     """
 
+    teacher: Teacher | None = None
+    """Whose lessons it takes, instead of learning from the text itself."""
+
     def __init__(self, recipe: DescentRecipe, record: RunRecord, device: torch.device) -> None:
         self.recipe, self.record, self.device, self.step = recipe, record, device, 0
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -106,6 +110,7 @@ class Descent:
         )
         self._norms = [module for module in self.network.modules() if isinstance(module, BatchNorm)]
         self._all_windows: tuple[Tensor, Tensor, Tensor] | None = None
+        self._lesson: tuple[int, Tensor, Tensor] | None = None
 
     def run(self, tokens: Tokens, folder: Path, report: Report) -> None:
         """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came."""
@@ -127,7 +132,12 @@ class Descent:
 
     def descend(self, tokens: Tokens, rate: float) -> Tensor:
         """Take a step at a learning rate, and return the loss before it, float32 []."""
-        contexts, targets, weights = self._minibatch(tokens) if self.recipe.batch_size else self._everything(tokens)
+        if self.teacher is not None:
+            contexts, targets, weights = self._taught(self.teacher)
+        elif self.recipe.batch_size:
+            contexts, targets, weights = self._minibatch(tokens)
+        else:
+            contexts, targets, weights = self._everything(tokens)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for norm in self._norms:  # the first steps' statistics are a plain mean, so that the start leaves no trace
@@ -151,6 +161,17 @@ class Descent:
         positions = torch.randint(0, len(tokens), (self.recipe.batch_size,), generator=self.generator).numpy()
         contexts, targets = windows(tokens, positions, self.recipe.block_size)
         return torch.from_numpy(contexts).to(self.device), torch.from_numpy(targets).to(self.device), None
+
+    def _taught(self, teacher: Teacher) -> tuple[Tensor, Tensor, None]:
+        """Return contexts of the teacher's current lesson, and as targets its probabilities."""
+        number = self.step // teacher.steps_per_lesson
+        if self._lesson is None or self._lesson[0] != number:
+            self._lesson = None  # so that only one is in memory
+            self._lesson = number, *teacher.lesson(number)
+        _, contexts, probabilities = self._lesson
+        chosen = torch.randint(0, len(contexts), (self.recipe.batch_size,), generator=self.generator)
+        chosen = chosen.to(self.device)
+        return contexts[chosen], probabilities[chosen], None
 
     def _everything(self, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
         """Return all windows, each different one once, with its share of them: the loss is the same, and quick."""

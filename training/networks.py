@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sequentia.architectures import (
     Activation,
@@ -28,6 +29,7 @@ from .recipes import DescentRecipe, MLPRecipe, NGramRecipe, Recipe
 
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 _GAINS: Final[dict[Activation, float]] = {"tanh": 5 / 3, "relu": math.sqrt(2), "gelu": math.sqrt(2)}
+_REPEATS_THAT_PAY: Final = 8
 
 
 class MLP(nn.Module):
@@ -39,7 +41,7 @@ class MLP(nn.Module):
         vocabulary_size: number of ids, the boundary included.
         block_size: symbols of context.
         architecture: widths, activation, normalisation.
-        dropout: share of hidden units dropped in training.
+        dropout: share of the hidden units that each minibatch of the training leaves out.
     """
 
     def __init__(
@@ -58,15 +60,47 @@ class MLP(nn.Module):
         self.output = nn.Linear(widths[-1], vocabulary_size)
         self.output_norm = output_norm(vocabulary_size)
         self.activation = _ACTIVATIONS[architecture.activation]()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, context: Tensor) -> Tensor:
         """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
-        x: Tensor = self.embedding(context).flatten(start_dim=1)
-        for layer, norm in zip(self.hidden, self.hidden_norms, strict=True):
-            x = self.dropout(self.activation(norm(layer(x))))
-        logits: Tensor = self.output_norm(self.output(x))
+        (weight, bias), *others = self._layers()
+        x = self._first(context, weight, bias)
+        for norm, (weight, bias) in zip(self.hidden_norms, others, strict=True):
+            x = functional.linear(self.activation(norm(x)), weight, bias)
+        logits: Tensor = self.output_norm(x)
         return logits
+
+    def _layers(self) -> list[tuple[Tensor, Tensor | None]]:
+        """Return weight and bias of each layer; in training, without the hidden units that this minibatch drops."""
+        layers: list[tuple[Tensor, Tensor | None]] = []
+        kept: Tensor | None = None
+        for layer in (*self.hidden, self.output):
+            assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
+            weight: Tensor = layer.weight
+            bias: Tensor | None = layer.bias
+            if kept is not None:
+                weight = weight[:, kept] * (weight.shape[1] / len(kept))
+            if self.training and self.dropout and layer is not self.output:
+                units = max(1, round((1 - self.dropout) * len(weight)))
+                kept = torch.randperm(len(weight), device=weight.device)[:units]
+                weight, bias = weight[kept], None if bias is None else bias[kept]
+            layers.append((weight, bias))
+        return layers
+
+    def _first(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the first layer's sums, float32 [batch, units].
+
+        A large batch repeats every symbol at every place of the context. In training, what each contributes there is
+        then computed once and looked up, which is quicker, and equal but for rounding.
+        """
+        ids = self.embedding.num_embeddings
+        if not self.training or len(context) < _REPEATS_THAT_PAY * ids:
+            return functional.linear(self.embedding(context).flatten(start_dim=1), weight, bias)
+        contributions = (self.embedding.weight @ weight.T.view(self.block_size, -1, len(weight))).flatten(end_dim=1)
+        rows = context + ids * torch.arange(self.block_size, device=context.device)
+        sums = functional.embedding_bag(rows, contributions, mode="sum")
+        return sums if bias is None else sums + bias
 
     @torch.no_grad()
     def for_inference(self) -> "MLP":
@@ -139,7 +173,7 @@ class Bigram(nn.Module):
 
     def forward(self, context: Tensor) -> Tensor:
         """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, 1]."""
-        return nn.functional.embedding(context[:, -1], self.weight)
+        return functional.embedding(context[:, -1], self.weight)
 
     def for_inference(self) -> "Bigram":
         """Return the module itself: training needs nothing more."""
@@ -251,11 +285,18 @@ def architecture_of(recipe: Recipe, vocabulary_size: int) -> Architecture:
         activation=recipe.activation,
         hidden_bias=recipe.hidden_bias,
         batch_norm=recipe.batch_norm,
+        precision=recipe.precision,
         parameters=0,
     )
     with torch.device("meta"):
         network = MLP(vocabulary_size, recipe.block_size, architecture)
     return msgspec.structs.replace(architecture, parameters=sum(p.numel() for p in network.parameters()))
+
+
+def tensors_to_store(network: Network) -> dict[str, Tensor]:
+    """Return a network's tensors as ``model.safetensors`` holds them."""
+    halves = isinstance(network, MLP) and network.architecture.precision == "float16"
+    return {name: tensor.half() if halves else tensor for name, tensor in network.state_dict().items()}
 
 
 def predictor(network: nn.Module, device: torch.device) -> Predict:

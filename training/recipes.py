@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
-from sequentia.architectures import MAX_ORDER, Activation, Discount, Normalized, Width
+from sequentia.architectures import MAX_ORDER, Activation, Discount, Normalized, Precision, Width
 from sequentia.artifact import BlockSize, SplitName
 from sequentia.errors import RecipeError
 
@@ -20,6 +20,14 @@ _FOLDER: Final = Path(__file__).parent / "recipes"
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
 Rate = Annotated[float, Meta(gt=0)]
+
+
+class _ConflictError(ValueError):
+    """Keys that do not go together."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class _Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="model"):
@@ -53,7 +61,8 @@ class _DescentRecipe(_Recipe, frozen=True, kw_only=True):
         average_decay: decay of an exponential moving average of the weights, which then is the result
             (Polyak and Juditsky 1992); 0 for none.
         batch_size: windows in a step, drawn with replacement; 0 for all windows of the training part.
-        steps: how many.
+        steps: how many, at most.
+        epochs: passes over the training part after which the run ends, if that is before ``steps``; 0 for no limit.
         log_every: steps between two lines of ``history.jsonl``.
         checkpoint_every: steps between two checkpoints.
     """
@@ -67,6 +76,7 @@ class _DescentRecipe(_Recipe, frozen=True, kw_only=True):
     average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     batch_size: Annotated[int, Meta(ge=0, le=1 << 20)]
     steps: Positive
+    epochs: Natural = 0
     log_every: Positive = 1
     checkpoint_every: Positive = 1000
 
@@ -83,7 +93,12 @@ class MLPRecipe(_DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
         batch_norm: the layers that are normalised (Ioffe and Szegedy 2015): ``none``, the ``hidden`` ones, or ``all``,
             the output too.
         initialization: see :func:`sequentia.training.networks.initialize`.
-        dropout: share of hidden units dropped in training (Srivastava et al. 2014).
+        dropout: share of the hidden units dropped in training (Srivastava et al. 2014), others in each minibatch: what
+            is dropped need not be computed.
+        precision: what the finished weights are rounded to, and stored as.
+        teachers: names or paths of recipes. Each is trained first, with a seed of its own; then their mixture teaches
+            this network; see :mod:`sequentia.training.distillation`. None: it learns from the text itself.
+        teacher_weights: of each in the mixture, relative to one another; equal ones by default.
     """
 
     block_size: BlockSize
@@ -94,10 +109,23 @@ class MLPRecipe(_DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     batch_norm: Normalized = "none"
     initialization: Literal["normal", "scaled", "kaiming", "lecun"] = "kaiming"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    precision: Precision = "float32"
+    teachers: list[str] = []
+    teacher_weights: list[Rate] = []
 
     def __post_init__(self) -> None:
         if self.batch_norm != "none" and self.batch_size < 2:
-            raise ValueError("batch_norm takes mean and variance of minibatches: batch_size has to be 2 or more")
+            raise _ConflictError(
+                "batch_size", "batch_norm takes mean and variance of minibatches: batch_size has to be 2 or more"
+            )
+        if self.batch_norm != "none" and self.dropout:
+            raise _ConflictError("dropout", "batch_norm takes statistics of all units: dropout has to be 0")
+        if self.teachers and not self.batch_size:
+            raise _ConflictError("batch_size", "teachers give lessons without end: batch_size has to be 1 or more")
+        if self.teacher_weights and len(self.teacher_weights) != len(self.teachers):
+            raise _ConflictError(
+                "teacher_weights", f"{len(self.teacher_weights)} weights for {len(self.teachers)} teachers"
+            )
 
 
 class BigramRecipe(_DescentRecipe, frozen=True, kw_only=True, tag="bigram"):
@@ -152,6 +180,21 @@ Recipe = DescentRecipe | BigramCountsRecipe | NGramRecipe
 _KINDS: Final[dict[str, type[Recipe]]] = {
     str(kind.__struct_config__.tag): kind for kind in (MLPRecipe, BigramRecipe, BigramCountsRecipe, NGramRecipe)
 }
+
+
+def fitted(recipe: Recipe, windows: int) -> Recipe:
+    """Return a recipe for so many windows: where its epochs allow fewer steps, warm-up and average shorten in step."""
+    if not isinstance(recipe, DescentRecipe) or not recipe.epochs or not recipe.batch_size:
+        return recipe
+    steps = math.ceil(recipe.epochs * windows / recipe.batch_size)
+    if steps >= recipe.steps:
+        return recipe
+    return msgspec.structs.replace(
+        recipe,
+        steps=steps,
+        warmup_steps=recipe.warmup_steps * steps // recipe.steps,
+        average_decay=max(0.0, 1 - (1 - recipe.average_decay) * recipe.steps / steps) if recipe.average_decay else 0.0,
+    )
 
 
 def recipe_names() -> list[str]:
@@ -216,8 +259,8 @@ def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Seque
         raise RecipeError(f"{source}: the key {missing[0]} is missing; {_valid_keys(kind)}", key=missing[0])
     try:
         return _KINDS[kind](**values)
-    except ValueError as error:
-        raise RecipeError(f"{places.get('batch_size', source)}: {error}", key="batch_size") from error
+    except _ConflictError as error:
+        raise RecipeError(f"{places.get(error.key, source)}: {error}", key=error.key) from error
 
 
 def _line_of(key: str, text: str) -> int:

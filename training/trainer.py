@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sequentia._files import write_file
-from sequentia.errors import TrainingError
+from sequentia.errors import RecipeError, TrainingError
 from sequentia.likelihood import name_losses
 from sequentia.vocabulary import Vocabulary
 
@@ -19,19 +19,23 @@ from .corpus import Split, Tokens, read_corpus, split
 from .counts import count_bigrams, count_ngrams
 from .descent import HISTORY, Descent, Report, device_named, isolated
 from .diagnostics import add_diagnostics
+from .distillation import Teacher
 from .evaluation import evaluate, sample
 from .networks import predictor
 from .recipes import (
     DEFAULT_RECIPE,
     BigramCountsRecipe,
     DescentRecipe,
+    MLPRecipe,
     NGramRecipe,
     Recipe,
+    fitted,
     override,
     read_recipe,
 )
 
 METRICS: Final = "metrics.json"
+TEACHERS: Final = "teachers"
 
 
 def train(
@@ -47,7 +51,8 @@ def train(
     """Train a model on a corpus.
 
     The run folder receives ``checkpoint.safetensors`` and ``metrics.json`` with the losses and a report of samples;
-    where there are steps, ``history.jsonl``, a line a step, and where there are hidden layers, ``diagnostics.json``.
+    where there are steps, ``history.jsonl``, a line a step, where there are hidden layers, ``diagnostics.json``, and
+    where there are teachers, their run folders under ``teachers``, with the mixture's own losses.
     The same corpus, recipe and seed give the same bits on the same CPU and number of threads, also across an
     interruption.
 
@@ -70,34 +75,45 @@ def train(
         KeyboardInterrupt: after Ctrl-C, once the run is saved.
     """
     target = device_named(device)
-    if resume:
-        checkpoint = Checkpoint.load(folder)
-        _check_same_recipe(checkpoint.record.recipe, recipe, overrides)
+    checkpoint = Checkpoint.load(folder) if resume else None
+    if checkpoint is None:
+        if folder.exists() and not folder.is_dir():
+            raise TrainingError(f"{folder} is a file; choose a folder for the run")
+        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise TrainingError(f"{folder} is not empty: go on with its run by --resume, or choose another folder")
+        settings, data = read_recipe(recipe or DEFAULT_RECIPE, overrides), read_corpus(corpus)
+        record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
+    else:
         record, data = checkpoint.record, read_corpus(corpus)
         if data.record.sha256 != record.corpus.sha256:
             raise TrainingError(
                 f"{corpus} is not the text that the run in {folder} trains on "
                 f"(sha256 {data.record.sha256}, not {record.corpus.sha256})"
             )
+    parts = split(data, record.recipe.split, record.recipe.first_names)
+    del data  # the parts are copies: only one of the two need be in memory
+    if checkpoint is None:
+        record = msgspec.structs.replace(record, recipe=fitted(record.recipe, len(parts.train)))
+        _teachers(record, len(parts.train))  # so that nothing is begun if one is malformed
+    else:
+        asked = override(record.recipe, overrides) if recipe is None else read_recipe(recipe, overrides)
+        _check_same_recipe(record.recipe, fitted(asked, len(parts.train)))
         if record.metrics is not None:
             write_file(folder / METRICS, _metrics_json(record))
             return checkpoint
-    else:
-        if folder.exists() and not folder.is_dir():
-            raise TrainingError(f"{folder} is a file; choose a folder for the run")
-        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise TrainingError(f"{folder} is not empty: go on with its run by --resume, or choose another folder")
-        settings, data = read_recipe(recipe or DEFAULT_RECIPE, overrides), read_corpus(corpus)
-        record, checkpoint = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data), None
-    parts = split(data, record.recipe.split, record.recipe.first_names)
-    del data  # the parts are copies: only one of the two need be in memory
+    return _run(record, checkpoint, parts, folder, target, report or (lambda *_: None))
 
+
+def _run(
+    record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, device: torch.device, report: Report
+) -> Checkpoint:
+    """Bring a run to its end, from its start or from a checkpoint, its teachers' runs first."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(record.recipe, DescentRecipe):
-        trained = _descend(record.recipe, record, checkpoint, parts.train, folder, target, report or (lambda *_: None))
+        trained = _descend(record.recipe, record, checkpoint, parts, folder, device, report)
     else:
         trained = _count(record.recipe, record, parts.train)
-    final = _finished(trained, parts, target)
+    final = _finished(trained, parts, device)
     final.save(folder)
     write_file(folder / METRICS, _metrics_json(final.record))
     return final
@@ -107,11 +123,18 @@ def _descend(
     recipe: DescentRecipe,
     record: RunRecord,
     checkpoint: Checkpoint | None,
-    tokens: Tokens,
+    parts: Split,
     folder: Path,
     device: torch.device,
     report: Report,
 ) -> Checkpoint:
+    teachers = _teachers(record, len(parts.train))
+    steps = [each.recipe.steps if isinstance(each.recipe, DescentRecipe) else 0 for each in (*teachers, record)]
+
+    def reporting(number: int) -> Report:
+        done, total = sum(steps[:number]), sum(steps)
+        return lambda step, _, loss, rate: report(done + step, total, loss, rate)
+
     with isolated(device):
         descent = Descent(recipe, record, device)
         if checkpoint is not None:
@@ -119,10 +142,53 @@ def _descend(
         else:
             descent.checkpoint(0).save(folder)
         if descent.step == 0:
-            add_diagnostics(folder, 0, descent.network, tokens)
-        descent.run(tokens, folder, report)
-        add_diagnostics(folder, descent.step, descent.network, tokens)
+            add_diagnostics(folder, 0, descent.network, parts.train)
+        if isinstance(recipe, MLPRecipe) and teachers:
+            members = []
+            for number, teacher in enumerate(teachers):
+                place = folder / TEACHERS / f"{number + 1}-{Path(teacher.recipe_name).stem}"
+                members.append(_member(teacher, parts, place, device, reporting(number)))
+            descent.teacher = Teacher(members, recipe, parts.train, record.max_length, device)
+            if not (folder / TEACHERS / METRICS).is_file():
+                predict, ids = descent.teacher.predict, len(record.vocabulary) + 1
+                mixture = evaluate(parts, lambda tokens: name_losses(tokens, recipe.block_size, predict, ids))
+                write_file(folder / TEACHERS / METRICS, _json(mixture))
+        descent.run(parts.train, folder, reporting(len(teachers)))
+        add_diagnostics(folder, descent.step, descent.network, parts.train)
         return descent.checkpoint((folder / HISTORY).stat().st_size)
+
+
+def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
+    """Return the runs of a recipe's teachers as they start: on the same windows, each with a seed of its own.
+
+    Raises:
+        RecipeError: if one is malformed, or no teacher for this recipe.
+    """
+    recipe = record.recipe
+    if not isinstance(recipe, MLPRecipe):
+        return []
+    records = []
+    for number, name in enumerate(recipe.teachers, start=1):
+        teacher = fitted(read_recipe(name), windows)
+        if isinstance(teacher, MLPRecipe) and teacher.teachers:
+            raise RecipeError(f"teachers: {name} has teachers itself", key="teachers")
+        if teacher.block_size > recipe.block_size:
+            raise RecipeError(
+                f"teachers: {name} has block_size = {teacher.block_size}, more than its learner's {recipe.block_size}",
+                key="teachers",
+            )
+        seed = (recipe.seed + number) % (1 << 63)
+        teacher = msgspec.structs.replace(teacher, split=recipe.split, first_names=recipe.first_names, seed=seed)
+        records.append(record.of_teacher(name, teacher))
+    return records
+
+
+def _member(record: RunRecord, parts: Split, folder: Path, device: torch.device, report: Report) -> Checkpoint:
+    """Return the finished run of a teacher, which may have been finished or begun before."""
+    checkpoint = Checkpoint.load(folder) if (folder / CHECKPOINT).is_file() else None
+    if checkpoint is not None and checkpoint.record.metrics is not None:
+        return checkpoint
+    return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, device, report)
 
 
 def _count(recipe: BigramCountsRecipe | NGramRecipe, record: RunRecord, tokens: Tokens) -> Checkpoint:
@@ -154,12 +220,14 @@ def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkp
 
 
 def _metrics_json(record: RunRecord) -> bytes:
-    values = {**msgspec.to_builtins(record.metrics), "samples": msgspec.to_builtins(record.samples)}
+    return _json({**msgspec.to_builtins(record.metrics), "samples": record.samples})
+
+
+def _json(values: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"
 
 
-def _check_same_recipe(own: Recipe, recipe: str | None, overrides: Sequence[str]) -> None:
-    asked = override(own, overrides) if recipe is None else read_recipe(recipe, overrides)
+def _check_same_recipe(own: Recipe, asked: Recipe) -> None:
     own_values, asked_values = msgspec.to_builtins(own), msgspec.to_builtins(asked)
     for key, value in own_values.items():
         if asked_values.get(key) != value and key not in {"summary", "source"}:

@@ -1,0 +1,244 @@
+"""Teachers: what their mixture says, what it invents, and that its learner comes near it."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import sequentia
+from sequentia import RecipeError
+from sequentia.export import export
+from sequentia.training import read_corpus, read_recipe, split, train
+from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
+from sequentia.training.descent import HISTORY
+from sequentia.training.distillation import Teacher
+from sequentia.training.recipes import MLPRecipe, fitted, recipe_path
+from sequentia.training.trainer import METRICS, TEACHERS
+from sequentia.windows import windows
+
+from .conftest import MOONS
+from .test_training import RUN, history
+
+NETWORK = """
+summary = "A small network."
+block_size = 3
+embedding_dim = 4
+hidden_sizes = [16]
+activation = "gelu"
+dropout = 0.5
+learning_rate = 0.01
+batch_size = 32
+steps = 300
+checkpoint_every = 20
+"""
+LEARNER = """
+summary = "Taught by it, and by counts."
+block_size = 5
+embedding_dim = 8
+hidden_sizes = [128]
+activation = "gelu"
+precision = "float16"
+teachers = ["{folder}/network.toml", "{folder}/network.toml", "ngram"]
+teacher_weights = [1, 1, 2]
+learning_rate = 0.01
+schedule = "cosine"
+batch_size = 256
+steps = 600
+checkpoint_every = 20
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "network.toml").write_text(NETWORK, encoding="utf-8")
+    (folder / "learner.toml").write_text(LEARNER.format(folder=folder.as_posix()), encoding="utf-8")
+    return str(folder / "learner.toml")
+
+
+@pytest.fixture(scope="module")
+def taught(recipe: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "taught"
+    train(MOONS, folder, recipe=recipe)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def teacher(taught: Path) -> Teacher:
+    members = [Checkpoint.load(place) for place in sorted((taught / TEACHERS).glob("[123]-*"))]
+    learner = Checkpoint.load(taught).record
+    assert isinstance(learner.recipe, MLPRecipe)
+    tokens = split(read_corpus(MOONS), "lecture").train
+    return Teacher(members, learner.recipe, tokens, learner.max_length, torch.device("cpu"))
+
+
+def test_the_mixture_is_weighted_probabilities(taught: Path, teacher: Teacher) -> None:
+    contexts = torch.randint(0, 27, (500, 5), generator=torch.Generator().manual_seed(0))
+    contexts = contexts.clamp(max=len(Checkpoint.load(taught).record.vocabulary))
+    expected = np.zeros((500, len(Checkpoint.load(taught).record.vocabulary) + 1))
+    for place, weight in (("1-network", 0.25), ("2-network", 0.25), ("3-ngram", 0.5)):
+        export(taught / TEACHERS / place, taught.parent / place)
+        model = sequentia.load(taught.parent / place)
+        logits = model.logits(contexts.numpy()[:, -model.config.block_size :]).astype(np.float64)
+        expected += weight * np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(teacher.probabilities(contexts).numpy(), expected, atol=2e-6)
+
+
+def test_the_losses_of_the_mixture_are_kept(taught: Path, teacher: Teacher) -> None:
+    stored = json.loads((taught / TEACHERS / METRICS).read_text(encoding="utf-8"))
+    dev = split(read_corpus(MOONS), "lecture").dev
+    contexts, targets = windows(dev, np.arange(len(dev)), 5)
+    expected = -teacher.predict(contexts)[np.arange(len(dev)), targets].mean(dtype=np.float64)
+    assert stored["dev"]["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_teachers_have_seeds_of_their_own_and_see_the_same_text(taught: Path) -> None:
+    first, second, ngram = (Checkpoint.load(taught / TEACHERS / name) for name in ("1-network", "2-network", "3-ngram"))
+    seed = Checkpoint.load(taught).record.recipe.seed
+    assert [member.record.recipe.seed for member in (first, second, ngram)] == [seed + 1, seed + 2, seed + 3]
+    assert not torch.equal(first.weights["output.weight"], second.weights["output.weight"])
+    assert {member.record.corpus.sha256 for member in (first, second, ngram)} == {read_corpus(MOONS).record.sha256}
+
+
+def test_a_lesson_is_half_text_and_half_inventions(teacher: Teacher) -> None:
+    contexts, probabilities = teacher.lesson(0)
+    again, other = teacher.lesson(0)[0], teacher.lesson(1)[0]
+    assert torch.equal(contexts, again)
+    assert contexts.shape[1:] == (5,)
+    assert not torch.equal(contexts[: len(other)], other[: len(contexts)])
+    torch.testing.assert_close(probabilities, teacher.probabilities(contexts))
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(len(contexts)))
+
+    half = 256 * 600 // 4 // 2
+    text = {tuple(row) for row in contexts[:half].tolist()}
+    words = MOONS.read_text(encoding="utf-8").split()
+    symbols = sorted(set("".join(words)))
+    possible = set()
+    for word in words:
+        ids = [0] * 5 + [symbols.index(symbol) + 1 for symbol in word]
+        possible |= {tuple(ids[i : i + 5]) for i in range(len(word) + 1)}
+    assert text <= possible
+    invented = {tuple(row) for row in contexts[half:].tolist()}
+    assert invented - possible
+    assert len(contexts) == pytest.approx(2 * half, rel=0.2)
+
+
+def test_names_are_invented_as_often_as_the_mixture_says(teacher: Teacher) -> None:
+    """The share of each first symbol; the odds of a false alarm are about 1e-6 for each."""
+    contexts, probabilities = teacher._invent(0)
+    starts = int((contexts == 0).all(dim=1).sum())
+    expected = probabilities[0].numpy()
+    seconds = contexts[(contexts[:, :-1] == 0).all(dim=1) & (contexts[:, -1] > 0)][:, -1]
+    counts = np.bincount(seconds.numpy(), minlength=len(expected))
+    assert len(seconds) > 1000
+    for symbol, share in enumerate(expected[1:], start=1):
+        assert abs(counts[symbol] - share * starts) < 5 * np.sqrt(share * (1 - share) * starts) + 2
+
+
+def test_the_learner_comes_near_its_teacher(taught: Path, teacher: Teacher) -> None:
+    """Nearer in Kullback-Leibler divergence, on names not invented before, than its best teacher alone does."""
+    contexts, probabilities = teacher._invent(10**6)
+
+    @torch.no_grad()
+    def divergence(run: Path) -> float:
+        checkpoint = Checkpoint.load(run)
+        network = checkpoint.network().for_inference()
+        logits = network(contexts[:, -checkpoint.record.recipe.block_size :])
+        difference = probabilities.log() - logits.log_softmax(dim=1)
+        return float((probabilities * difference).sum(dim=1).mean())
+
+    others = [divergence(place) for place in (taught / TEACHERS).glob("[123]-*")]
+    assert divergence(taught) < min(others)
+    assert all(0 < line["loss"] < 3.5 for line in history(taught))
+
+
+@pytest.mark.parametrize("place", ["2-network", "."])
+def test_an_interrupted_run_goes_on_bit_for_bit(taught: Path, recipe: str, tmp_path: Path, place: str) -> None:
+    """Killed while a teacher trains, or while it teaches."""
+    folder = tmp_path / "disturbed"
+    reached = {"2-network": 350, ".": 700}[place]
+    run = RUN.replace('recipe="mlp"', f"recipe={recipe!r}")
+    with subprocess.Popen(
+        [sys.executable, "-c", run, str(MOONS), str(folder)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline().split()[0]) < reached:
+            pass
+        process.send_signal(signal.SIGKILL)
+    assert Checkpoint.load(folder / (place if place == "." else f"{TEACHERS}/{place}")).record.metrics is None
+    train(MOONS, folder, resume=True)
+    for path in sorted(taught.rglob("*")):
+        again = folder / path.relative_to(taught)
+        if path.name in {METRICS, HISTORY}:
+            assert again.read_bytes() == path.read_bytes(), path
+        elif path.name == CHECKPOINT:
+            expected, found = Checkpoint.load(path.parent), Checkpoint.load(again.parent)
+            assert found.record == expected.record
+            assert found.tensors.keys() == expected.tensors.keys()
+            assert all(torch.equal(found.tensors[name], tensor) for name, tensor in expected.tensors.items()), path
+
+
+def test_float16_halves_the_files_and_changes_no_logit(taught: Path, tmp_path: Path) -> None:
+    config = export(taught, tmp_path / "half")
+    run = shutil.copytree(taught, tmp_path / "run")
+    checkpoint = Checkpoint.load(run)
+    record = checkpoint.record
+    architecture = type(record.architecture)(
+        **{**{key: getattr(record.architecture, key) for key in record.architecture.__struct_fields__}}
+        | {"precision": "float32"}
+    )
+    rounded = {name: tensor.half().float() for name, tensor in checkpoint.tensors.items() if name.startswith("network")}
+    values = {key: getattr(record, key) for key in record.__struct_fields__} | {"architecture": architecture}
+    Checkpoint(record=type(record)(**values), tensors=rounded).save(run)
+    export(run, tmp_path / "whole")
+    half, whole = sequentia.load(tmp_path / "half"), sequentia.load(tmp_path / "whole")
+    contexts = np.random.default_rng(0).integers(0, 20, (300, 5))
+    assert np.array_equal(half.logits(contexts), whole.logits(contexts))
+    for name in ("model.safetensors", "model.onnx"):
+        assert (tmp_path / "half" / name).stat().st_size < 0.75 * 4 * config.architecture.parameters
+    assert half.score(["io"]) == whole.score(["io"])
+
+
+def test_teachers_that_cannot_be(tmp_path: Path, recipe: str) -> None:
+    folder = tmp_path / "run"
+    for teachers, message in (
+        (["nobody"], "no recipe 'nobody'"),
+        ([recipe], "has teachers itself"),
+        (["wide"], "has block_size = 15, more than its learner's 5"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            train(MOONS, folder, recipe=recipe, overrides=[f"teachers={json.dumps(teachers)}", "teacher_weights=[]"])
+    with pytest.raises(RecipeError, match=r"learner\.toml, line 9: 3 weights for 1 teachers"):
+        read_recipe(recipe, ['teachers=["ngram"]'])
+    with pytest.raises(RecipeError, match="teachers give lessons without end"):
+        read_recipe(recipe, ["batch_size=0"])
+    with pytest.raises(RecipeError, match="Expected `float` > 0"):
+        read_recipe(recipe, ["teacher_weights=[0, 1, 1]"])
+    assert not folder.exists()
+
+
+def test_epochs_limit_the_steps() -> None:
+    recipe = read_recipe("mlp", ["steps=100", "warmup_steps=20", "epochs=3", "batch_size=10"])
+    assert isinstance(recipe, MLPRecipe)
+    short, long = fitted(recipe, 101), fitted(recipe, 1000)
+    assert isinstance(short, MLPRecipe)
+    assert (short.steps, short.warmup_steps) == (31, 6)
+    assert fitted(short, 101) == short
+    assert long == recipe
+    assert fitted(read_recipe("ngram"), 10) == read_recipe("ngram")
+
+
+def test_the_default_recipe_is_taught() -> None:
+    recipe = read_recipe("names")
+    assert isinstance(recipe, MLPRecipe)
+    assert len(recipe.teachers) == len(recipe.teacher_weights) > 1
+    assert sum(recipe.teacher_weights) == pytest.approx(1)
+    for teacher in recipe.teachers:
+        assert recipe_path(teacher).is_file()
+        assert read_recipe(teacher).block_size <= recipe.block_size

@@ -1,0 +1,108 @@
+"""Distillation: a network learns a teacher's whole distributions, on names that the teacher invents.
+
+The teacher is a mixture of trained models. One text holds one symbol after each context; the teacher says how probable
+each symbol is there, and invents as many more contexts as are wanted. So a network learns from it without fitting the
+text too closely, and takes on what a mixture knows at the cost of a single network (Hinton, Vinyals and Dean 2015,
+"Distilling the knowledge in a neural network"; Kim and Rush 2016, "Sequence-level knowledge distillation").
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sequentia.sampling import WORDS_PER_COUNTER, choose, uniforms
+from sequentia.vocabulary import BOUNDARY
+from sequentia.windows import windows
+
+from .checkpoint import Checkpoint
+from .corpus import Tokens, count_names
+from .recipes import MLPRecipe
+
+_MOST_CONTEXTS: Final = 1 << 17
+_MOST_BYTES: Final = 1 << 26
+_PASSES: Final = 4
+_CHUNK: Final = 2048
+
+
+class Teacher:
+    """A mixture of models that labels contexts of the text, and of names that it invents.
+
+    Args:
+        members: finished runs on the same text.
+        recipe: the learner's.
+        tokens: the text, each name followed by the boundary.
+        max_length: symbols of the longest name.
+        device: where to compute.
+    """
+
+    def __init__(
+        self, members: Sequence[Checkpoint], recipe: MLPRecipe, tokens: Tokens, max_length: int, device: torch.device
+    ) -> None:
+        weights = recipe.teacher_weights or [1.0] * len(members)
+        self._members = [
+            (member.network().for_inference().to(device), member.record.recipe.block_size, weight / sum(weights))
+            for member, weight in zip(members, weights, strict=True)
+        ]
+        self._ids = len(members[0].record.vocabulary) + 1
+        self._block_size, self._seed = recipe.block_size, recipe.seed
+        self._tokens, self._max_length, self._device = tokens, max_length, device
+        needed = recipe.batch_size * recipe.steps // _PASSES
+        contexts = max(recipe.batch_size, min(needed, _MOST_CONTEXTS, _MOST_BYTES // (4 * self._ids)))
+        self._names = max(1, contexts // 2 * count_names(tokens) // len(tokens))
+        self._positions = contexts // 2
+        self.steps_per_lesson = math.ceil(_PASSES * contexts / recipe.batch_size)
+
+    @torch.no_grad()
+    def probabilities(self, contexts: Tensor) -> Tensor:
+        """Return the mixture's probabilities, float32 [n, ids], after contexts int64 [n, block_size]."""
+        rows = []
+        for chunk in torch.split(contexts, _CHUNK):
+            mixed = torch.zeros((len(chunk), self._ids), device=self._device)
+            for network, block_size, weight in self._members:
+                mixed += weight * network(chunk[:, -block_size:]).softmax(dim=1)
+            rows.append(mixed)
+        return torch.cat(rows)
+
+    def predict(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the mixture's log-probabilities, which serve as logits, [n, ids], after contexts [n, block_size]."""
+        logits: NDArray[np.float32] = (
+            self.probabilities(torch.from_numpy(contexts).to(self._device)).log().cpu().numpy()
+        )
+        return logits
+
+    def lesson(self, number: int) -> tuple[Tensor, Tensor]:
+        """Return contexts and what follows them: half of them from the text, half from names not invented before.
+
+        Args:
+            number: which lesson, from 0; the same number gives the same lesson.
+
+        Returns:
+            int64 [contexts, block_size]; float32 [contexts, ids].
+        """
+        positions = np.random.default_rng((self._seed, number)).integers(0, len(self._tokens), self._positions)
+        contexts = torch.from_numpy(windows(self._tokens, positions, self._block_size)[0]).to(self._device)
+        invented, follows = self._invent(number * self._names)
+        return torch.cat([contexts, invented]), torch.cat([self.probabilities(contexts), follows])
+
+    def _invent(self, first: int) -> tuple[Tensor, Tensor]:
+        """Return every context of the names from index ``first`` on of the teacher's stream, and what follows it."""
+        draws_per_name = math.ceil((self._max_length + 1) / WORDS_PER_COUNTER) * WORDS_PER_COUNTER
+        draws = uniforms(self._seed, first, self._names, draws_per_name)
+        context = torch.full((self._names, self._block_size), BOUNDARY, device=self._device)
+        contexts, rows = [], []
+        for place in range(self._max_length + 1):
+            contexts.append(context)
+            rows.append(self.probabilities(context))
+            symbols = choose(rows[-1].cpu().numpy(), draws[:, place])
+            going_on = symbols != BOUNDARY
+            if not going_on.any():
+                break
+            draws = draws[going_on]
+            chosen = torch.from_numpy(symbols[going_on, None]).to(self._device)
+            context = torch.cat([context[torch.from_numpy(going_on).to(self._device), 1:], chosen], dim=1)
+        return torch.cat(contexts), torch.cat(rows)
