@@ -73,7 +73,7 @@ def find_learning_rate(
     Args:
         corpus: a UTF-8 text file, one item a line.
         folder: receives ``learning_rates.json``.
-        recipe: name or path of a recipe with steps, by default ``names``.
+        recipe: name or path of a recipe with steps, by default ``names``; its teachers, if any, are left out.
         overrides: ``key=value`` changes to it.
         device: as for :func:`sequentia.training.train`.
         steps: rates to try, 40 or more.
