@@ -19,6 +19,7 @@ SHOWN: Final = {
 }
 """The pictures of a run that belong in its card, if it has them, and what they show."""
 
+_LOOKED_UP: Final = {"embedding.weight", "direct.weight"}
 _EXAMPLES: Final = 10
 _SEED: Final = 1
 
@@ -138,8 +139,8 @@ def _size_and_speed(config: Config, graph_bytes: int) -> str:
     architecture = config.architecture
     if isinstance(architecture, MLPArchitecture):
         shapes = architecture.tensors(config.block_size, len(config.vocabulary) + 1)
-        products = sum(math.prod(shape) for name, (_, shape) in shapes.items() if name.endswith("weight"))
-        products -= math.prod(shapes["embedding.weight"][1])
+        multiplied = {name for name in shapes if name.endswith("weight")} - _LOOKED_UP
+        products = sum(math.prod(shapes[name][1]) for name in multiplied)
         work = f"{products:,} multiplications and additions"
     else:
         work = "look-ups in tables and no multiplication"

@@ -8,9 +8,11 @@ import msgspec
 from msgspec import Meta
 
 MAX_ORDER: Final = 64
+MAX_DIRECT: Final = 8
 
 Count = Annotated[int, Meta(ge=0)]
 Width = Annotated[int, Meta(ge=1, le=65_536)]
+Direct = Annotated[int, Meta(ge=0, le=MAX_DIRECT)]
 Discount = Annotated[float, Meta(ge=1e-6, le=1)]
 Activation = Literal["tanh", "relu", "gelu"]
 Normalized = Literal["none", "hidden", "all"]
@@ -39,6 +41,7 @@ class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
         activation: nonlinearity after each of them.
         hidden_bias: whether the hidden layers add a bias.
         batch_norm: the layers that are normalised (Ioffe and Szegedy 2015): none, the hidden ones, or the output too.
+        direct: how many of the newest symbols choose, together, a row of logits that is added to the network's.
         precision: what the weights are stored as; the network computes in float32.
     """
 
@@ -47,6 +50,7 @@ class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
     activation: Activation
     hidden_bias: bool
     batch_norm: Normalized
+    direct: Direct
     precision: Precision
 
     def tensors(self, block_size: int, ids: int) -> Shapes:
@@ -62,6 +66,8 @@ class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
         shapes |= {"output.weight": (ids, widths[-1]), "output.bias": (ids,)}
         if self.batch_norm == "all":
             shapes |= _normalization("output_norm", ids)
+        if self.direct:
+            shapes["direct.weight"] = (ids**self.direct, ids)
         dtype = {"float32": "F32", "float16": "F16"}[self.precision]
         return {name: (dtype, shape) for name, shape in shapes.items()}
 
@@ -69,9 +75,11 @@ class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
         """Return a phrase that says what it is."""
         layers = "a hidden layer" if len(self.hidden_sizes) == 1 else "hidden layers"
         norm = {"none": "", "hidden": ", batch normalisation", "all": ", batch normalisation, of the output too"}
+        symbols = "symbol" if self.direct == 1 else f"{self.direct} symbols"
+        table = f", and a table of logits for the last {symbols}" if self.direct else ""
         return (
             f"embeddings of {self.embedding_dim} dimensions, {layers} of {_listed(self.hidden_sizes, ',')} units "
-            f"({self.activation}{norm[self.batch_norm]})"
+            f"({self.activation}{norm[self.batch_norm]}){table}"
         )
 
 

@@ -95,6 +95,8 @@ BAD_CONFIGS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("model.safetensors: expected .*tensor 'embedding.weight'", lambda c: c["vocabulary"].append("!")),
     ("model.onnx: expected metadata sequentia.max_length", lambda c: c.update(max_length=99)),
     ("model.safetensors: expected", lambda c: c["architecture"].update(hidden_sizes=[7])),
+    ("model.safetensors: expected .*tensor 'direct.weight'", lambda c: c["architecture"].update(direct=8)),
+    ("Expected `int` <= 8", lambda c: c["architecture"].update(direct=9)),
 ]
 
 

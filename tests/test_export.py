@@ -68,6 +68,36 @@ def test_the_graph_alone_is_enough_for_another_runtime(trained: Path) -> None:
     np.testing.assert_array_equal(logits[0], sequentia.load(trained).logits(contexts)[0])
 
 
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_direct_connections_are_exported(tmp_path: Path, precision: str) -> None:
+    """With numbers in every row of the table, not only in those that the text has."""
+    run = tmp_path / "run"
+    overrides = [*SMALL, "direct=2", f"precision={precision}"]
+    trained = train(MOONS, run, recipe="mlp", overrides=overrides)
+    generator = torch.Generator().manual_seed(1)
+    table = torch.randn(trained.tensors["network.direct.weight"].shape, generator=generator)
+    Checkpoint(record=trained.record, tensors=trained.tensors | {"network.direct.weight": table}).save(run)
+    config = export(run, tmp_path / "moons")
+    ids = len(config.vocabulary) + 1
+    graph = onnx.load(tmp_path / "moons" / artifact.GRAPH).graph
+    assert {node.op_type for node in graph.node} <= {"Gather", "Mul", "Add", "Reshape", "Gemm", "Tanh", "Cast"}
+    dtypes = {tuple(tensor.dims): tensor.data_type for tensor in graph.initializer}
+    half = precision == "float16"
+    assert dtypes[ids**2, ids] == (onnx.TensorProto.FLOAT16 if half else onnx.TensorProto.FLOAT)
+    stored = load_file(tmp_path / "moons" / artifact.WEIGHTS)
+    assert torch.equal(stored["direct.weight"], table.half() if half else table)
+
+    contexts = np.random.default_rng(1).integers(0, ids, (500, 4))
+    session = onnxruntime.InferenceSession(tmp_path / "moons" / artifact.GRAPH)
+    with torch.no_grad():
+        expected = network_of(run)(torch.from_numpy(contexts)).numpy()
+    np.testing.assert_allclose(session.run(None, {"context": contexts})[0], expected, atol=1e-4, rtol=1e-4)
+    assert len(sequentia.generate(20, model=tmp_path / "moons", seed=1)) == 20
+    card = (tmp_path / "moons" / artifact.CARD).read_text(encoding="utf-8")
+    assert "units (tanh), and a table of logits for the last 2 symbols." in card
+    assert f"A symbol takes {4 * 6 * 24 + 24 * ids:,} multiplications" in card
+
+
 def test_exporting_again_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     config = export(trained, tmp_path / "moons")
     assert config == artifact.read(tmp_path / "moons").config

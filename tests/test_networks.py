@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.networks import MLP, BatchNorm, architecture_of, initialize
 from sequentia.training.recipes import MLPRecipe
 
-from .conftest import MOONS
+from .conftest import MOONS, SMALL
 from .test_training import history
 
 
@@ -175,6 +176,39 @@ def test_a_large_batch_looks_up_what_a_small_one_multiplies(bias: str) -> None:
     together = network.train()(contexts)
     torch.testing.assert_close(together, torch.cat([network(part) for part in torch.split(contexts, 100)]))
     torch.testing.assert_close(together, network.eval()(contexts))
+
+
+@pytest.mark.parametrize("symbols", [1, 2, 3])
+def test_direct_connections_add_a_row_of_a_table(symbols: int) -> None:
+    recipe = read_recipe("mlp-batchnorm", [f"direct={symbols}"])
+    assert isinstance(recipe, MLPRecipe)
+    network = MLP(6, 3, architecture_of(recipe, 6))
+    plain = MLP(6, 3, msgspec.structs.replace(network.architecture, direct=0))
+    assert network.direct is not None
+    network.direct.weight.data += 1  # which initialize() undoes
+    initialize(network, recipe, torch.Generator().manual_seed(1))
+    initialize(plain, recipe, torch.Generator().manual_seed(1))
+    contexts = torch.cartesian_prod(*[torch.arange(6)] * 3)
+    assert torch.equal(network.train()(contexts), plain.train()(contexts))
+
+    network.direct.weight.data = torch.randn(6**symbols, 6, generator=torch.Generator().manual_seed(2))
+    expected = plain.eval()(contexts)
+    for row, context in enumerate(contexts.tolist()):
+        index = sum(context[-1 - i] * 6**i for i in range(symbols))
+        expected[row] += network.direct.weight[index]
+    assert torch.equal(network.eval()(contexts), expected)
+    torch.testing.assert_close(network.for_inference()(contexts), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_direct_connections_draw_no_random_numbers(tmp_path: Path) -> None:
+    """Neither for the parameters nor, which a drawn table would shift, for dropout."""
+    overrides = [*SMALL, "steps=1", "dropout=0.5"]
+    plain = train(MOONS, tmp_path / "plain", recipe="mlp", overrides=overrides)
+    direct = train(MOONS, tmp_path / "direct", recipe="mlp", overrides=[*overrides, "direct=2"])
+    assert history(tmp_path / "direct")[0]["loss"] == history(tmp_path / "plain")[0]["loss"]
+    for name, tensor in plain.part("random").items():
+        assert torch.equal(direct.part("random")[name], tensor)
+    assert direct.weights.keys() - plain.weights.keys() == {"direct.weight"}
 
 
 @pytest.mark.parametrize("sizes", [[60], [60, 40]])

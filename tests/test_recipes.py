@@ -1,9 +1,11 @@
+import math
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from sequentia import RecipeError
+from sequentia.architectures import MLPArchitecture
 from sequentia.training import read_recipe, recipe_names
 from sequentia.training.networks import architecture_of
 from sequentia.training.recipes import BigramCountsRecipe, BigramRecipe, MLPRecipe, NGramRecipe, override, recipe_path
@@ -155,6 +157,34 @@ def test_what_is_normalised_needs_minibatches(size: int) -> None:
         read_recipe("mlp-batchnorm", [f"batch_size={size}"])
     with pytest.raises(RecipeError, match=r"--set: .* batch_size has to be 2 or more"):
         override(read_recipe("mlp-batchnorm"), [f"batch_size={size}"])
+
+
+def test_a_normalised_output_has_no_direct_connections() -> None:
+    with pytest.raises(RecipeError, match=r"--set: batch_norm = all normalises the logits, .* direct has to be 0"):
+        read_recipe("deep-batchnorm", ["direct=1"])
+    recipe = read_recipe("mlp-batchnorm", ["direct=1"])
+    with pytest.raises(RecipeError, match="direct has to be 0") as caught:
+        override(recipe, ["batch_norm=all"])
+    assert caught.value.key == "direct"
+    with pytest.raises(RecipeError, match="Expected `int` <= 8"):
+        read_recipe("mlp", ["direct=9"])
+
+
+@pytest.mark.parametrize(
+    ("ids", "block_size", "expected"),
+    [(27, 15, 3), (27, 2, 2), (4, 15, 8), (32, 15, 3), (33, 15, 2), (1024, 15, 1), (1025, 15, 0)],
+)
+def test_direct_connections_are_fewer_where_the_alphabet_is_large(ids: int, block_size: int, expected: int) -> None:
+    recipe = read_recipe("mlp", ["direct=8", f"block_size={block_size}"])
+    architecture, plain = architecture_of(recipe, ids), architecture_of(override(recipe, ["direct=0"]), ids)
+    assert isinstance(architecture, MLPArchitecture)
+    assert architecture.direct == expected
+    table = ids ** (expected + 1) if expected else 0
+    assert architecture.parameters == plain.parameters + table
+    sizes = [math.prod(shape) for _, shape in architecture.tensors(block_size, ids).values()]
+    assert sum(sizes) == architecture.parameters
+    assert table <= 2**20
+    assert ("logits for the last" in architecture.describe()) == (expected > 0)
 
 
 def test_overriding_a_runs_recipe() -> None:

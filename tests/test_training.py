@@ -83,7 +83,7 @@ train(Path(corpus), Path(folder), recipe="mlp", overrides=overrides, report=repo
 
 @pytest.mark.parametrize(
     ("signal_number", "extra"),
-    [(signal.SIGKILL, ()), (signal.SIGINT, ("batch_norm=all", "dropout=0", "optimizer=sgd"))],
+    [(signal.SIGKILL, ("direct=2",)), (signal.SIGINT, ("batch_norm=all", "dropout=0", "optimizer=sgd"))],
 )
 def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, signal_number: int, extra: tuple[str, ...]) -> None:
     overrides = (*ADAMW, "steps=3000", "checkpoint_every=50", *extra)

@@ -291,7 +291,7 @@ class _History:
 
 
 def _rounded(ratio: Tensor) -> float | None:
-    """Return a ratio for the history; a matrix that did not move, or a single number, has none."""
+    """Return a ratio for the history; a matrix that did not move, or was zero, or a single number, has none."""
     return round(ratio.item(), 4) if ratio.isfinite() else None
 
 

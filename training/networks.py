@@ -30,17 +30,20 @@ from .recipes import DescentRecipe, MLPRecipe, NGramRecipe, Recipe
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 _GAINS: Final[dict[Activation, float]] = {"tanh": 5 / 3, "relu": math.sqrt(2), "gelu": math.sqrt(2)}
 _REPEATS_THAT_PAY: Final = 8
+_LARGEST_TABLE: Final = 1 << 20
 
 
 class MLP(nn.Module):
     """The network of Bengio et al. 2003, "A neural probabilistic language model", with characters for words.
 
-    Embeddings of the context's symbols, side by side, go through hidden layers to the next symbol's logits.
+    Embeddings of the context's symbols, side by side, go through hidden layers to the next symbol's logits. The paper's
+    direct connections from context to logits are here a table: the newest symbols choose one of its rows jointly, as
+    the n-gram features of a maximum-entropy model do, and so need not be told apart by hidden units.
 
     Args:
         vocabulary_size: number of ids, the boundary included.
         block_size: symbols of context.
-        architecture: widths, activation, normalisation.
+        architecture: widths, activation, normalisation, direct connections.
         dropout: share of the hidden units that each minibatch of the training leaves out.
     """
 
@@ -59,6 +62,12 @@ class MLP(nn.Module):
         self.hidden_norms = nn.ModuleList(hidden_norm(width) for width in architecture.hidden_sizes)
         self.output = nn.Linear(widths[-1], vocabulary_size)
         self.output_norm = output_norm(vocabulary_size)
+        rows = vocabulary_size**architecture.direct
+        self.direct = (  # made of zeros, since to draw its weights would change the random numbers of dropout
+            nn.Embedding(rows, vocabulary_size, _weight=torch.zeros(rows, vocabulary_size))
+            if architecture.direct
+            else None
+        )
         self.activation = _ACTIVATIONS[architecture.activation]()
         self.dropout = dropout
 
@@ -69,7 +78,17 @@ class MLP(nn.Module):
         for norm, (weight, bias) in zip(self.hidden_norms, others, strict=True):
             x = functional.linear(self.activation(norm(x)), weight, bias)
         logits: Tensor = self.output_norm(x)
+        if self.direct is not None:
+            logits = logits + self.direct(self._row(context))
         return logits
+
+    def _row(self, context: Tensor) -> Tensor:
+        """Return which row of the table is added, int64 [batch]: the symbols are digits, the newest the lowest."""
+        oldest = self.architecture.direct
+        row = context[:, -oldest]
+        for age in range(oldest - 1, 0, -1):
+            row = row * self.embedding.num_embeddings + context[:, -age]
+        return row
 
     def _layers(self) -> list[tuple[Tensor, Tensor | None]]:
         """Return weight and bias of each layer; in training, without the hidden units that this minibatch drops."""
@@ -113,6 +132,8 @@ class MLP(nn.Module):
         pairs = [*zip(self.hidden, self.hidden_norms, strict=True), (self.output, self.output_norm)]
         for target, (layer, norm) in zip([*folded.hidden, folded.output], pairs, strict=True):
             _fold(layer, norm, target)
+        if folded.direct is not None and self.direct is not None:
+            folded.direct.load_state_dict(self.direct.state_dict())
         return folded.eval()
 
 
@@ -285,12 +306,21 @@ def architecture_of(recipe: Recipe, vocabulary_size: int) -> Architecture:
         activation=recipe.activation,
         hidden_bias=recipe.hidden_bias,
         batch_norm=recipe.batch_norm,
+        direct=_direct(recipe, vocabulary_size),
         precision=recipe.precision,
         parameters=0,
     )
     with torch.device("meta"):
         network = MLP(vocabulary_size, recipe.block_size, architecture)
     return msgspec.structs.replace(architecture, parameters=sum(p.numel() for p in network.parameters()))
+
+
+def _direct(recipe: MLPRecipe, vocabulary_size: int) -> int:
+    """Return how many of the newest symbols choose a row: what the recipe asks for, or fewer, by context and table."""
+    symbols = min(recipe.direct, recipe.block_size)
+    while symbols and vocabulary_size ** (symbols + 1) > _LARGEST_TABLE:
+        symbols -= 1
+    return symbols
 
 
 def tensors_to_store(network: Network) -> dict[str, Tensor]:
@@ -325,7 +355,7 @@ def initialize(network: MLP | Bigram, recipe: DescentRecipe, generator: torch.Ge
     - ``kaiming``: hidden weights from N(0, gain² / inputs) (He et al. 2015), a hundredth at the output, biases zero.
 
     Where the output is normalised, its small factor goes to the gain of that, which would undo it in the weights. So
-    all but ``normal`` start near the uniform distribution.
+    all but ``normal`` start near the uniform distribution. The table of direct connections starts at zero.
     """
     if isinstance(network, Bigram):
         network.weight.copy_(torch.randn(network.weight.shape, generator=generator))
@@ -354,3 +384,5 @@ def initialize(network: MLP | Bigram, recipe: DescentRecipe, generator: torch.Ge
             layer.bias.copy_(bias)
     if isinstance(network.output_norm, BatchNorm):
         network.output_norm.gain.mul_(output_factor)
+    if network.direct is not None:
+        network.direct.weight.zero_()

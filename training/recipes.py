@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
-from sequentia.architectures import MAX_ORDER, Activation, Discount, Normalized, Precision, Width
+from sequentia.architectures import MAX_ORDER, Activation, Direct, Discount, Normalized, Precision, Width
 from sequentia.artifact import BlockSize, SplitName
 from sequentia.errors import RecipeError
 
@@ -92,6 +92,8 @@ class MLPRecipe(_DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
         hidden_bias: whether the hidden layers add a bias.
         batch_norm: the layers that are normalised (Ioffe and Szegedy 2015): ``none``, the ``hidden`` ones, or ``all``,
             the output too.
+        direct: how many of the newest symbols choose, together, a row of logits that is added to the network's; fewer
+            where the alphabet is large, so that the table never has more than 2**20 (a million) entries.
         initialization: see :func:`sequentia.training.networks.initialize`.
         dropout: share of the hidden units dropped in training (Srivastava et al. 2014), others in each minibatch: what
             is dropped need not be computed.
@@ -107,6 +109,7 @@ class MLPRecipe(_DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     activation: Activation = "tanh"
     hidden_bias: bool = True
     batch_norm: Normalized = "none"
+    direct: Direct = 0
     initialization: Literal["normal", "scaled", "kaiming", "lecun"] = "kaiming"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     precision: Precision = "float32"
@@ -120,6 +123,10 @@ class MLPRecipe(_DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             )
         if self.batch_norm != "none" and self.dropout:
             raise _ConflictError("dropout", "batch_norm takes statistics of all units: dropout has to be 0")
+        if self.batch_norm == "all" and self.direct:
+            raise _ConflictError(
+                "direct", "batch_norm = all normalises the logits, which a table would shift: direct has to be 0"
+            )
         if self.teachers and not self.batch_size:
             raise _ConflictError("batch_size", "teachers give lessons without end: batch_size has to be 1 or more")
         if self.teacher_weights and len(self.teacher_weights) != len(self.teachers):
