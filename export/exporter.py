@@ -69,7 +69,10 @@ def export(run: Path, folder: Path) -> Config:
         check_parity(network, config, weights, graph)
         contents = {artifact.WEIGHTS: weights.read_bytes(), artifact.GRAPH: graph.read_bytes()}
     pictures = {name: (run / PICTURES / name) for name in SHOWN if (run / PICTURES / name).is_file()}
-    model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH], folder))
+    known = checkpoint.known
+    if known is not None:
+        contents[artifact.NOVELTY] = known.to_bytes()
+    model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH], known, folder))
     contents[artifact.CARD] = model_card(model, len(contents[artifact.GRAPH]), pictures).encode()
     written = artifact.write(folder, config, contents)
     if folder.resolve() != run.resolve() and pictures:

@@ -10,23 +10,29 @@ from typing import Final
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from sequentia.artifact import Config, metadata
+from sequentia.training.networks import MLP
 
 OPSET: Final = 20
 IR_VERSION: Final = 9
 TRACED_BATCH: Final = 3
 _WORTH_A_CAST: Final = 256
+_LARGEST_TABLES: Final = 16 << 20
 
 
 def write_graph(network: nn.Module, config: Config, path: Path) -> None:
     """Trace a network, in evaluation mode, and write its graph with the config's metadata.
 
-    Weights that float16 holds without loss are stored so. The input is ``context``, int64 [batch, block_size]; the
-    output is ``logits``, float32 [batch, 1 + symbols].
+    The first layer of an MLP becomes look-ups, where their tables take no more than 16 MiB. Weights that float16 holds
+    without loss are stored so. The input is ``context``, int64 [batch, block_size]; the output is ``logits``, float32
+    [batch, 1 + symbols].
     """
     example = torch.zeros((TRACED_BATCH, config.block_size), dtype=torch.int64)
+    if isinstance(network, MLP) and _LookedUp.size(network) <= _LARGEST_TABLES:
+        network = _LookedUp(network)
     with _quiet():
         program = torch.onnx.export(
             network.eval(),
@@ -46,6 +52,37 @@ def write_graph(network: nn.Module, config: Config, path: Path) -> None:
     _halve(model.graph)
     onnx.helper.set_model_props(model, metadata(config))
     onnx.save(model, path)
+
+
+class _LookedUp(nn.Module):
+    """An MLP whose first layer looks up what each two neighbouring symbols of the context contribute to its sums.
+
+    The tables are expressions of the weights, which a runtime computes once, when it loads the graph: the file holds
+    no more than the weights.
+    """
+
+    def __init__(self, network: MLP) -> None:
+        super().__init__()
+        self.network = network
+
+    @staticmethod
+    def size(network: MLP) -> int:
+        """Return the bytes of the tables."""
+        pairs, single = divmod(network.block_size, 2)
+        ids, units = network.embedding.num_embeddings, network.architecture.hidden_sizes[0]
+        return 4 * units * (pairs * ids**2 + single * ids)
+
+    def forward(self, context: Tensor) -> Tensor:
+        embedding, first, block_size = self.network.embedding.weight, self.network.hidden[0], self.network.block_size
+        assert isinstance(first, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
+        tables = embedding @ first.weight.T.reshape(block_size, -1, first.out_features)
+        odd = block_size % 2
+        sums = functional.embedding(context[:, 0], tables[0]) + first.bias if odd else first.bias
+        rows = context[:, odd::2] * len(embedding) + context[:, odd + 1 :: 2]
+        for pair, place in enumerate(range(odd, block_size, 2)):
+            table = (tables[place][:, None] + tables[place + 1]).flatten(end_dim=1)
+            sums = sums + functional.embedding(rows[:, pair], table)
+        return self.network.after_first(sums, context)
 
 
 @contextmanager

@@ -4,9 +4,10 @@
     model.safetensors  the weights
     model.onnx         the network, in one self-contained file
     README.md          the model card
+    novelty.crc32      hashes of the names it was trained on, unless its recipe says novelty = false
     pictures/          what the card shows, if anything; no part of the model
 
-``config.json`` records the size and SHA-256 of the other three files. Nothing here trusts a file: sizes are checked
+``config.json`` records the size and SHA-256 of the other files. Nothing here trusts a file: sizes are checked
 before reading, hashes before parsing, and the numbers in the files before a library loads them.
 """
 
@@ -23,6 +24,7 @@ from ._files import write_folder
 from .architectures import Architecture, Count
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
 from .inspection import fault_of_graph, fault_of_weights
+from .novelty import KnownNames
 from .vocabulary import Vocabulary
 
 FORMAT_VERSION: Final = 1
@@ -30,12 +32,14 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 GRAPH: Final = "model.onnx"
 CARD: Final = "README.md"
+NOVELTY: Final = "novelty.crc32"
 PICTURES: Final = "pictures"
-FILES: Final = (WEIGHTS, GRAPH, CARD)
+REQUIRED: Final = (WEIGHTS, GRAPH, CARD)
+FILES: Final = (*REQUIRED, NOVELTY)
 
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
-MAX_BYTES: Final = {CONFIG: 16 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20}
+MAX_BYTES: Final = {CONFIG: 16 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
 
 BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -185,12 +189,14 @@ class Artifact:
         config: its configuration.
         vocabulary: its alphabet.
         graph: the contents of ``model.onnx``.
+        known: the names it was trained on, if the artifact can tell them.
         folder: where it was read, for messages.
     """
 
     config: Config
     vocabulary: Vocabulary
     graph: bytes
+    known: KnownNames | None
     folder: Path
 
 
@@ -224,7 +230,18 @@ def read(folder: Path) -> Artifact:
             raise ArtifactError.at(
                 folder / name, expected="a self-contained file with the model of config.json", found=fault
             )
-    return Artifact(config=config, vocabulary=Vocabulary(config.vocabulary), graph=graph, folder=folder)
+    vocabulary, known = Vocabulary(config.vocabulary), _read_known(folder, config)
+    return Artifact(config=config, vocabulary=vocabulary, graph=graph, known=known, folder=folder)
+
+
+def _read_known(folder: Path, config: Config) -> KnownNames | None:
+    if NOVELTY not in config.files:
+        return None
+    data = _read_listed(folder, NOVELTY, config)
+    try:
+        return KnownNames.from_bytes(data)
+    except ValueError as error:
+        raise ArtifactError.at(folder / NOVELTY, expected="sorted 32-bit hashes", found=str(error)) from error
 
 
 def read_config(folder: Path) -> Config:
@@ -249,8 +266,10 @@ def _decode_config(path: Path, data: bytes) -> Config:
         Vocabulary(config.vocabulary)
     except (msgspec.MsgspecError, VocabularyError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError.at(path, expected="the schema of an artifact", found=str(error)) from error
-    if set(config.files) != set(FILES):
-        raise ArtifactError.at(path, expected=f"files {sorted(FILES)}", found=f"{sorted(config.files)}")
+    if not set(REQUIRED) <= set(config.files) <= set(FILES):
+        raise ArtifactError.at(
+            path, expected=f"files {sorted(REQUIRED)}, perhaps {NOVELTY}", found=f"{sorted(config.files)}"
+        )
     return config
 
 
@@ -297,12 +316,12 @@ def file_record(data: bytes) -> FileRecord:
 def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
     """Write an artifact, wholly or not at all: a killed process leaves what was there, or the new artifact.
 
-    Other files of an existing folder (a run's checkpoint, say) are kept.
+    Other files of an existing folder (a run's checkpoint, say) are kept, but not an earlier artifact's.
 
     Args:
         folder: the target; it and its parents are created.
         config: the configuration; its ``files`` are filled in here.
-        files: the contents of the three other files, by name.
+        files: the contents of the other files, by name.
 
     Returns:
         The configuration as written.
@@ -311,17 +330,17 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
         ArtifactError: if what would be written could not be read again, or would overwrite what is no artifact's.
     """
     _check_target(folder)
-    records = {name: file_record(files[name]) for name in FILES}
+    records = {name: file_record(data) for name, data in files.items()}
     config = msgspec.structs.replace(config, files=records)
     contents = {
-        **{name: files[name] for name in FILES},
+        **files,
         CONFIG: msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n",
     }
     _decode_config(folder / CONFIG, contents[CONFIG])
     for name, data in contents.items():
         if len(data) > MAX_BYTES[name]:
             raise ArtifactError.at(folder / name, expected=f"at most {MAX_BYTES[name]} bytes", found=f"{len(data)}")
-    write_folder(folder, contents, last=CONFIG)
+    write_folder(folder, contents, last=CONFIG, removed=set(FILES) - set(files))
     return config
 
 

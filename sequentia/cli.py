@@ -5,18 +5,21 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
 from . import __version__
-from ._files import write_file
+from ._files import writing
 from .errors import SequentiaError
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from .artifact import Config, Metrics, SplitName
+    from .novelty import KnownNames
     from .training.descent import Report
     from .training.evaluation import Comparison
 
@@ -82,20 +85,43 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--top-p", type=float, help="Draw each symbol from the most probable of this total probability.")
 @click.option("--min-length", type=int, default=1, show_default=True, help="Fewest symbols of a name.")
 @click.option("--max-length", type=int, help="Most symbols of a name.  [default: the longest name trained on]")
+@click.option("--pattern", help="A regular expression that every name matches in full.")
 @click.option("--unique", is_flag=True, help="No name twice.")
+@click.option("--novel", is_flag=True, help="No name that the model was trained on.")
+@click.option("--exclude", multiple=True, metavar="NAME", help="Not this name; repeatable.")
 @click.option("--seed", type=int, help="A whole number; the same one gives the same names.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@click.option("--scores", is_flag=True, help="Add the natural-log probability of each name.")
+@click.option("--threads", type=int, help="Threads that draw.  [default: one for each core]")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet.",
+)
 @_json_option
-def generate(n: int, model: str | None, output: Path | None, as_json: bool, **options: Any) -> None:
+def generate(
+    n: int, model: str | None, output: Path | None, as_json: bool, scores: bool, threads: int | None, **options: Any
+) -> None:
     """Print N invented names (10 by default), one a line."""
+    from . import output as outputs
     from .model import load
 
-    names = load(model).generate(n, **options)
-    text = _json(names) if as_json else "".join(f"{name}\n" for name in names)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        write_file(output, text.encode())
+    kind: type[outputs.Writer] = outputs.Lines if output is None else outputs.format_of(output)
+    if as_json:
+        kind = outputs.JsonArray
+    loaded = load(model, threads=_cores() if threads is None else threads)
+    batches = loaded.batches(n, **options)
+    with ExitStack() as stack:
+        file: BinaryIO = sys.stdout.buffer
+        bar = None
+        if output is not None:
+            file, bar = stack.enter_context(writing(output)), stack.enter_context(_bar(n, "names"))
+        writer = kind(file, loaded.vocabulary, scored=scores)
+        for names in batches:
+            writer.write(names, loaded.score(loaded.vocabulary.decode(names)) if scores else None)
+            if bar is not None:
+                bar.update(len(names))
+        writer.close()
 
 
 @cli.command()
@@ -126,11 +152,12 @@ def info(model: str | None, as_json: bool) -> None:
     from .model import locate
 
     folder = locate(model)
-    config = artifact.read(folder).config
+    read = artifact.read(folder)
+    config = read.config
     if as_json:
         click.echo(_json({"folder": str(folder), **msgspec.to_builtins(config)}), nl=False)
         return
-    for key, value in _facts(folder, config).items():
+    for key, value in _facts(folder, config, read.known).items():
         click.echo(f"{key:<12} {value}")
     click.echo()
     _print_metrics(config.metrics)
@@ -199,12 +226,22 @@ def _with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
     return overrides if seed is None else (*overrides, f"seed={seed}")
 
 
-@contextmanager
-def _progress(what: str) -> Iterator["Report"]:
-    """Show the steps of a training as a bar, on a terminal."""
+def _cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _bar(total: int | None, unit: str, what: str | None = None) -> "tqdm[Any]":
+    """Return a progress bar, shown on a terminal only."""
     from tqdm import tqdm
 
-    with tqdm(desc=what, unit=" steps", disable=None, dynamic_ncols=True, file=sys.stderr) as bar:
+    return tqdm(total=total, desc=what, unit=f" {unit}", disable=None, dynamic_ncols=True, file=sys.stderr)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator["Report"]:
+    """Show the steps of a training as a bar."""
+    with _bar(None, "steps", what) as bar:
 
         def report(step: int, steps: int, loss: float, rate: float) -> None:
             bar.total = steps
@@ -353,7 +390,7 @@ def export_(run: Path, output: Path) -> None:
     click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
 
 
-def _facts(folder: Path, config: "Config") -> dict[str, str]:
+def _facts(folder: Path, config: "Config", known: "KnownNames | None") -> dict[str, str]:
     from .vocabulary import Vocabulary
 
     architecture, training, corpus = config.architecture, config.training, config.training.corpus
@@ -369,6 +406,7 @@ def _facts(folder: Path, config: "Config") -> dict[str, str]:
         "recipe": " ".join([training.recipe, *training.overrides]),
         "seed": str(training.seed),
         "split": training.split,
+        "novel names": "cannot be asked for" if known is None else f"avoid {len(known):,} known ones",
     }
 
 

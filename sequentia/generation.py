@@ -1,103 +1,243 @@
-"""Names, drawn symbol by symbol from whatever computes logits: a loaded model, or a network in training."""
+"""Names, drawn symbol by symbol from whatever computes logits: a loaded model, or a network in training.
+
+Names that begin alike stand at the same node, and a node's distribution is computed once for all of them. Step by step,
+each name draws a symbol at its node and goes on to the node that the symbol leads to.
+"""
 
 import unicodedata
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .constraints import Constraint
+from .contexts import Contexts
 from .errors import GenerationError
-from .likelihood import Predict
 from .options import Plan
-from .sampling import choose, probabilities, uniforms
+from .sampling import choose, relative_probabilities, uniforms
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import context_after
 
+Names = NDArray[np.unsignedinteger]
+"""Ids of names, one a row [n, longest], each ended by boundaries or the row's end."""
+
 _MIN_BATCH: Final = 8
-_MAX_BATCH: Final = 1024
-_MOST_LOGITS: Final = 1 << 18  # at once, unless that were fewer than the smallest batch
+_MAX_BATCH: Final = 1 << 17
+_MOST_LOGITS: Final = 1 << 22  # at once, unless that were fewer than the smallest batch
 _PATIENCE: Final = 10_000
 
 
 def stream_names(
-    predict: Predict, vocabulary: Vocabulary, block_size: int, plan: Plan, wanted: int | None = None
-) -> Iterator[str]:
-    """Yield the accepted names of a stream in index order.
+    contexts: Contexts, vocabulary: Vocabulary, plan: Plan, wanted: int | None = None, workers: int = 1
+) -> Iterator[Names]:
+    """Yield the accepted names of a stream in index order, a batch at a time, none of them empty.
 
     Args:
-        predict: computes the logits.
+        contexts: computes the logits.
         vocabulary: its alphabet.
-        block_size: symbols in a context.
         plan: the sampling options, checked.
-        wanted: how many names will be taken; it only sizes the batches.
+        wanted: how many names will be taken; without it, the stream has no end.
+        workers: threads that draw, if there is more than one batch to draw.
 
     Raises:
         GenerationError: if more than 10,000 candidates in a row are rejected, and more than were accepted before.
     """
-    seen: set[str] = set()
-    rejected: Counter[str] = Counter()
-    first = accepted = fruitless = 0
-    largest = min(_MAX_BATCH, max(_MIN_BATCH, _MOST_LOGITS // vocabulary.size))
-    while True:
-        missing = accepted if wanted is None else wanted - accepted
-        count = min(max(missing, fruitless, _MIN_BATCH), largest)
-        for name in _candidates(predict, vocabulary, block_size, plan, first, count):
-            reason = _reason_to_reject(name, plan, seen)
-            if reason is None:
-                accepted += 1
-                fruitless = 0
-                yield name
-                continue
-            rejected[reason] += 1
-            fruitless += 1
-            if fruitless > (0 if plan.constant else _PATIENCE + accepted):
-                candidates = accepted + rejected.total()
-                counts = ", ".join(f"{reason} {count}" for reason, count in rejected.items())
-                raise GenerationError(
-                    f"gave up after {fruitless} rejected candidates in a row; of {candidates} in all, accepted: "
-                    f"{accepted}, rejected: {counts}; ask for fewer names, or loosen the options",
-                    candidates=candidates,
-                    accepted=accepted,
-                    rejected=rejected,
-                )
-        first += count
+    if wanted == 0:
+        return
+    sieve = _Sieve(plan, vocabulary)
+    with closing(_batches(contexts, plan, wanted, sieve, workers)) as batches:
+        for candidates in batches:
+            missing = None if wanted is None else wanted - sieve.accepted
+            names = sieve.accept(candidates, missing)
+            if len(names):
+                yield names
+            if len(names) == missing:
+                return
+            sieve.give_up_if_in_vain()
 
 
-def _candidates(
-    predict: Predict, vocabulary: Vocabulary, block_size: int, plan: Plan, first: int, count: int
-) -> list[str]:
-    """Return the candidates ``first`` … ``first + count - 1`` of a stream."""
-    start = len(plan.prefix)
-    ids = np.zeros((count, plan.max_length), dtype=np.int64)
-    ids[:, :start] = plan.prefix
-    contexts = np.repeat(context_after(plan.prefix, block_size), count, axis=0)
-    draws = uniforms(plan.seed, first, count, plan.draws_per_name)
-    unfinished = np.arange(count)
+def _batches(
+    contexts: Contexts, plan: Plan, wanted: int | None, sieve: "_Sieve", workers: int
+) -> Generator[Names, None, None]:
+    """Yield candidates without end: few at first, then as many as are missing, or were accepted or in vain before."""
+    most = min(_MAX_BATCH, max(_MIN_BATCH, _MOST_LOGITS // contexts.ids))
+    drawn = 0
+    while workers == 1 or wanted is None or wanted - sieve.accepted <= most:
+        missing = sieve.accepted if wanted is None else wanted - sieve.accepted
+        count = min(max(missing, sieve.fruitless, _MIN_BATCH), most)
+        yield draw(contexts, plan, drawn, count)
+        drawn += count
+    with ThreadPoolExecutor(workers, thread_name_prefix="sequentia") as pool:
+        pending: deque[Future[Names]] = deque()
+        try:
+            while True:
+                while len(pending) <= workers and (sieve.selective or drawn < wanted):
+                    count = most if sieve.selective else min(most, wanted - drawn)
+                    pending.append(pool.submit(draw, contexts, plan, drawn, count))
+                    drawn += count
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def draw(contexts: Contexts, plan: Plan, first: int, count: int) -> Names:
+    """Return the candidates ``first`` … ``first + count - 1`` of a stream, [count, max_length]."""
+    start, ids = len(plan.prefix), contexts.ids
+    uniform = uniforms(plan.seed, first, count, plan.draws_per_name)
+    names: Names = np.zeros((count, plan.max_length), dtype=np.min_scalar_type(ids - 1))
+    names[:, :start] = plan.prefix
+    unfinished, at = np.arange(count), np.zeros(count, dtype=np.intp)  # names, and the node that each of them is at
+    nodes = _Nodes(
+        context=context_after(plan.prefix, contexts.block_size).astype(names.dtype),
+        state=np.array([plan.start]),
+    )
     for length in range(start, plan.max_length):
-        mass = probabilities(
-            predict(contexts),
+        logits = contexts.logits(nodes.context, np.bincount(at, minlength=len(nodes.context)))
+        relative = relative_probabilities(
+            logits,
             temperature=plan.temperature,
             top_k=plan.top_k,
             top_p=plan.top_p,
-            forbidden=plan.forbidden(length),
+            allowed=plan.constraint.allowed(length, nodes.state),
         )
-        chosen = choose(mass, draws[unfinished, length - start])
-        ids[unfinished, length] = chosen
-        going_on = chosen != BOUNDARY
-        unfinished = unfinished[going_on]
-        if not len(unfinished):
+        symbols = choose(relative, at, uniform[unfinished, length - start])
+        names[unfinished, length] = symbols
+        going_on = np.flatnonzero(symbols != BOUNDARY)
+        if not len(going_on):
             break
-        contexts = np.column_stack([contexts[going_on, 1:], chosen[going_on]])
-    return vocabulary.decode(ids)
+        unfinished = unfinished[going_on]
+        taken, at = _numbered(at[going_on] * ids + symbols[going_on], len(relative) * ids)
+        nodes = nodes.after(*np.divmod(taken, ids), plan.constraint)
+        if length >= contexts.block_size:  # what begins differently may be the same context now
+            nodes, at = nodes.merged(at, contexts)
+    return names
 
 
-def _reason_to_reject(name: str, plan: Plan, seen: set[str]) -> str | None:
-    """Return why a candidate is dropped, or None; symbols that compose with each other would be read back as others."""
-    if not unicodedata.is_normalized("NFC", name):
-        return "not NFC"
-    if plan.unique:
-        if name in seen:
-            return "unique"
-        seen.add(name)
-    return None
+@dataclass(frozen=True)
+class _Nodes:
+    """Where names stand after some symbols.
+
+    Attributes:
+        context: unsigned [nodes, block_size].
+        state: of the pattern's automaton, int [nodes].
+    """
+
+    context: NDArray[np.unsignedinteger]
+    state: NDArray[np.integer]
+
+    def after(self, nodes: NDArray[np.integer], symbols: NDArray[np.integer], constraint: Constraint) -> "_Nodes":
+        context = self.context[nodes]
+        context[:, :-1] = context[:, 1:]
+        context[:, -1] = symbols
+        return _Nodes(context, constraint.after(self.state[nodes], symbols))
+
+    def merged(self, at: NDArray[np.intp], contexts: Contexts) -> tuple["_Nodes", NDArray[np.intp]]:
+        keys = contexts.keys(self.context)
+        if keys is None:
+            return self, at
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        if self.state.any():
+            pairs = inverse * (int(self.state.max()) + 1) + self.state
+            _, first, inverse = np.unique(pairs, return_index=True, return_inverse=True)
+        return _Nodes(self.context[first], self.state[first]), inverse[at]
+
+
+def _numbered(values: NDArray[np.intp], limit: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the distinct values, sorted, and which of them each is; as ``np.unique``, but linear in their limit."""
+    present = np.zeros(limit, dtype=bool)
+    present[values] = True
+    distinct = np.flatnonzero(present)
+    number = np.empty(limit, dtype=np.intp)
+    number[distinct] = np.arange(len(distinct))
+    return distinct, number[values]
+
+
+class _Sieve:
+    """Drops candidates in index order, and counts why.
+
+    Attributes:
+        selective: whether it may drop any.
+        accepted: how many passed.
+        fruitless: how many were dropped since the last that passed.
+        rejected: how many were dropped, by reason.
+    """
+
+    def __init__(self, plan: Plan, vocabulary: Vocabulary) -> None:
+        self._plan, self._vocabulary = plan, vocabulary
+        self._seen: set[bytes] = set()
+        self.selective = bool(plan.unique or plan.exclude or plan.known is not None or vocabulary.may_compose)
+        self.accepted = self.fruitless = 0
+        self.rejected: Counter[str] = Counter()
+
+    def accept(self, candidates: Names, missing: int | None) -> Names:
+        """Return the candidates that pass, up to as many as are missing, or until too many in a row do not."""
+        if not self.selective:
+            names = candidates[:missing]
+            self.accepted += len(names)
+            return names
+        passed = []
+        for place, reason in enumerate(self._reasons(candidates)):
+            if reason is None:
+                passed.append(place)
+                self.accepted += 1
+                self.fruitless = 0
+                if len(passed) == missing:
+                    break
+                continue
+            self.rejected[reason] += 1
+            self.fruitless += 1
+            if self.fruitless > self._patience:
+                break
+        return candidates[passed]
+
+    def give_up_if_in_vain(self) -> None:
+        """Raise GenerationError after too many rejected candidates in a row."""
+        if self.fruitless <= self._patience:
+            return
+        total = self.accepted + self.rejected.total()
+        counts = ", ".join(f"{reason} {count}" for reason, count in self.rejected.items())
+        raise GenerationError(
+            f"gave up after {self.fruitless} rejected candidates in a row; of {total} in all, accepted: "
+            f"{self.accepted}, rejected: {counts}; ask for fewer names, or loosen the options",
+            candidates=total,
+            accepted=self.accepted,
+            rejected=self.rejected,
+        )
+
+    @property
+    def _patience(self) -> int:
+        return 0 if self._plan.constant else _PATIENCE + self.accepted
+
+    def _reasons(self, candidates: Names) -> Iterator[str | None]:
+        """Yield why each candidate is dropped, or None; symbols that compose would be read back as others."""
+        plan, size = self._plan, len(candidates)
+        needs_text = self._vocabulary.may_compose or plan.known is not None
+        texts = self._vocabulary.decode(candidates) if needs_text else [""] * size
+        normal = not self._vocabulary.may_compose or unicodedata.is_normalized("NFC", "\n".join(texts))
+        known = [False] * size if plan.known is None else plan.known.holds(texts).tolist()
+        for row, text, is_known in zip(_rows(candidates), texts, known, strict=True):
+            if not normal and not unicodedata.is_normalized("NFC", text):
+                yield "not NFC"
+            elif row in plan.exclude:
+                yield "exclude"
+            elif is_known:
+                yield "novel"
+            elif plan.unique and row in self._seen:
+                yield "unique"
+            else:
+                if plan.unique:
+                    self._seen.add(row)
+                yield None
+
+
+def _rows(names: Names) -> list[bytes]:
+    """Return the bytes of each name's ids, without the boundaries behind them."""
+    width = names.shape[1] * names.itemsize
+    rows: list[bytes] = np.ascontiguousarray(names).view(f"V{width}")[:, 0].tolist()
+    return rows

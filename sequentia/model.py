@@ -1,11 +1,11 @@
 """A loaded artifact: names out, probabilities of names, probabilities of next symbols."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
-from itertools import islice
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 from weakref import WeakSet
 
 import numpy as np
@@ -13,20 +13,27 @@ from numpy.typing import NDArray
 
 from . import artifact
 from .artifact import Artifact, Config
+from .contexts import Contexts
 from .errors import ArtifactError, ModelNotFoundError
-from .generation import stream_names
+from .generation import Names, stream_names
 from .likelihood import name_losses
 from .options import Plan, SamplingOptions, whole
-from .sampling import probabilities
+from .sampling import log_softmax
+from .search import most_likely
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import context_after
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DEFAULT_MODEL: Final = "names"
 _BUNDLED: Final = Path(__file__).parent / "models"
 
-# Matrix kernels round differently for different numbers of rows, so every run of the network has this many, and a
-# context's logits do not depend on its company. Eight keeps a single name fast and fills a vector register.
+# Matrix kernels may round differently for different numbers of rows, so every run of the network has one of these, and
+# a context's logits do not depend on its company. Eight keeps a single name fast and fills a vector register; the
+# larger ones serve where they are seen to give the same bits.
 _ROWS: Final = 8
+_MORE_ROWS: Final = (256, 64)
 
 
 class SequenceModel:
@@ -47,6 +54,8 @@ class SequenceModel:
         self._artifact = source
         self._threads = 1 if threads is None else whole("threads", threads, least=1)
         self._opened: Any = self._open_session()
+        self._row_counts: tuple[int, ...] | None = None
+        self._contexts = self._no_contexts()
         _forget_sessions_after_fork()
         _models.add(self)
 
@@ -62,9 +71,7 @@ class SequenceModel:
 
     def generate(self, n: int = 1, **options: Unpack[SamplingOptions]) -> list[str]:
         """Return the first ``n`` names of a seeded stream; see :func:`sequentia.generate` for the options."""
-        n = whole("n", n, least=0)
-        plan = Plan.of(options, self.vocabulary, self.config.max_length)
-        return list(islice(self._names(plan, n), n))
+        return list(chain.from_iterable(map(self.vocabulary.decode, self.batches(n, **options))))
 
     def stream(self, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """Return the endless stream of which :meth:`generate` is the start, with the same options.
@@ -72,7 +79,30 @@ class SequenceModel:
         It ends in a :class:`~sequentia.GenerationError` only if the options leave nothing to go on with: more than
         10,000 candidates in a row are rejected, and more than were accepted before.
         """
-        return self._names(Plan.of(options, self.vocabulary, self.config.max_length))
+        return chain.from_iterable(map(self.vocabulary.decode, self._names(self._plan(options))))
+
+    def batches(self, n: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
+        """Return the first ``n`` names of a stream as ids, in batches that are drawn one after the other.
+
+        However many there are, the memory stays the same; :meth:`Vocabulary.decode` makes text of them.
+
+        Returns:
+            Batches of ids, unsigned [names, longest], each name ended by boundaries or the row's end.
+        """
+        n = whole("n", n, least=0)
+        plan = self._plan(options)
+        plan.check_enough(n)
+        return self._names(plan, n)
+
+    def generate_arrow(self, n: int = 1, **options: Unpack[SamplingOptions]) -> "pa.ChunkedArray":
+        """Return what :meth:`generate` does as an Arrow column of strings, without a Python string in between.
+
+        Raises:
+            MissingExtraError: if pyarrow is missing; the extra ``[arrow]`` brings it.
+        """
+        from .arrow import column
+
+        return column(self.batches(n, **options), self.vocabulary)
 
     def score(self, names: Iterable[str]) -> NDArray[np.float64]:
         """Return the natural-log probability of each whole name, float64 [n].
@@ -87,7 +117,8 @@ class SequenceModel:
         encoded = [np.append(self.vocabulary.encode(name), BOUNDARY) for name in names]
         if not encoded:
             return np.zeros(0)
-        return -name_losses(np.concatenate(encoded), self.config.block_size, self.logits, self.vocabulary.size)
+        tokens = np.concatenate(encoded)
+        return -name_losses(tokens, self.config.block_size, self._contexts.predict, self.vocabulary.size)
 
     def next_symbols(self, prefix: str = "") -> dict[str, float]:
         """Return the probability of each symbol that may follow a prefix, the most probable first.
@@ -98,9 +129,54 @@ class SequenceModel:
             VocabularyError: if the prefix holds an unknown symbol.
         """
         context = context_after(self.vocabulary.encode(prefix), self.config.block_size)
-        row = probabilities(self.logits(context))[0]
+        row = np.exp(log_softmax(self._contexts.logits(context)))[0]
         symbols = ("", *self.vocabulary.symbols)
         return {symbols[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
+
+    def most_likely(
+        self,
+        n: int = 1,
+        *,
+        prefix: str = "",
+        min_length: int = 1,
+        max_length: int | None = None,
+        pattern: str | None = None,
+        novel: bool = False,
+        exclude: Iterable[str] = (),
+    ) -> list[tuple[str, float]]:
+        """Return the ``n`` most probable names with their natural-log probabilities, the most probable first.
+
+        The result is exact, not sampled; where the options allow fewer names, it holds those. A probability is that of
+        :meth:`score`, of the whole name and without options. Of names equally probable, the lower in the order of ids
+        comes first.
+
+        Args:
+            n: how many.
+            prefix: as for :func:`sequentia.generate`, and so all others.
+            min_length: likewise.
+            max_length: likewise.
+            pattern: likewise.
+            novel: likewise.
+            exclude: likewise.
+
+        Raises:
+            OptionError: if an option is out of its range or contradicts another.
+            VocabularyError: if the prefix holds a symbol unknown to the model.
+            GenerationError: if a million prefixes were not enough to be sure.
+        """
+        n = whole("n", n, least=0)
+        plan = self._plan(
+            {
+                "prefix": prefix,
+                "min_length": min_length,
+                "max_length": max_length,
+                "pattern": pattern,
+                "novel": novel,
+                "exclude": exclude,
+                "unique": True,
+            }
+        )
+        return most_likely(self._contexts, self.vocabulary, plan, n)
 
     def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Run the network.
@@ -113,20 +189,46 @@ class SequenceModel:
         Returns:
             float32 [n, 1 + symbols].
         """
-        session = self._session()
-        n = len(contexts)
-        padded = np.zeros((-(-n // _ROWS) * _ROWS, self.config.block_size), dtype=np.int64)
-        padded[:n] = contexts
-        logits = np.empty((len(padded), self.vocabulary.size), dtype=np.float32)
-        for start in range(0, len(padded), _ROWS):
-            rows = slice(start, start + _ROWS)
-            logits[rows] = session.run(["logits"], {"context": padded[rows]})[0]
+        session, n = self._session(), len(contexts)
+        logits = np.empty((n, self.vocabulary.size), dtype=np.float32)
+        start = 0
+        while start < n:
+            count = next((count for count in self._larger_runs(session, n) if count <= n - start), _ROWS)
+            rows = contexts[start : start + count]
+            if len(rows) < count:
+                rows = np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]), dtype=np.int64)])
+            logits[start : start + count] = session.run(["logits"], {"context": rows})[0][: n - start]
+            start += count
         if not np.isfinite(logits).all():
             raise self._graph_error("finite logits", "NaN or infinity")
-        return logits[:n]
+        return logits
 
-    def _names(self, plan: Plan, wanted: int | None = None) -> Iterator[str]:
-        return stream_names(self.logits, self.vocabulary, self.config.block_size, plan, wanted)
+    def _larger_runs(self, session: Any, n: int) -> tuple[int, ...]:
+        """Return how many rows a run of the network may also have here, for the same bits as in runs of eight."""
+        if n < _MORE_ROWS[-1]:
+            return ()
+        if self._row_counts is None:
+            random = np.random.Generator(np.random.PCG64(0))
+            contexts = random.integers(0, self.vocabulary.size, (max(_MORE_ROWS), self.config.block_size))
+
+            def run(count: int) -> NDArray[np.float32]:
+                starts = range(0, len(contexts), count)
+                return np.concatenate(
+                    [session.run(["logits"], {"context": contexts[start : start + count]})[0] for start in starts]
+                )
+
+            expected = run(_ROWS)
+            self._row_counts = tuple(count for count in _MORE_ROWS if np.array_equal(run(count), expected))
+        return self._row_counts
+
+    def _plan(self, options: Mapping[str, object]) -> Plan:
+        return Plan.of(options, self.vocabulary, self.config.max_length, self._artifact.known)
+
+    def _names(self, plan: Plan, wanted: int | None = None) -> Iterator[Names]:
+        return stream_names(self._contexts, self.vocabulary, plan, wanted, self._threads)
+
+    def _no_contexts(self) -> Contexts:
+        return Contexts(self.logits, self.config.block_size, self.vocabulary.size)
 
     def _session(self) -> Any:
         session = self._opened
@@ -194,6 +296,7 @@ def _forget_sessions_after_fork() -> None:
         for model in _models:
             _abandoned.append(model._opened)
             model._opened = None
+            model._contexts = model._no_contexts()  # the lock of the old ones may be held for ever
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=forget)
@@ -251,9 +354,12 @@ def generate(
     min_length: int = 1,
     max_length: int | None = None,
     unique: bool = False,
+    novel: bool = False,
+    exclude: Iterable[str] = (),
+    pattern: str | None = None,
     seed: int | None = None,
 ) -> list[str]:
-    """Invent names.
+    r"""Invent names.
 
     With a seed the result is the same on every call, and ``generate(10)`` is the start of ``generate(1000)``.
 
@@ -268,6 +374,11 @@ def generate(
         max_length: most symbols, the prefix included: there, every name ends. By default the length of the
             longest name the model was trained on.
         unique: no name twice in one call.
+        novel: no name that the model was trained on. One name in 2**32 for each of those is dropped without need.
+        exclude: names not to return.
+        pattern: a regular expression that every name matches in full: literals, ``.``, classes such as ``[a-e]``,
+            ``[^x]`` and ``\w``, groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``. Each symbol is drawn from those after
+            which the pattern can still be met.
         seed: a whole number from 0 to 2**128 - 1; by default a new one each time.
 
     Returns:
@@ -292,5 +403,8 @@ def generate(
         min_length=min_length,
         max_length=max_length,
         unique=unique,
+        novel=novel,
+        exclude=exclude,
+        pattern=pattern,
         seed=seed,
     )

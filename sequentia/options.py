@@ -4,7 +4,8 @@ import math
 import operator
 import secrets
 import sys
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
@@ -12,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .artifact import MAX_LENGTH
-from .errors import OptionError
+from .constraints import Constraint
+from .errors import GenerationError, OptionError
+from .novelty import KnownNames
 from .sampling import WORDS_PER_COUNTER
 from .vocabulary import BOUNDARY, Vocabulary
 
@@ -29,6 +32,9 @@ class SamplingOptions(TypedDict, total=False):
     min_length: int
     max_length: int | None
     unique: bool
+    novel: bool
+    exclude: Iterable[str]
+    pattern: str | None
     seed: int | None
 
 
@@ -38,12 +44,15 @@ class Plan:
 
     Attributes:
         prefix: ids that every name starts with, int64 [symbols].
-        temperature: as for :func:`sequentia.generate`, and so the next five.
+        temperature: as for :func:`sequentia.generate`, and so the next four.
         top_k: likewise.
         top_p: likewise.
-        min_length: likewise.
         max_length: likewise, the model's own where none was given.
         unique: likewise.
+        exclude: names not to return, as the bytes of rows of ids.
+        known: the names not to return with ``novel``; otherwise ``None``.
+        constraint: which symbols may follow which.
+        start: its state after the prefix.
         seed: the given one, or a fresh one.
         draws_per_name: uniform numbers that each name owns.
     """
@@ -52,20 +61,26 @@ class Plan:
     temperature: float
     top_k: int | None
     top_p: float | None
-    min_length: int
     max_length: int
     unique: bool
+    exclude: frozenset[bytes]
+    known: KnownNames | None
+    constraint: Constraint
+    start: int
     seed: int
     draws_per_name: int
 
     @classmethod
-    def of(cls, options: Mapping[str, object], vocabulary: Vocabulary, longest: int) -> "Plan":
-        """Check options against each other and against a vocabulary.
+    def of(
+        cls, options: Mapping[str, object], vocabulary: Vocabulary, longest: int, known: KnownNames | None = None
+    ) -> "Plan":
+        """Check options against each other and against a model.
 
         Args:
             options: as in :class:`SamplingOptions`.
             vocabulary: the model's.
             longest: the model's own ``max_length``.
+            known: the names the model was trained on, if it can tell them.
 
         Raises:
             OptionError: naming the option that is out of its range or contradicts another.
@@ -98,31 +113,55 @@ class Plan:
                 option="prefix",
                 value=prefix,
             )
+        novel = _flag("novel", options.get("novel", False))
+        if novel and known is None:
+            raise OptionError(
+                "novel: this model does not say which names it was trained on (novelty=false in its recipe)",
+                option="novel",
+                value=novel,
+            )
+        pattern = options.get("pattern")
+        if not isinstance(pattern, str | None):
+            raise _out_of_range("pattern", pattern, "a string, or None")
+        constraint = Constraint(vocabulary.symbols, min_length, max_length, pattern)
+        start = constraint.state(prefix_ids)
+        if not constraint.possible(len(prefix_ids), start):
+            message = _contradiction(str(pattern), prefix, min_length, max_length, vocabulary)
+            raise OptionError(message, option="pattern", value=pattern)
         top_k = options.get("top_k")
         top_p = options.get("top_p")
-        unique = options.get("unique", False)
-        if not isinstance(unique, bool):
-            raise _out_of_range("unique", unique, "True or False")
         return cls(
             prefix=prefix_ids,
             temperature=_real("temperature", options.get("temperature", 1.0), positive=False),
             top_k=None if top_k is None else whole("top_k", top_k, least=1),
             top_p=None if top_p is None else _real("top_p", top_p, positive=True, most=1.0),
-            min_length=min_length,
             max_length=max_length,
-            unique=unique,
+            unique=_flag("unique", options.get("unique", False)),
+            exclude=_rows_of(options.get("exclude", ()), vocabulary, max_length),
+            known=known if novel else None,
+            constraint=constraint,
+            start=start,
             seed=_seed(options.get("seed")),
             draws_per_name=-(-max(max_length, longest) // WORDS_PER_COUNTER) * WORDS_PER_COUNTER,
         )
+
+    def check_enough(self, n: int) -> None:
+        """Refuse to look for more different names than there are.
+
+        Raises:
+            GenerationError: if the lengths and the pattern allow fewer than ``n``, and none may come twice.
+        """
+        if self.unique and n > self.constraint.count(len(self.prefix), self.start):
+            enough = int(self.constraint.count(len(self.prefix), self.start))
+            raise GenerationError(
+                f"unique: {n} different names are wanted, and prefix, lengths and pattern allow {enough}; "
+                "ask for fewer, or loosen the options"
+            )
 
     @property
     def constant(self) -> bool:
         """Whether every name is the same."""
         return self.temperature == 0 or self.top_k == 1
-
-    def forbidden(self, length: int) -> list[int]:
-        """Return the ids that may not follow ``length`` symbols: a name that is too short does not end."""
-        return [BOUNDARY] if length < self.min_length else []
 
 
 def whole(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
@@ -151,6 +190,36 @@ def _real(option: str, value: object, *, positive: bool, most: float = math.inf)
     if not math.isfinite(number) or number < 0 or (positive and number == 0) or number > most:
         raise _out_of_range(option, value, needed)
     return number
+
+
+def _flag(option: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _out_of_range(option, value, "True or False")
+    return value
+
+
+def _rows_of(names: object, vocabulary: Vocabulary, max_length: int) -> frozenset[bytes]:
+    """Return names as the bytes of padded rows of ids; what the model cannot draw anyway is left out."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise _out_of_range("exclude", names, "several names: a list, also for one")
+    rows = set()
+    for name in names:
+        if not isinstance(name, str):
+            raise _out_of_range("exclude", names, "names: strings")
+        ids = vocabulary.ids_of(unicodedata.normalize("NFC", name))
+        if None not in ids and len(ids) <= max_length:
+            rows.add(np.array(ids + [BOUNDARY] * (max_length - len(ids)), dtype=vocabulary.dtype).tobytes())
+    return frozenset(rows)
+
+
+def _contradiction(pattern: str, prefix: str, least: int, most: int, vocabulary: Vocabulary) -> str:
+    lengths = f"{least} to {most} symbols" if least < most else f"{least} symbols"
+    begins = f" that starts with {prefix!r}" if prefix else ""
+    anchors = "; it always matches the whole name, and ^ and $ stand for themselves" if set(pattern) & set("^$") else ""
+    return (
+        f"no name of {lengths}{begins} matches the pattern {pattern!r}, in the model's alphabet "
+        f"({vocabulary.describe()}){anchors}"
+    )
 
 
 def _seed(value: object) -> int:

@@ -3,7 +3,6 @@
 Every function here is pure and works on rows, one name a row; none of them knows text or the network.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -32,7 +31,9 @@ def uniforms(seed: int, first: int, count: int, draws_per_name: int) -> NDArray[
     """
     bits = Philox(key=seed, counter=first * draws_per_name // WORDS_PER_COUNTER)
     raw: NDArray[np.uint64] = bits.random_raw(count * draws_per_name)
-    scaled: NDArray[np.float64] = (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    raw >>= np.uint64(11)
+    scaled = raw.astype(np.float64)
+    scaled *= 2.0**-53
     return scaled.reshape(count, draws_per_name)
 
 
@@ -44,67 +45,79 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return normalised
 
 
-def probabilities(
+def relative_probabilities(
     logits: NDArray[np.float32],
     *,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    forbidden: Iterable[int] = (),
-) -> NDArray[np.float64]:
-    """Return the distribution that a symbol is drawn from.
+    allowed: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Return the distribution that a symbol is drawn from, in units of its largest probability.
 
-    The forbidden ids go first, then the temperature applies, then ``top_k`` (Fan et al. 2018), then ``top_p``
+    What is not allowed goes first, then the temperature applies, then ``top_k`` (Fan et al. 2018), then ``top_p``
     (Holtzman et al. 2020): a filter never leaves a row without an id. Ties go to the lower id.
 
     Args:
         logits: float32 [n, ids].
-        temperature: divides the logits; 0 puts all the mass on the most probable id.
+        temperature: divides the logits; 0 leaves the most probable id alone.
         top_k: keep this many of the most probable ids.
-        top_p: keep the fewest of the most probable ids whose mass reaches this share.
-        forbidden: ids that get no mass in any row; at least one id must be left.
+        top_p: keep the fewest of the most probable ids whose probabilities reach this share.
+        allowed: ids that may be drawn, bool [ids] or [n, ids], at least one in a row; by default all.
 
     Returns:
-        float64 [n, ids], each row summing to 1.
+        float32 [n, ids], the largest of each row 1.
     """
-    scores = logits.astype(np.float64)
-    scores[:, list(forbidden)] = -np.inf
-    scores -= scores.max(axis=1, keepdims=True)
+    scores: NDArray[np.float32] = logits if allowed is None else np.where(allowed, logits, np.float32(-np.inf))
+    scores = scores - scores.max(axis=1, keepdims=True)
     if temperature == 0:
-        mass = np.zeros_like(scores)
-        np.put_along_axis(mass, scores.argmax(axis=1)[:, None], 1.0, axis=1)
-        return mass
-    with np.errstate(over="ignore"):  # a tiny temperature carries all but the most probable ids to minus infinity
-        mass = np.exp(scores / temperature)
-    if top_k is not None and top_k < mass.shape[1]:
-        np.put_along_axis(mass, _descending(mass)[:, top_k:], 0.0, axis=1)
+        best = np.zeros_like(scores)
+        np.put_along_axis(best, scores.argmax(axis=1)[:, None], 1.0, axis=1)
+        return best
+    if temperature != 1:
+        with np.errstate(over="ignore"):  # a tiny temperature carries all but the most probable ids to minus infinity
+            scores = (scores.astype(np.float64) / temperature).astype(np.float32)
+    relative: NDArray[np.float32] = np.exp(scores, out=scores)
+    if top_k is not None and top_k < relative.shape[1]:
+        np.put_along_axis(relative, _descending(relative)[:, top_k:], 0.0, axis=1)
     if top_p is not None:
-        order = _descending(mass)
-        ranked = np.take_along_axis(mass, order, axis=1)
-        before = np.cumsum(ranked, axis=1) - ranked
-        ranked[before >= top_p * ranked.sum(axis=1, keepdims=True)] = 0.0
-        np.put_along_axis(mass, order, ranked, axis=1)
-    mass /= mass.sum(axis=1, keepdims=True)
-    return mass
+        order = _descending(relative)
+        ranked = np.take_along_axis(relative, order, axis=1)
+        reached = np.cumsum(ranked, axis=1, dtype=np.float64)
+        ranked[reached - ranked >= top_p * reached[:, -1:]] = 0.0
+        np.put_along_axis(relative, order, ranked, axis=1)
+    return relative
 
 
-def _descending(mass: NDArray[np.float64]) -> NDArray[np.intp]:
-    return np.argsort(-mass, axis=1, kind="stable")
+def _descending(relative: NDArray[np.float32]) -> NDArray[np.intp]:
+    return np.argsort(-relative, axis=1, kind="stable")
 
 
-def choose(mass: NDArray[np.float64], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return one id a row by inverse CDF: the first whose cumulative probability exceeds the uniform number.
+def choose(
+    relative: NDArray[np.floating], rows: NDArray[np.integer], uniform: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Draw ids by inverse CDF: the first whose cumulative probability exceeds the uniform number.
 
     Args:
-        mass: float64 [n, ids], non-negative, each row with some mass.
+        relative: probabilities in any unit, floating [rows, ids], each row with some that is not zero.
+        rows: the row that each id is drawn from, integer [n].
         uniform: float64 [n] in [0, 1).
 
     Returns:
-        int64 [n]; never an id without mass.
+        int64 [n]; never an id without probability.
     """
-    cumulative = np.cumsum(mass, axis=1)
+    cumulative = relative.astype(np.float64)
+    np.cumsum(cumulative, axis=1, out=cumulative)
     total = cumulative[:, -1]
     # Rounding may carry uniform * total up to the total itself, which no cumulative probability exceeds.
-    point = np.minimum(uniform * total, np.nextafter(total, 0.0))
-    chosen: NDArray[np.int64] = (cumulative <= point[:, None]).sum(axis=1, dtype=np.int64)
-    return chosen
+    point = np.minimum(uniform * total.take(rows), np.nextafter(total, 0.0).take(rows))
+    ids = relative.shape[1]
+    first = rows.astype(np.int64) * ids
+    flat, width = cumulative.reshape(-1), ids
+    place: NDArray[np.int64] = first.copy()
+    while width > 1:  # the id sought is one of the `width` ones from `place` on
+        half = width // 2
+        place += (flat.take(place + (half - 1)) <= point) * half
+        width -= half
+    place -= first
+    return place

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .errors import VocabularyError
 
 BOUNDARY: Final = 0
+_FIRST_COMBINING_MARK: Final = "\u0300"
 
 
 class Vocabulary:
@@ -48,9 +49,19 @@ class Vocabulary:
         """Number of ids: the symbols and the boundary."""
         return len(self.symbols) + 1
 
+    @property
+    def may_compose(self) -> bool:
+        """Whether some of the symbols might compose with each other; none before the combining marks does."""
+        return max(self.symbols, default="") >= _FIRST_COMBINING_MARK
+
     def ids_of(self, symbols: Iterable[str]) -> list[int | None]:
         """Return the id of each of some symbols, ``None`` where there is none."""
         return [self._ids.get(symbol) for symbol in symbols]
+
+    @property
+    def dtype(self) -> np.dtype[np.unsignedinteger]:
+        """The narrowest dtype that holds every id."""
+        return np.min_scalar_type(self.size - 1)
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Return the ids of a text's symbols, int64 [symbols], without boundaries.
@@ -78,6 +89,17 @@ class Vocabulary:
         rows = np.ascontiguousarray(self._table[ids])
         texts: list[str] = rows.view(f"<U{ids.shape[1]}")[:, 0].tolist()
         return texts
+
+    def to_utf8(self, names: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
+        """Return the UTF-8 bytes of padded rows of ids, one behind the other: uint8 [bytes], and bytes a row [n]."""
+        encoded = [symbol.encode() for symbol in self.symbols]
+        widths = np.array([0, *map(len, encoded)])
+        table = np.array([b"", *encoded], dtype=f"S{widths.max()}").view(np.uint8).reshape(len(widths), -1)
+        if table.shape[1] == 1:
+            flat = names[names != BOUNDARY]
+            return table[flat, 0], np.count_nonzero(names, axis=1)
+        bytes_of = table[names[names != BOUNDARY]]
+        return bytes_of[bytes_of != 0], widths[names].sum(axis=1)
 
     def describe(self, most: int = 40) -> str:
         """Return a one-line summary of the alphabet, for messages."""

@@ -219,7 +219,7 @@ def wide(moons: SequenceModel, folder: Path) -> SequenceModel:
     network = MLP(moons.vocabulary.size, config.block_size, architecture)
     write_graph(network, config, folder / "model.onnx")
     graph = (folder / "model.onnx").read_bytes()
-    return SequenceModel(Artifact(config, moons.vocabulary, graph, folder))
+    return SequenceModel(Artifact(config, moons.vocabulary, graph, None, folder))
 
 
 @pytest.mark.parametrize("which", ["moons", "bundled", "wide"])

@@ -65,6 +65,9 @@ def test_signature_of_generate() -> None:
         "min_length": 1,
         "max_length": None,
         "unique": False,
+        "novel": False,
+        "exclude": (),
+        "pattern": None,
         "seed": None,
     }
     assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 9

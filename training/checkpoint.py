@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -22,12 +23,14 @@ from sequentia._files import write_file
 from sequentia.architectures import Architecture, MLPArchitecture
 from sequentia.artifact import MAX_BYTES, WEIGHTS, CorpusRecord, Metrics, Samples
 from sequentia.errors import TrainingError
+from sequentia.novelty import KnownNames
 
 from .corpus import Corpus
 from .networks import Network, architecture_of, network_of
 from .recipes import Recipe
 
 CHECKPOINT: Final = "checkpoint.safetensors"
+NOVELTY: Final = "novelty"
 _KEY: Final = "sequentia.run"
 _DIGEST: Final = "sequentia.sha256"
 
@@ -124,7 +127,10 @@ def library_versions() -> dict[str, str]:
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """A run's record and its tensors: ``network.*``, ``average.*``, ``optimizer.*`` and ``random.*``."""
+    """A run's record and its tensors: ``network.*``, ``average.*``, ``optimizer.*`` and ``random.*``.
+
+    A finished run's also hold ``novelty``, the hashes of its names, if its recipe says so.
+    """
 
     record: RunRecord
     tensors: dict[str, Tensor]
@@ -140,6 +146,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
         return {
             key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")
         }
+
+    @property
+    def known(self) -> KnownNames | None:
+        """The names of the finished run, where it can tell them."""
+        hashes = self.tensors.get(NOVELTY)
+        return None if hashes is None else KnownNames(hashes.numpy().view(np.uint32))
 
     @property
     def weights(self) -> dict[str, Tensor]:

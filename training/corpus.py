@@ -198,6 +198,16 @@ def count_names(tokens: Tokens) -> int:
     return sum(map(len, _ends(tokens)))
 
 
+def texts(tokens: Tokens, vocabulary: Vocabulary) -> Iterator[str]:
+    """Yield the names of a token array as text."""
+    symbols = np.array(["\n", *vocabulary.symbols])
+    start = 0
+    for ends in _ends(tokens):
+        if len(ends):
+            yield from "".join(symbols[tokens[start : ends[-1]]]).split("\n")
+            start = int(ends[-1]) + 1
+
+
 def _names(tokens: Tokens) -> Iterator[memoryview]:
     view = np.ascontiguousarray(tokens).data
     start = 0

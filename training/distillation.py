@@ -32,6 +32,12 @@ _CHUNK: Final = 2048
 class Teacher:
     """A mixture of models that labels contexts of the text, and of names that it invents.
 
+    It may look further back than its learner, which then sees the newest symbols of a context and learns what follows
+    them on average.
+
+    Attributes:
+        block_size: symbols of context.
+
     Args:
         members: finished runs on the same text.
         recipe: the learner's.
@@ -49,7 +55,8 @@ class Teacher:
             for member, weight in zip(members, weights, strict=True)
         ]
         self._ids = len(members[0].record.vocabulary) + 1
-        self._block_size, self._seed = recipe.block_size, recipe.seed
+        self.block_size = max(recipe.block_size, *(block_size for _, block_size, _ in self._members))
+        self._learner_block_size, self._seed = recipe.block_size, recipe.seed
         self._tokens, self._max_length, self._device = tokens, max_length, device
         needed = recipe.batch_size * recipe.steps // _PASSES
         contexts = max(recipe.batch_size, min(needed, _MOST_CONTEXTS, _MOST_BYTES // (4 * self._ids)))
@@ -82,23 +89,25 @@ class Teacher:
             number: which lesson, from 0; the same number gives the same lesson.
 
         Returns:
-            int64 [contexts, block_size]; float32 [contexts, ids].
+            int64 [contexts, the learner's block_size]; float32 [contexts, ids].
         """
         positions = np.random.default_rng((self._seed, number)).integers(0, len(self._tokens), self._positions)
-        contexts = torch.from_numpy(windows(self._tokens, positions, self._block_size)[0]).to(self._device)
+        contexts = torch.from_numpy(windows(self._tokens, positions, self.block_size)[0]).to(self._device)
         invented, follows = self._invent(number * self._names)
-        return torch.cat([contexts, invented]), torch.cat([self.probabilities(contexts), follows])
+        shown = torch.cat([contexts, invented])[:, -self._learner_block_size :]
+        return shown, torch.cat([self.probabilities(contexts), follows])
 
     def _invent(self, first: int) -> tuple[Tensor, Tensor]:
         """Return every context of the names from index ``first`` on of the teacher's stream, and what follows it."""
         draws_per_name = math.ceil((self._max_length + 1) / WORDS_PER_COUNTER) * WORDS_PER_COUNTER
         draws = uniforms(self._seed, first, self._names, draws_per_name)
-        context = torch.full((self._names, self._block_size), BOUNDARY, device=self._device)
+        context = torch.full((self._names, self.block_size), BOUNDARY, device=self._device)
         contexts, rows = [], []
         for place in range(self._max_length + 1):
             contexts.append(context)
             rows.append(self.probabilities(context))
-            symbols = choose(rows[-1].cpu().numpy(), draws[:, place])
+            mass = rows[-1].cpu().numpy()
+            symbols = choose(mass, np.arange(len(mass)), draws[:, place])
             going_on = symbols != BOUNDARY
             if not going_on.any():
                 break

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sequentia.artifact import Loss, Metrics, Samples, SplitName
+from sequentia.contexts import Contexts
 from sequentia.errors import GenerationError, VocabularyError
 from sequentia.generation import stream_names
 from sequentia.likelihood import Predict, name_losses
@@ -123,9 +123,11 @@ def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabula
     There are fewer only if the model invents hardly anything that is NFC.
     """
     plan = Plan.of({"seed": _SAMPLE_SEED}, vocabulary, max_length)
+    contexts = Contexts(predict, block_size, vocabulary.size, remember=False)
     names: list[str] = []
     with suppress(GenerationError):
-        names.extend(islice(stream_names(predict, vocabulary, block_size, plan, _SAMPLES), _SAMPLES))
+        for batch in stream_names(contexts, vocabulary, plan, _SAMPLES):
+            names.extend(vocabulary.decode(batch))
     tokens = [np.append(vocabulary.encode(name), BOUNDARY) for name in names]
     drawn = fingerprint(np.concatenate([*tokens, np.zeros(0, dtype=np.int64)]).astype(parts.train.dtype))
     in_train = _among(drawn, _sorted_fingerprints(parts.train))

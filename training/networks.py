@@ -73,9 +73,20 @@ class MLP(nn.Module):
 
     def forward(self, context: Tensor) -> Tensor:
         """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
-        (weight, bias), *others = self._layers()
-        x = self._first(context, weight, bias)
-        for norm, (weight, bias) in zip(self.hidden_norms, others, strict=True):
+        first, *others = self._layers()
+        return self._after_first(self._first(context, *first), others, context)
+
+    def after_first(self, sums: Tensor, context: Tensor) -> Tensor:
+        """Return the logits, float32 [batch, ids], from the first layer's sums, float32 [batch, units], in evaluation.
+
+        Args:
+            sums: the embeddings times the first layer's weights, and its bias.
+            context: int64 [batch, block_size].
+        """
+        return self._after_first(sums, self._layers()[1:], context)
+
+    def _after_first(self, x: Tensor, layers: list[tuple[Tensor, Tensor | None]], context: Tensor) -> Tensor:
+        for norm, (weight, bias) in zip(self.hidden_norms, layers, strict=True):
             x = functional.linear(self.activation(norm(x)), weight, bias)
         logits: Tensor = self.output_norm(x)
         if self.direct is not None:
@@ -84,11 +95,10 @@ class MLP(nn.Module):
 
     def _row(self, context: Tensor) -> Tensor:
         """Return which row of the table is added, int64 [batch]: the symbols are digits, the newest the lowest."""
-        oldest = self.architecture.direct
-        row = context[:, -oldest]
-        for age in range(oldest - 1, 0, -1):
-            row = row * self.embedding.num_embeddings + context[:, -age]
-        return row
+        symbols = self.architecture.direct
+        ids = self.embedding.num_embeddings
+        places = torch.tensor([ids**age for age in range(symbols - 1, -1, -1)], device=context.device)
+        return (context[:, -symbols:] * places).sum(dim=1)
 
     def _layers(self) -> list[tuple[Tensor, Tensor | None]]:
         """Return weight and bias of each layer; in training, without the hidden units that this minibatch drops."""

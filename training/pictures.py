@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from sequentia._files import write_file
 from sequentia.artifact import PICTURES
 from sequentia.errors import TrainingError
-from sequentia.sampling import probabilities
+from sequentia.sampling import log_softmax
 from sequentia.vocabulary import BOUNDARY
 
 from .checkpoint import CHECKPOINT, Checkpoint, RunRecord
@@ -259,7 +259,7 @@ def _next_symbols(network: Network, record: RunRecord) -> Figure:
     def after(symbols: NDArray[np.int64]) -> NDArray[np.float64]:
         contexts = np.zeros((len(symbols), record.recipe.block_size), dtype=np.int64)
         contexts[:, -1] = symbols
-        return probabilities(predict(contexts))
+        return np.exp(log_softmax(predict(contexts)))
 
     likely = np.argsort(-after(np.array([BOUNDARY]))[0], kind="stable")[:_MOST_CONTEXTS]
     likely = np.argsort(-after(likely).mean(axis=0), kind="stable")[:_MOST_SYMBOLS]

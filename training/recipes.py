@@ -38,6 +38,8 @@ class _Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         source: where it comes from.
         split: which names it trains on; see :func:`sequentia.training.corpus.split`.
         first_names: only so many of them, the first; 0 for all. The alphabet is the whole corpus's nevertheless.
+        novelty: whether the model can tell the names it was trained or measured on, by their hashes, and so avoid them;
+            whoever has the model can then tell whether a name they think of is among them.
         seed: of every random number of the run.
     """
 
@@ -45,6 +47,7 @@ class _Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     source: str = ""
     split: SplitName = "lecture"
     first_names: Natural = 0
+    novelty: bool = True
     seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 2147483647
 
 

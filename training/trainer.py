@@ -12,10 +12,11 @@ import torch
 from sequentia._files import write_file
 from sequentia.errors import RecipeError, TrainingError
 from sequentia.likelihood import name_losses
+from sequentia.novelty import KnownNames
 from sequentia.vocabulary import Vocabulary
 
-from .checkpoint import CHECKPOINT, Checkpoint, RunRecord, library_versions
-from .corpus import Split, Tokens, read_corpus, split
+from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
+from .corpus import Split, Tokens, read_corpus, split, texts
 from .counts import count_bigrams, count_ngrams
 from .descent import HISTORY, Descent, Report, device_named, isolated
 from .diagnostics import add_diagnostics
@@ -145,13 +146,13 @@ def _descend(
             add_diagnostics(folder, 0, descent.network, parts.train)
         if isinstance(recipe, MLPRecipe) and teachers:
             members = []
-            for number, teacher in enumerate(teachers):
-                place = folder / TEACHERS / f"{number + 1}-{Path(teacher.recipe_name).stem}"
-                members.append(_member(teacher, parts, place, device, reporting(number)))
+            for number, start in enumerate(teachers):
+                place = folder / TEACHERS / f"{number + 1}-{Path(start.recipe_name).stem}"
+                members.append(_member(start, parts, place, device, reporting(number)))
             descent.teacher = Teacher(members, recipe, parts.train, record.max_length, device)
             if not (folder / TEACHERS / METRICS).is_file():
-                predict, ids = descent.teacher.predict, len(record.vocabulary) + 1
-                mixture = evaluate(parts, lambda tokens: name_losses(tokens, recipe.block_size, predict, ids))
+                teacher, ids = descent.teacher, len(record.vocabulary) + 1
+                mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
                 write_file(folder / TEACHERS / METRICS, _json(mixture))
         descent.run(parts.train, folder, reporting(len(teachers)))
         add_diagnostics(folder, descent.step, descent.network, parts.train)
@@ -172,13 +173,10 @@ def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
         teacher = fitted(read_recipe(name), windows)
         if isinstance(teacher, MLPRecipe) and teacher.teachers:
             raise RecipeError(f"teachers: {name} has teachers itself", key="teachers")
-        if teacher.block_size > recipe.block_size:
-            raise RecipeError(
-                f"teachers: {name} has block_size = {teacher.block_size}, more than its learner's {recipe.block_size}",
-                key="teachers",
-            )
         seed = (recipe.seed + number) % (1 << 63)
-        teacher = msgspec.structs.replace(teacher, split=recipe.split, first_names=recipe.first_names, seed=seed)
+        teacher = msgspec.structs.replace(
+            teacher, split=recipe.split, first_names=recipe.first_names, novelty=recipe.novelty, seed=seed
+        )
         records.append(record.of_teacher(name, teacher))
     return records
 
@@ -205,7 +203,7 @@ def _count(recipe: BigramCountsRecipe | NGramRecipe, record: RunRecord, tokens: 
 
 
 def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkpoint:
-    """Return a checkpoint with the losses and samples of its network."""
+    """Return a checkpoint with the losses and samples of its network, and what it takes to tell the names it knows."""
     record = trained.record
     predict = predictor(trained.network().for_inference(), device)
     block_size, vocabulary = record.recipe.block_size, Vocabulary(record.vocabulary)
@@ -216,7 +214,10 @@ def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkp
             raise TrainingError(f"the loss of the part {part} is {loss.loss}; try a lower learning_rate")
     samples = sample(parts, block_size, predict, vocabulary, record.max_length)
     final = msgspec.structs.replace(record, metrics=metrics, samples=samples, versions=library_versions())
-    return Checkpoint(record=final, tensors=trained.tensors)
+    if not record.recipe.novelty:
+        return Checkpoint(record=final, tensors=trained.tensors)
+    known = KnownNames.of(name for part in (parts.train, parts.dev, parts.test) for name in texts(part, vocabulary))
+    return Checkpoint(record=final, tensors={**trained.tensors, NOVELTY: torch.from_numpy(known.hashes.view(np.int32))})
 
 
 def _metrics_json(record: RunRecord) -> bytes:

@@ -1,0 +1,148 @@
+"""Names in a file, batch by batch: lines of text, CSV, JSON, JSON Lines or Parquet."""
+
+import csv
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import OptionError
+from .generation import Names
+from .vocabulary import Vocabulary
+
+NAME: Final = "name"
+LOG_PROBABILITY: Final = "log_probability"
+
+Scores = NDArray[np.float64] | None
+
+
+class Writer(ABC):
+    """Writes names to a file, one batch after the other.
+
+    Args:
+        file: where to; it is left open.
+        vocabulary: the names' alphabet.
+        scored: whether each batch will come with log-probabilities.
+    """
+
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
+        self._file, self._vocabulary, self._scored = file, vocabulary, scored
+
+    @abstractmethod
+    def write(self, names: Names, scores: Scores) -> None:
+        """Write a batch of names, as ids, and their log-probabilities, float64 [names], if there are to be any."""
+
+    def close(self) -> None:  # noqa: B027 - most formats need nothing
+        """Write what stands behind the last name, if anything."""
+
+
+class Lines(Writer):
+    """A name a line; with scores, the score and a tab before it."""
+
+    def write(self, names: Names, scores: Scores) -> None:
+        """Write a batch."""
+        texts = self._vocabulary.decode(names)
+        if scores is not None:
+            texts = [f"{score:.4f}\t{text}" for score, text in zip(scores.tolist(), texts, strict=True)]
+        self._file.write("".join(f"{text}\n" for text in texts).encode())
+
+
+class Csv(Writer):
+    """Comma-separated values under a header."""
+
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
+        super().__init__(file, vocabulary, scored=scored)
+        self._rows([NAME, LOG_PROBABILITY] if scored else [NAME])
+
+    def write(self, names: Names, scores: Scores) -> None:
+        """Write a batch."""
+        texts = self._vocabulary.decode(names)
+        self._rows(*(zip(texts) if scores is None else zip(texts, scores.tolist(), strict=True)))
+
+    def _rows(self, *rows: Iterable[object]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._file.write(text.getvalue().encode())
+
+
+class JsonLines(Writer):
+    """A JSON object a line."""
+
+    def write(self, names: Names, scores: Scores) -> None:
+        """Write a batch."""
+        encode = msgspec.json.Encoder().encode
+        rows = _objects(self._vocabulary.decode(names), scores)
+        self._file.write(b"".join(encode(row) + b"\n" for row in rows))
+
+
+class JsonArray(Writer):
+    """One JSON array: of names, or with scores of objects."""
+
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
+        super().__init__(file, vocabulary, scored=scored)
+        self._before = b"[\n  "
+
+    def write(self, names: Names, scores: Scores) -> None:
+        """Write a batch."""
+        texts = self._vocabulary.decode(names)
+        encode = msgspec.json.Encoder().encode
+        for row in texts if scores is None else _objects(texts, scores):
+            self._file.write(self._before + encode(row))
+            self._before = b",\n  "
+
+    def close(self) -> None:
+        """Write the bracket at the end."""
+        self._file.write(b"[]\n" if self._before.startswith(b"[") else b"\n]\n")
+
+
+class Parquet(Writer):
+    """A Parquet file, a row group for each batch."""
+
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
+        from . import arrow
+
+        super().__init__(file, vocabulary, scored=scored)
+        self._table = arrow.ParquetTable(file, [NAME, LOG_PROBABILITY] if scored else [NAME])
+
+    def write(self, names: Names, scores: Scores) -> None:
+        """Write a batch."""
+        self._table.write(names, self._vocabulary, scores)
+
+    def close(self) -> None:
+        """Write the file's index."""
+        self._table.close()
+
+
+FORMATS: Final[dict[str, type[Writer]]] = {
+    "": Lines,
+    ".txt": Lines,
+    ".csv": Csv,
+    ".json": JsonArray,
+    ".jsonl": JsonLines,
+    ".parquet": Parquet,
+}
+"""By the ending of a file's name."""
+
+
+def format_of(path: Path) -> type[Writer]:
+    """Return what a file's name asks for.
+
+    Raises:
+        OptionError: if it ends in something else.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        known = ", ".join(filter(None, FORMATS))
+        raise OptionError(f"{path}: cannot write {suffix}; a file's name ends in {known}", option="output", value=path)
+    return FORMATS[suffix]
+
+
+def _objects(texts: list[str], scores: Scores) -> Iterator[dict[str, object]]:
+    if scores is None:
+        return ({NAME: text} for text in texts)
+    return ({NAME: text, LOG_PROBABILITY: score} for text, score in zip(texts, scores.tolist(), strict=True))

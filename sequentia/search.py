@@ -1,0 +1,88 @@
+"""The most probable names: a best-first search over prefixes.
+
+No name is more probable than any of its prefixes. So once the best prefix left is less probable than the n names found,
+those are the n most probable of all (A* without a heuristic: Hart, Nilsson and Raphael 1968).
+"""
+
+import heapq
+import unicodedata
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .contexts import Contexts
+from .errors import GenerationError
+from .options import Plan
+from .sampling import log_softmax
+from .vocabulary import BOUNDARY, Vocabulary
+from .windows import windows
+
+_AT_ONCE: Final = 64
+_MOST_PREFIXES: Final = 1_000_000
+
+
+def most_likely(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, n: int) -> list[tuple[str, float]]:
+    """Return the ``n`` most probable names that a plan allows, and their natural-log probabilities, in falling order.
+
+    Raises:
+        GenerationError: if a million prefixes were not enough.
+    """
+    prefix = tuple(plan.prefix.tolist())
+    frontier = [(_loss(contexts, prefix), prefix, plan.start)]  # a heap: loss in nats, ids, state of the constraint
+    found: list[tuple[float, tuple[int, ...]]] = []  # sorted
+    opened = 0
+    while frontier and n:
+        bound = found[n - 1][0] if len(found) >= n else np.inf
+        if frontier[0][0] > bound:
+            break
+        best = [heapq.heappop(frontier) for _ in range(min(_AT_ONCE, len(frontier)))]
+        opened += len(best)
+        if opened > _MOST_PREFIXES:
+            raise GenerationError(
+                f"{len(found)} names found among {opened:,} prefixes, and too many of those equally probable to be "
+                f"sure of {n}; ask for fewer names, or tighter options",
+                candidates=opened,
+                accepted=len(found),
+            )
+        for (loss, ids, state), row in zip(best, _losses(contexts, [ids for _, ids, _ in best]), strict=True):
+            losses = loss + row
+            allowed = plan.constraint.allowed(len(ids), np.array([state]))
+            if len(ids) == plan.max_length:
+                candidates = np.array([BOUNDARY])
+            else:
+                candidates = np.flatnonzero((losses <= bound) & (True if allowed is None else allowed.reshape(-1)))
+            after = plan.constraint.after(np.full(len(candidates), state), candidates).tolist()
+            for symbol, state_after in zip(candidates.tolist(), after, strict=True):
+                if symbol != BOUNDARY:
+                    heapq.heappush(frontier, (float(losses[symbol]), (*ids, symbol), state_after))
+                elif _wanted(ids, vocabulary, plan):
+                    found.append((float(losses[BOUNDARY]), ids))
+        found = sorted(found)[:n]
+    return [(vocabulary.decode(np.array([ids]))[0], -loss) for loss, ids in found]
+
+
+def _loss(contexts: Contexts, prefix: tuple[int, ...]) -> float:
+    """Return the negative log-probability of a prefix, its symbols added up one by one."""
+    loss = 0.0
+    for length, symbol in enumerate(prefix):
+        loss += float(_losses(contexts, [prefix[:length]])[0, symbol])
+    return loss
+
+
+def _losses(contexts: Contexts, prefixes: list[tuple[int, ...]]) -> NDArray[np.float64]:
+    """Return the negative log-probability of each id after each prefix, float64 [prefixes, ids]."""
+    tokens = np.array([i for prefix in prefixes for i in (*prefix, BOUNDARY)])
+    ends = np.cumsum([len(prefix) + 1 for prefix in prefixes]) - 1
+    return -log_softmax(contexts.predict(windows(tokens, ends, contexts.block_size)[0]))
+
+
+def _wanted(ids: tuple[int, ...], vocabulary: Vocabulary, plan: Plan) -> bool:
+    row = np.zeros((1, plan.max_length), dtype=vocabulary.dtype)
+    row[0, : len(ids)] = ids
+    (name,) = vocabulary.decode(row)
+    return (
+        row.tobytes() not in plan.exclude
+        and unicodedata.is_normalized("NFC", name)
+        and not (plan.known is not None and plan.known.holds([name])[0])
+    )

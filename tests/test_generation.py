@@ -1,0 +1,455 @@
+"""Every option of the sampler: what it promises of each name, the stream's contract, and the probabilities."""
+
+import itertools
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import sequentia
+from sequentia import GenerationError, OptionError, SequenceModel
+from sequentia.contexts import Contexts
+from sequentia.export import export
+from sequentia.generation import stream_names
+from sequentia.novelty import KnownNames
+from sequentia.options import Plan
+from sequentia.pattern import automaton
+from sequentia.training import train
+from sequentia.vocabulary import Vocabulary
+
+from .conftest import MOONS
+
+PATTERNS = [
+    "t.*",
+    "[^aeiou]?[aeiou].*n",
+    ".{3}|.{6}",
+    "(ti|ca|pa)+.*",
+    "a.*|b.*|io",
+    r"\w+s",
+    "t(i|e)[a-m]*(s|a)?n?.{0,4}",
+]
+MOON_NAMES = MOONS.read_text(encoding="utf-8").split()
+
+OPTIONS = st.fixed_dictionaries(
+    {"seed": st.integers(0, 2**128 - 1)},
+    optional={
+        "prefix": st.sampled_from(["", "t", "ti", "ca"]),
+        "temperature": st.sampled_from([0.3, 1.0, 2.5]),
+        "top_k": st.none() | st.integers(5, 30),
+        "top_p": st.none() | st.floats(0.5, 1),
+        "min_length": st.integers(1, 6),
+        "max_length": st.none() | st.integers(6, 20),
+        "pattern": st.none() | st.sampled_from(PATTERNS),
+        "exclude": st.lists(st.sampled_from(["titan", "io", "tia", "caan", "nothing!", "Ti"]), max_size=4),
+        "novel": st.booleans(),
+        "unique": st.booleans(),
+    },
+)
+WANTED = 12
+
+
+def outcome(generate: Callable[[], list[str]]) -> list[str] | str:
+    """Return the names, or why there are none."""
+    try:
+        return generate()
+    except (OptionError, GenerationError) as error:
+        return str(error)
+
+
+# What every name keeps to
+
+
+@given(OPTIONS)
+@hypothesis_settings(max_examples=150)
+def test_names_keep_to_every_option(moons: SequenceModel, options: dict[str, Any]) -> None:
+    names = outcome(lambda: moons.generate(WANTED, **options))
+    assume(not isinstance(names, str))
+    most = options.get("max_length") or max(moons.config.max_length, options.get("min_length", 1))
+    assert len(names) == WANTED
+    for name in names:
+        assert name.startswith(options.get("prefix", ""))
+        assert options.get("min_length", 1) <= len(name) <= most
+        assert re.fullmatch(options.get("pattern") or ".*", name)
+        assert name not in options.get("exclude", ())
+        assert not (options.get("novel") and name in MOON_NAMES)
+    if options.get("unique"):
+        assert len(set(names)) == len(names)
+
+
+@given(OPTIONS, st.lists(st.integers(0, WANTED), min_size=1, max_size=3), st.sampled_from([8, 9, 64]))
+@hypothesis_settings(max_examples=60)
+def test_the_start_of_a_longer_list_in_any_batches_with_any_threads_and_without_memory(
+    moons: SequenceModel, options: dict[str, Any], counts: list[int], batch: int
+) -> None:
+    names = outcome(lambda: moons.generate(WANTED, **options))
+    assume(not isinstance(names, str))
+    for n in counts:
+        assert moons.generate(n, **options) == names[:n]
+    assert list(itertools.islice(moons.stream(**options), WANTED)) == names
+    plan = Plan.of(options, moons.vocabulary, moons.config.max_length, moons._artifact.known)
+    forgetful = Contexts(moons.logits, moons.config.block_size, moons.vocabulary.size, remember=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sequentia.generation._MAX_BATCH", batch)
+        for contexts, workers in ((moons._contexts, 1), (forgetful, 1), (moons._contexts, 3)):
+            batches = stream_names(contexts, moons.vocabulary, plan, WANTED, workers)
+            assert [name for ids in batches for name in moons.vocabulary.decode(ids)] == names
+
+
+def test_filters_drop_candidates_in_index_order(moons: SequenceModel) -> None:
+    plain = moons.generate(600, seed=3, top_k=3)
+    common = sorted(set(plain), key=plain.count)[-3:]
+    expected = [name for name in dict.fromkeys(plain) if name not in common and name not in MOON_NAMES]
+    found = moons.generate(20, seed=3, top_k=3, unique=True, novel=True, exclude=common)
+    assert found == expected[:20]
+
+
+def test_large_batches_share_the_work_and_keep_the_names() -> None:
+    """More names than a batch holds, from one thread and from three, and the first of them one by one."""
+    model = sequentia.load()
+    threaded = SequenceModel(model._artifact, threads=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sequentia.generation._MAX_BATCH", 512)
+        names = model.generate(3000, seed=1)
+        assert threaded.generate(3000, seed=1) == names
+        assert threaded.generate(700, seed=1, unique=True, novel=True) == model.generate(
+            700, seed=1, unique=True, novel=True
+        )
+    assert [next(model.stream(seed=1))] == names[:1]
+    assert model.generate(3000, seed=1) == names
+
+
+# Patterns
+
+
+ALPHABET = Vocabulary("ab")
+
+
+@st.composite
+def regular_expressions(draw: st.DrawFn, depth: int = 3) -> str:
+    if not depth:
+        return draw(st.sampled_from(["a", "b", ".", "[ab]", "[^a]", "c", ""]))
+    inner = [f"(?:{draw(regular_expressions(depth - 1))})" for _ in range(draw(st.integers(1, 2)))]
+    joined = draw(st.sampled_from(["", "|"])).join(inner)
+    return f"(?:{joined}){draw(st.sampled_from(['', '', '?', '*', '+', '{2}', '{1,3}', '{2,}']))}"
+
+
+@given(regular_expressions(), st.integers(0, 3), st.integers(1, 6), st.text("ab", max_size=3))
+@example("(?:(?:a*)*)*", 0, 4, "")
+@hypothesis_settings(max_examples=300)
+def test_a_constraint_allows_exactly_what_the_pattern_matches(
+    pattern: str, least: int, extra: int, prefix: str
+) -> None:
+    """All names over two symbols, held against Python's own regular expressions."""
+    from sequentia.constraints import Constraint
+
+    most = least + extra
+    matching = {
+        name
+        for length in range(least, most + 1)
+        for name in map("".join, itertools.product("ab", repeat=length))
+        if re.fullmatch(pattern, name) and name.startswith(prefix)
+    }
+    constraint = Constraint(ALPHABET.symbols, least, most, pattern)
+    ids = ALPHABET.encode(prefix)
+    start = constraint.state(ids)
+    assert constraint.possible(len(prefix), start) == bool(matching) or len(prefix) > most
+    if len(prefix) > most or not matching:
+        return
+    assert constraint.count(len(prefix), start) == len(matching)
+
+    def walk(name: str, state: int) -> set[str]:
+        if len(name) == most:
+            return {name}
+        allowed = constraint.allowed(len(name), np.array([state]))
+        assert allowed is not None
+        assert allowed.any(), "a dead end"
+        found = {name} if allowed[0, 0] else set()
+        for i in np.flatnonzero(allowed[0, 1:]) + 1:
+            (after,) = constraint.after(np.array([state]), np.array([i])).tolist()
+            found |= walk(name + ALPHABET.symbols[i - 1], after)
+        return found
+
+    assert walk(prefix, start) == matching
+
+
+def test_an_exponential_pattern_is_met_or_refused_at_once(moons: SequenceModel) -> None:
+    started = time.monotonic()
+    for pattern in (
+        "(a|t).*(a|i).{7}",
+        "((((.{9}){9}){9}){9}){9}",
+        ".*a.{300}",
+        "(.*a.*i.*){5}",
+        "(" * 2000 + ")" * 2000,
+    ):
+        names = outcome(partial(moons.generate, 3, seed=1, pattern=pattern, max_length=40))
+        assert "pattern" in names if isinstance(names, str) else all(re.fullmatch(pattern, name) for name in names)
+    assert time.monotonic() - started < 30  # not a measurement: without limits it would never end
+
+
+def test_many_states_are_refused() -> None:
+    with pytest.raises(OptionError, match="too complex: it needs more than 4,096 states"):
+        automaton("(a|b)*a(a|b){14}", ("a", "b"), 40)
+
+
+@pytest.mark.parametrize("pattern", ["(", "[z-a]", "*a", "(?=a)", "a{2,1}"])
+def test_what_is_no_pattern(moons: SequenceModel, pattern: str) -> None:
+    with pytest.raises(OptionError, match="cannot be read") as caught:
+        moons.generate(pattern=pattern)
+    assert caught.value.option == "pattern"
+
+
+def test_contradictions_are_told_before_sampling(moons: SequenceModel) -> None:
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"pattern": "ma.*", "prefix": "ti"}, "no name of 1 to 15 symbols that starts with 'ti' matches the pattern"),
+        ({"pattern": "ti", "min_length": 3}, "no name of 3 to 15 symbols matches"),
+        ({"pattern": ".{9}", "max_length": 8}, "no name of 1 to 8 symbols matches"),
+        ({"pattern": "[0-9]+"}, "in the model's alphabet"),
+        ({"pattern": "^ti$"}, r"\^ and \$ stand for themselves"),
+        ({"pattern": ""}, "matches the pattern ''"),
+    )
+    for options, message in cases:
+        most = moons.config.max_length
+        with pytest.raises(
+            OptionError, match=message.replace("1 to 15", f"1 to {most}").replace("3 to 15", f"3 to {most}")
+        ):
+            moons.stream(**options)
+    with pytest.raises(GenerationError, match="7 different names are wanted, and prefix, lengths and pattern allow 6"):
+        moons.generate(7, pattern="(ti|ca|io){1}[ab]", unique=True)
+    assert sorted(moons.generate(6, pattern="(ti|ca|io){1}[ab]", unique=True)) == [
+        "caa", "cab", "ioa", "iob", "tia", "tib"
+    ]  # fmt: skip
+
+
+def test_what_rejects_everything_is_counted(moons: SequenceModel) -> None:
+    started = time.monotonic()
+    with pytest.raises(GenerationError, match="gave up after 10001 rejected candidates in a row") as caught:
+        moons.generate(1, pattern="ti|io", exclude=["ti", "io"])
+    assert caught.value.rejected == {"exclude": 10_001}
+    with pytest.raises(GenerationError, match=r"novel 1$|novel 1;") as caught:
+        moons.generate(1, pattern="io", novel=True, temperature=0)
+    assert (caught.value.candidates, caught.value.rejected) == (1, {"novel": 1})
+    assert time.monotonic() - started < 30
+
+
+# Probabilities
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> SequenceModel:
+    """Three symbols, so that all names of up to four can be enumerated."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "list.txt").write_text("\n".join(["ab", "abc", "ba", "cab", "bb", "acca", "c"] * 8), encoding="utf-8")
+    train(folder / "list.txt", folder / "run", recipe="mlp", overrides=["steps=60", "block_size=3"])
+    export(folder / "run", folder / "run")
+    return sequentia.load(folder / "run")
+
+
+def enumerated(
+    model: SequenceModel,
+    *,
+    prefix: str = "",
+    pattern: str = ".*",
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 2.0,  # above the sum of all: rounding leaves no symbol out
+    min_length: int = 1,
+    max_length: int = 4,
+) -> dict[str, float]:
+    """Return the probability of each name, by the definition of each option, in plain Python."""
+    names = [
+        name
+        for length in range(min_length, max_length + 1)
+        for name in map("".join, itertools.product(model.vocabulary.symbols, repeat=length))
+        if re.fullmatch(pattern, name) and name.startswith(prefix)
+    ]
+    probability: dict[str, float] = {}
+
+    def go(so_far: str, p: float) -> None:
+        if len(so_far) == max_length:
+            probability[so_far] = p
+            return
+        allowed = {symbol for symbol in model.vocabulary.symbols if any(n.startswith(so_far + symbol) for n in names)}
+        allowed |= {""} if so_far in names else set()
+        mass = {s: q ** (1 / temperature) for s, q in model.next_symbols(so_far).items() if s in allowed}
+        best = sorted(mass, key=lambda s: -mass[s])[:top_k]
+        total, kept = sum(mass[s] for s in best), list[str]()
+        for symbol in best:
+            if sum(mass[s] for s in kept) < top_p * total:
+                kept.append(symbol)
+        for symbol in kept:
+            share = p * mass[symbol] / sum(mass[s] for s in kept)
+            if symbol:
+                go(so_far + symbol, share)
+            else:
+                probability[so_far] = share
+
+    go(prefix, 1.0)
+    return probability
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"prefix": "a"},
+        {"pattern": "a.*|.b.?"},
+        {"pattern": "(ab|c)*", "temperature": 1.7},
+        {"top_k": 2},
+        {"top_p": 0.7},
+        {"temperature": 0.5},
+        {"min_length": 3},
+        {"prefix": "c", "pattern": ".*[ab]", "top_k": 3, "top_p": 0.9, "temperature": 1.3, "min_length": 2},
+    ],
+    ids=str,
+)
+def test_sampled_frequencies_are_the_enumerated_probabilities(tiny: SequenceModel, options: dict[str, Any]) -> None:
+    """20,000 names; a count lies 5.5 sigma off once in 26 million, so with 120 names and 9 cases once in 24,000 seeds.
+
+    Where fewer than 25 are expected, where the normal distribution is no guide, 60 are allowed: rarer still.
+    """
+    n = 20_000
+    expected = enumerated(tiny, **options)
+    assert sum(expected.values()) == pytest.approx(1)
+    names = tiny.generate(n, seed=29, max_length=4, **options)
+    assert set(names) <= set(expected)
+    for name, probability in expected.items():
+        sigma = np.sqrt(n * probability * (1 - probability))
+        tolerance = 5.5 * sigma if n * probability >= 25 else 60 - n * probability
+        assert abs(names.count(name) - n * probability) <= max(tolerance, 1e-6), name
+
+
+def test_every_name_of_the_language_is_reached(tiny: SequenceModel) -> None:
+    pattern = "(a|b)?c[ab]*"
+    language = set(enumerated(tiny, pattern=pattern))
+    names = tiny.generate(len(language), max_length=4, pattern=pattern, unique=True, temperature=9, seed=0)
+    assert set(names) == language
+
+
+# The most probable names
+
+
+@pytest.mark.parametrize("options", [{}, {"prefix": "ab"}, {"pattern": ".*c.*"}, {"min_length": 3}])
+def test_the_most_likely_names_are_those_of_all_names(tiny: SequenceModel, options: dict[str, Any]) -> None:
+    names = list(enumerated(tiny, **options))
+    scores = dict(zip(names, tiny.score(names).tolist(), strict=True))
+    expected = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    for n in (0, 1, 7, len(names), len(names) + 5):
+        assert tiny.most_likely(n, max_length=4, **options) == expected[:n]
+
+
+def test_the_most_likely_names_of_a_real_model() -> None:
+    model = sequentia.load()
+    found = model.most_likely(200)
+    assert [score for _, score in found] == model.score([name for name, _ in found]).tolist()
+    drawn = sorted(set(model.generate(20_000, seed=1)))
+    best = dict(found)
+    missed = [name for name, p in zip(drawn, model.score(drawn), strict=True) if p > found[-1][1] and name not in best]
+    assert missed == []
+    assert model.most_likely(3, exclude=[found[0][0]]) == found[1:4]
+    novel = model.most_likely(5, novel=True)
+    assert not model._artifact.known.holds([name for name, _ in novel]).any()  # type: ignore[union-attr]
+    assert model.most_likely(1, prefix="zyx")[0][0].startswith("zyx")
+
+
+def test_a_search_without_an_end_is_given_up(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sequentia.search._MOST_PREFIXES", 100)
+    with pytest.raises(GenerationError, match="too many of those equally probable"):
+        moons.most_likely(1000)
+
+
+# What a model remembers
+
+
+def test_contexts_are_computed_once_and_remembered(moons: SequenceModel) -> None:
+    calls: list[int] = []
+
+    def counted(contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+        calls.append(len(contexts))
+        return moons.logits(contexts)
+
+    contexts = Contexts(counted, moons.config.block_size, moons.vocabulary.size)
+    plan = Plan.of({"seed": 1}, moons.vocabulary, moons.config.max_length)
+    (first,) = stream_names(contexts, moons.vocabulary, plan, 1000)
+    names = moons.vocabulary.decode(first)
+    distinct = {name[:i][-4:].rjust(4) for name in names for i in range(len(name) + 1) if i < moons.config.max_length}
+    assert sum(calls) <= len(distinct) + 1
+    computed = sum(calls)
+    (again,) = stream_names(contexts, moons.vocabulary, plan, 1000)
+    np.testing.assert_array_equal(first, again)
+    assert sum(calls) - computed < computed / 10
+
+
+def test_remembered_logits_are_those_of_the_network(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A memory of 16 places, so that contexts push each other out, used by eight threads at once."""
+    monkeypatch.setattr("sequentia.contexts._CACHE_BYTES", 16 * (8 + 4 * moons.vocabulary.size))
+    contexts = Contexts(moons.logits, moons.config.block_size, moons.vocabulary.size)
+    random = np.random.Generator(np.random.PCG64(2))
+    asked = [random.integers(0, 3, (200, moons.config.block_size)) for _ in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        for given_contexts, found in zip(asked, pool.map(contexts.predict, asked), strict=True):
+            np.testing.assert_array_equal(found, moons.logits(given_contexts))
+
+
+@given(st.integers(1, 40), st.integers(2, 5000), st.integers(0, 2**32))
+def test_keys_tell_contexts_apart(block_size: int, ids: int, seed: int) -> None:
+    contexts = Contexts(lambda rows: np.zeros((len(rows), ids), dtype=np.float32), block_size, ids)
+    random = np.random.Generator(np.random.PCG64(seed))
+    rows = random.integers(0, ids, (50, block_size))
+    rows[:, : random.integers(0, block_size)] = 0
+    rows[::2] = ids - 1 if random.integers(2) else rows[::2]
+    keys = contexts.keys(rows)
+    if keys is not None:
+        assert (keys >= 0).all()
+        assert len(np.unique(keys)) == len(np.unique(rows, axis=0))
+
+
+# Names of the training list
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=30), st.text())
+def test_known_names_are_never_let_through(names: list[str], other: str) -> None:
+    known = KnownNames.of(names)
+    assert known.holds(names).all()
+    assert (
+        KnownNames.from_bytes(known.to_bytes()).holds([*names, other]).tolist() == known.holds([*names, other]).tolist()
+    )
+    assert len(known.to_bytes()) <= 4 * len(set(names))
+
+
+def test_another_name_is_hardly_ever_taken_for_a_known_one() -> None:
+    """100,000 names against 10,000 hashes: 0.23 expected, so more than 5 once in 4 million lists."""
+    known = KnownNames.of(f"name{i}" for i in range(10_000))
+    assert known.holds([f"other{i}" for i in range(100_000)]).sum() <= 5
+
+
+def test_a_private_list_leaves_no_hashes(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(MOONS, folder, recipe="bigram-counts")
+    export(folder, folder)
+    assert len(sequentia.load(folder).generate(5, novel=True)) == 5
+    known = (folder / "novelty.crc32").read_bytes()
+    assert known == KnownNames.of(MOON_NAMES).to_bytes()
+
+    private = tmp_path / "private"
+    train(MOONS, private, recipe="bigram-counts", overrides=["novelty=false"])
+    export(private, folder)  # over the other model, whose hashes must not stay
+    assert not (folder / "novelty.crc32").exists()
+    with pytest.raises(OptionError, match="does not say which names it was trained on"):
+        sequentia.load(folder).generate(novel=True)
+
+
+def test_the_bundled_model_avoids_its_list(names_txt: Path | None) -> None:
+    names = sequentia.generate(2000, seed=1, novel=True)
+    assert not sequentia.load()._artifact.known.holds(names).any()  # type: ignore[union-attr]
+    if names_txt is not None:
+        assert not set(names) & set(names_txt.read_text(encoding="utf-8").split())
