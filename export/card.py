@@ -64,7 +64,7 @@ def model_card(model: SequenceModel, graph_bytes: int, pictures: Collection[str]
         _training(config),
         *_pictures(pictures),
         "## Intended use, bias and limits",
-        _limits(config),
+        _limits(model),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -183,12 +183,20 @@ def _pictures(names: Collection[str]) -> list[str]:
     return ["## Pictures", *links] if links else []
 
 
-def _limits(config: Config) -> str:
+def _limits(model: SequenceModel) -> str:
+    config = model.config
+    novelty = (
+        "; `novel=True` leaves out those of its list, which `novelty.crc32` holds the hashes of: enough to recognise a "
+        "name, too little to read one"
+        if model.knows_its_names
+        else ""
+    )
     uses = (
         "For inventing names: of characters, places, products, test data. Not for telling who a name belongs to, or "
         "whether it is a real one. The model knows only the alphabet above and repeats the biases of its list: what "
-        "is rare there is rare here. It may invent names that exist, names of its list among them, and none is longer "
-        f"than {config.max_length} symbols unless asked for."
+        "is rare there is rare here. None of its names is longer than "
+        f"{config.max_length} symbols unless asked for. It may invent names that exist, names of its list among them"
+        f"{novelty}."
     )
     origin = _ORIGINS.get(config.training.corpus.sha256)
     return f"{uses}\n\n{origin}" if origin else uses

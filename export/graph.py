@@ -115,8 +115,10 @@ def _halve(graph: onnx.GraphProto) -> None:
     casts = []
     for weight in graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < _WORTH_A_CAST:
+            continue
         halves = values.astype(np.float16)
-        if values.dtype == np.float32 and values.size >= _WORTH_A_CAST and np.array_equal(halves, values):
+        if np.array_equal(halves, values):
             name, stored = weight.name, f"{weight.name}.float16"
             weight.CopyFrom(onnx.numpy_helper.from_array(halves, stored))
             casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))

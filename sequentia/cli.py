@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .training.descent import Report
     from .training.evaluation import Comparison
 
+_MANY = 100_000
 _MODEL_HELP = "A model folder, or the name of a bundled model. [default: $SEQUENTIA_MODEL, else names]"
 
 
@@ -91,7 +92,9 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--exclude", multiple=True, metavar="NAME", help="Not this name; repeatable.")
 @click.option("--seed", type=int, help="A whole number; the same one gives the same names.")
 @click.option("--scores", is_flag=True, help="Add the natural-log probability of each name.")
-@click.option("--threads", type=int, help="Threads that draw.  [default: one for each core]")
+@click.option(
+    "--threads", type=int, help="Threads that draw.  [default: one, or one for each core from 100,000 names on]"
+)
 @click.option(
     "--output",
     "-o",
@@ -109,7 +112,9 @@ def generate(
     kind: type[outputs.Writer] = outputs.Lines if output is None else outputs.format_of(output)
     if as_json:
         kind = outputs.JsonArray
-    loaded = load(model, threads=_cores() if threads is None else threads)
+    if threads is None:
+        threads = _cores() if n >= _MANY else 1
+    loaded = load(model, threads=threads)
     batches = loaded.batches(n, **options)
     with ExitStack() as stack:
         file: BinaryIO = sys.stdout.buffer

@@ -65,6 +65,11 @@ class SequenceModel:
         return self._artifact.config
 
     @property
+    def knows_its_names(self) -> bool:
+        """Whether it can tell the names it was trained on, which the option ``novel`` needs."""
+        return self._artifact.known is not None
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The model's alphabet."""
         return self._artifact.vocabulary

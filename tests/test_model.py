@@ -1,5 +1,6 @@
 """A loaded model: the sampling contract, scores, next symbols, and life among threads and processes."""
 
+import asyncio
 import itertools
 import math
 import multiprocessing
@@ -250,6 +251,34 @@ def test_a_model_survives_pickling(moons: SequenceModel) -> None:
 def test_a_spawned_process_gets_the_model_pickled(moons: SequenceModel) -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(moons.generate, 5, seed=1).result(timeout=60) == moons.generate(5, seed=1)
+
+
+def test_names_beside_an_event_loop(moons: SequenceModel) -> None:
+    """The loop goes on while a thread draws, as the README says."""
+
+    async def both() -> tuple[list[str], int]:
+        task = asyncio.create_task(asyncio.to_thread(moons.generate, 3000, seed=1))
+        turns = 0
+        while not task.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return await task, turns
+
+    names, turns = asyncio.run(both())
+    assert names == moons.generate(3000, seed=1)
+    assert turns > 1
+
+
+def test_one_model_for_many_threads(moons: SequenceModel) -> None:
+    """Different options at once, each thread several times, against one after the other."""
+    options: list[dict[str, Any]] = [
+        {"seed": seed, "prefix": prefix, "pattern": pattern}
+        for seed, (prefix, pattern) in enumerate([("", None), ("ti", None), ("", "[a-m]+"), ("a", ".{5}")] * 4)
+    ]
+    fresh = SequenceModel(moons._artifact, threads=2)
+    expected = [moons.generate(200, **each) for each in options]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda each: fresh.generate(200, **each), options)) == expected
 
 
 @pytest.mark.parametrize("threads", [1, 2])
