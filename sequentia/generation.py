@@ -7,10 +7,9 @@ each name draws a symbol at its node and goes on to the node that the symbol lea
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,9 @@ from .options import Plan
 from .sampling import choose, relative_probabilities, uniforms
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import context_after
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Names = NDArray[np.unsignedinteger]
 """Ids of names, one a row [n, longest], each ended by boundaries or the row's end."""
@@ -72,6 +74,8 @@ def _batches(
         count = min(max(missing, sieve.fruitless, _MIN_BATCH), most)
         yield draw(contexts, plan, drawn, count)
         drawn += count
+    from concurrent.futures import ThreadPoolExecutor  # not above: it takes as long to load as a name to draw
+
     with ThreadPoolExecutor(workers, thread_name_prefix="sequentia") as pool:
         pending: deque[Future[Names]] = deque()
         try:

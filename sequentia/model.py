@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 from weakref import WeakSet
 
 import numpy as np
@@ -21,7 +21,7 @@ from .options import Plan, SamplingOptions, whole
 from .sampling import log_softmax
 from .search import most_likely
 from .vocabulary import BOUNDARY, Vocabulary
-from .windows import context_after
+from .windows import windows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,18 +125,32 @@ class SequenceModel:
         tokens = np.concatenate(encoded)
         return -name_losses(tokens, self.config.block_size, self._contexts.predict, self.vocabulary.size)
 
-    def next_symbols(self, prefix: str = "") -> dict[str, float]:
+    @overload
+    def next_symbols(self, prefix: str = "") -> dict[str, float]: ...
+
+    @overload
+    def next_symbols(self, prefix: list[str]) -> list[dict[str, float]]: ...
+
+    def next_symbols(self, prefix: str | list[str] = "") -> dict[str, float] | list[dict[str, float]]:
         """Return the probability of each symbol that may follow a prefix, the most probable first.
 
-        The empty string stands for the end of the name; the probabilities sum to 1.
+        The empty string stands for the end of the name; the probabilities sum to 1. Of several prefixes, all are
+        computed at once, and it is a list.
 
         Raises:
-            VocabularyError: if the prefix holds an unknown symbol.
+            VocabularyError: if a prefix holds an unknown symbol.
         """
-        context = context_after(self.vocabulary.encode(prefix), self.config.block_size)
-        row = np.exp(log_softmax(self._contexts.logits(context)))[0]
+        prefixes = [prefix] if isinstance(prefix, str) else prefix
+        encoded = [np.append(self.vocabulary.encode(each), BOUNDARY) for each in prefixes]
+        if not encoded:
+            return []
+        ends = np.cumsum([len(ids) for ids in encoded]) - 1
+        contexts, _ = windows(np.concatenate(encoded), ends, self.config.block_size)
+        rows = np.exp(log_softmax(self._contexts.predict(contexts)))
         symbols = ("", *self.vocabulary.symbols)
-        return {symbols[i]: float(row[i]) for i in np.argsort(-row, kind="stable")}
+        ranked = zip(np.argsort(-rows, axis=1, kind="stable").tolist(), rows.tolist(), strict=True)
+        found = [{symbols[i]: row[i] for i in order} for order, row in ranked]
+        return found[0] if isinstance(prefix, str) else found
 
     def most_likely(
         self,

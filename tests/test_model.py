@@ -131,7 +131,7 @@ def test_what_cannot_be_met_ends_in_a_count(moons: SequenceModel) -> None:
 
 def test_patience_has_an_end(moons: SequenceModel) -> None:
     with pytest.raises(GenerationError, match="loosen the options") as caught:
-        moons.generate(30, max_length=1, unique=True, seed=1)
+        moons.generate(10, max_length=1, temperature=0.01, unique=True, seed=1)
     assert caught.value.accepted <= len(moons.vocabulary.symbols)
     assert caught.value.rejected["unique"] == caught.value.candidates - caught.value.accepted > 10_000
 
@@ -191,6 +191,14 @@ def test_next_symbols_are_a_sorted_distribution(moons: SequenceModel) -> None:
     assert sorted(probability) == ["", *moons.vocabulary.symbols]
     assert sum(probability.values()) == pytest.approx(1)
     assert list(probability.values()) == sorted(probability.values(), reverse=True)
+
+
+def test_next_symbols_of_several_prefixes(moons: SequenceModel) -> None:
+    prefixes = ["ti", "", "titan", "ti"]
+    assert moons.next_symbols(prefixes) == [moons.next_symbols(prefix) for prefix in prefixes]
+    assert moons.next_symbols([]) == []
+    with pytest.raises(VocabularyError, match="'!' at position 0"):
+        moons.next_symbols(["a", "!"])
 
 
 def test_score_is_the_sum_of_its_steps(moons: SequenceModel) -> None:

@@ -53,6 +53,11 @@ def test_generating_loads_no_training_library() -> None:
     assert result.stdout == "[]\n", result.stderr
 
 
+def test_no_thread_is_started_before_it_is_asked_for() -> None:
+    code = "import threading, sequentia; sequentia.generate(2000); print(threading.active_count())"
+    assert python("-c", code).stdout == "1\n"
+
+
 def test_signature_of_generate() -> None:
     signature = inspect.signature(sequentia.generate)
     assert {name: parameter.default for name, parameter in signature.parameters.items()} == {
@@ -70,7 +75,7 @@ def test_signature_of_generate() -> None:
         "pattern": None,
         "seed": None,
     }
-    assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 9
+    assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 12
 
 
 ERRORS = [
