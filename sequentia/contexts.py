@@ -65,10 +65,12 @@ class Contexts:
         keys = self.keys(contexts) if self._bits else None
         if keys is None:
             return self._predict(contexts.astype(np.int64))
+        logits = np.empty((len(keys), self.ids), dtype=np.float32)
         places = ((keys.view(np.uint64) * _MIXER) >> np.uint64(64 - self._bits)).view(np.int64)
         with self._lock:
-            unknown = np.flatnonzero(self._keys.take(places) != keys + 1)
-            logits: NDArray[np.float32] = self._logits.take(places, axis=0)
+            known = self._keys.take(places) == keys + 1
+            logits[known] = self._logits.take(places[known], axis=0)
+        unknown = np.flatnonzero(~known)
         if len(unknown):
             found = logits[unknown] = self._predict(contexts[unknown].astype(np.int64))
             places, keys = places[unknown], keys[unknown]

@@ -136,7 +136,7 @@ class _Nodes:
     state: NDArray[np.integer]
 
     def after(self, nodes: NDArray[np.integer], symbols: NDArray[np.integer], constraint: Constraint) -> "_Nodes":
-        context = self.context[nodes]
+        context = self.context.take(nodes, axis=0)
         context[:, :-1] = context[:, 1:]
         context[:, -1] = symbols
         return _Nodes(context, constraint.after(self.state[nodes], symbols))
