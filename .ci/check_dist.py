@@ -6,13 +6,24 @@ import zipfile
 from pathlib import Path
 
 MOST_BYTES = 3_000_000
-ALLOWED = (".py", ".toml", "/py.typed", "/config.json", "/model.onnx", "/model.safetensors", "/README.md", ".png")
+ALLOWED = (
+    ".py",
+    ".toml",
+    "/py.typed",
+    "/config.json",
+    "/model.onnx",
+    "/model.safetensors",
+    "/novelty.crc32",
+    "/README.md",
+    ".png",
+)
 NEEDED = {
     "sequentia/__init__.py",
     "sequentia/py.typed",
     "sequentia/models/names/config.json",
     "sequentia/models/names/model.onnx",
     "sequentia/models/names/model.safetensors",
+    "sequentia/models/names/novelty.crc32",
     "sequentia/training/__init__.py",
     "sequentia/training/recipes/names.toml",
     "sequentia/export/__init__.py",

@@ -26,9 +26,13 @@ class KnownNames:
         self.hashes = hashes
 
     @classmethod
-    def of(cls, names: Iterable[str]) -> "KnownNames":
-        """Return the set of some names, in NFC."""
-        return cls(np.unique(_hashes(names)))
+    def of(cls, names: Iterable[str], count: int = -1) -> "KnownNames":
+        """Return the set of some names, in NFC; to know how many there are saves memory."""
+        hashes = _hashes(names, count)
+        hashes.sort()
+        first = np.ones(len(hashes), dtype=bool)
+        np.not_equal(hashes[1:], hashes[:-1], out=first[1:])
+        return cls(hashes[first])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "KnownNames":
@@ -61,5 +65,5 @@ class KnownNames:
         return len(self.hashes)
 
 
-def _hashes(names: Iterable[str]) -> NDArray[np.uint32]:
-    return np.fromiter((crc32(name.encode()) for name in names), dtype=np.uint32)
+def _hashes(names: Iterable[str], count: int = -1) -> NDArray[np.uint32]:
+    return np.fromiter((crc32(name.encode()) for name in names), dtype=np.uint32, count=count)

@@ -16,7 +16,7 @@ from sequentia.novelty import KnownNames
 from sequentia.vocabulary import Vocabulary
 
 from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
-from .corpus import Split, Tokens, read_corpus, split, texts
+from .corpus import Split, Tokens, count_names, read_corpus, split, texts
 from .counts import count_bigrams, count_ngrams
 from .descent import HISTORY, Descent, Report, device_named, isolated
 from .diagnostics import add_diagnostics
@@ -216,7 +216,10 @@ def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkp
     final = msgspec.structs.replace(record, metrics=metrics, samples=samples, versions=library_versions())
     if not record.recipe.novelty:
         return Checkpoint(record=final, tensors=trained.tensors)
-    known = KnownNames.of(name for part in (parts.train, parts.dev, parts.test) for name in texts(part, vocabulary))
+    everything = (parts.train, parts.dev, parts.test)
+    known = KnownNames.of(
+        (name for part in everything for name in texts(part, vocabulary)), sum(map(count_names, everything))
+    )
     return Checkpoint(record=final, tensors={**trained.tensors, NOVELTY: torch.from_numpy(known.hashes.view(np.int32))})
 
 
