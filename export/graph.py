@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import onnx
 import torch
+from onnxscript.optimizer import optimize
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,6 +21,7 @@ OPSET: Final = 20
 IR_VERSION: Final = 9
 TRACED_BATCH: Final = 3
 _WORTH_A_CAST: Final = 256
+_LARGEST_FOLDED: Final = 16  # constants: what a runtime folds, tables among them, need not be in the file
 _LARGEST_TABLES: Final = 16 << 20
 
 
@@ -43,8 +45,10 @@ def write_graph(network: nn.Module, config: Config, path: Path) -> None:
             dynamic_shapes={"context": {0: torch.export.Dim("batch")}},
             dynamo=True,
             verbose=False,
+            optimize=False,
         )
     assert program is not None  # noqa: S101 - None is for the exporter's older interface
+    optimize(program.model, input_size_limit=_LARGEST_FOLDED, output_size_limit=_LARGEST_FOLDED)
     model = program.model_proto
     model.ir_version = IR_VERSION
     model.producer_name = "sequentia"

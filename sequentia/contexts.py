@@ -34,22 +34,20 @@ class Contexts:
         self.block_size, self.ids = block_size, ids
         self._predict = predict
         self._longest = min(block_size, int(63 / math.log2(ids)))  # symbols of which a key is a number below 2^63
+        self._digits = ids ** np.arange(self._longest - 1, -1, -1, dtype=np.int64)
         places = _CACHE_BYTES // (8 + 4 * ids) if remember else 0
         self._bits = max(1, places).bit_length() - 1
         self._lock = threading.Lock()
-        self._keys: NDArray[np.int64] = np.zeros(
-            1 << self._bits, dtype=np.int64
-        )  # plus one, so that 0 is an empty place
-        self._logits = np.empty((1 << self._bits, ids), dtype=np.float32)
+        self._shift = np.uint64(64 - self._bits)
+        self._tags = np.zeros(1 << self._bits, dtype=np.int64)  # keys plus one, so that 0 is an empty place
+        self._logits: NDArray[np.float32] = np.empty((1 << self._bits, ids), dtype=np.float32)
 
     def keys(self, contexts: NDArray[np.integer]) -> NDArray[np.int64] | None:
         """Return the keys of contexts, integer [n, block_size], or ``None`` if some have too many symbols for one."""
-        if contexts[:, : self.block_size - self._longest].any():
+        older = self.block_size - self._longest
+        if older and contexts[:, :older].any():
             return None
-        keys = np.zeros(len(contexts), dtype=np.int64)
-        for place in range(self.block_size - self._longest, self.block_size):
-            keys *= self.ids
-            keys += contexts[:, place]
+        keys: NDArray[np.int64] = contexts[:, older:].astype(np.int64) @ self._digits
         return keys
 
     def logits(self, contexts: NDArray[np.integer], visits: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
@@ -65,23 +63,24 @@ class Contexts:
         keys = self.keys(contexts) if self._bits else None
         if keys is None:
             return self._predict(contexts.astype(np.int64))
-        logits = np.empty((len(keys), self.ids), dtype=np.float32)
-        places = ((keys.view(np.uint64) * _MIXER) >> np.uint64(64 - self._bits)).view(np.int64)
+        places = ((keys.view(np.uint64) * _MIXER) >> self._shift).view(np.int64)
+        tags = keys + 1
         with self._lock:
-            known = self._keys.take(places) == keys + 1
+            known = self._tags.take(places) == tags
+            if known.all():
+                return self._logits.take(places, axis=0)
+            logits = np.empty((len(keys), self.ids), dtype=np.float32)
             logits[known] = self._logits.take(places[known], axis=0)
         unknown = np.flatnonzero(~known)
-        if len(unknown):
-            found = logits[unknown] = self._predict(contexts[unknown].astype(np.int64))
-            places, keys = places[unknown], keys[unknown]
-            with self._lock:
-                kept = self._keys[places] == 0
-                if visits is not None:
-                    kept |= visits[unknown] > 1
-                kept = np.flatnonzero(kept)
-                self._keys[places[kept]] = keys[kept] + 1
-                kept = kept[self._keys[places[kept]] == keys[kept] + 1]  # of two for one place, the last
-                self._logits[places[kept]] = found[kept]
+        found = logits[unknown] = self._predict(contexts[unknown].astype(np.int64))
+        places, tags = places[unknown], tags[unknown]
+        with self._lock:
+            kept = self._tags[places] == 0
+            if visits is not None:
+                kept |= visits[unknown] > 1
+            self._tags[places[kept]] = tags[kept]
+            kept &= self._tags[places] == tags  # of two for one place, the last
+            self._logits[places[kept]] = found[kept]
         return logits
 
     def predict(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 Names = NDArray[np.unsignedinteger]
 """Ids of names, one a row [n, longest], each ended by boundaries or the row's end."""
 
-_MIN_BATCH: Final = 8
 _MAX_BATCH: Final = 1 << 17
-_MOST_LOGITS: Final = 1 << 22  # at once, unless that were fewer than the smallest batch
+_MOST_LOGITS: Final = 1 << 22  # at once, unless that were fewer names than
+_FEWEST: Final = 8
 _PATIENCE: Final = 10_000
 
 
@@ -67,11 +67,11 @@ def _batches(
     contexts: Contexts, plan: Plan, wanted: int | None, sieve: "_Sieve", workers: int
 ) -> Generator[Names, None, None]:
     """Yield candidates without end: few at first, then as many as are missing, or were accepted or in vain before."""
-    most = min(_MAX_BATCH, max(_MIN_BATCH, _MOST_LOGITS // contexts.ids))
+    most = min(_MAX_BATCH, max(_FEWEST, _MOST_LOGITS // contexts.ids))
     drawn = 0
     while workers == 1 or wanted is None or wanted - sieve.accepted <= most:
         missing = sieve.accepted if wanted is None else wanted - sieve.accepted
-        count = min(max(missing, sieve.fruitless, _MIN_BATCH), most)
+        count = min(max(missing, sieve.fruitless, 1), most)
         yield draw(contexts, plan, drawn, count)
         drawn += count
     from concurrent.futures import ThreadPoolExecutor  # not above: it takes as long to load as a name to draw

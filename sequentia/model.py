@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 DEFAULT_MODEL: Final = "names"
 _BUNDLED: Final = Path(__file__).parent / "models"
 
-# Matrix kernels may round differently for different numbers of rows, so every run of the network has one of these, and
-# a context's logits do not depend on its company. Eight keeps a single name fast and fills a vector register; the
-# larger ones serve where they are seen to give the same bits.
+# Matrix kernels may round differently for different numbers of rows, so a run of the network has eight, which fill a
+# vector register, and a context's logits do not depend on its company. Other numbers serve where they are seen to give
+# the same bits; that is looked into once enough rows were run for it to pay.
 _ROWS: Final = 8
-_MORE_ROWS: Final = (256, 64)
+_OTHER_ROWS: Final = (256, 64, 1)
+_ROWS_BEFORE_A_LOOK: Final = 512
 
 
 class SequenceModel:
@@ -44,7 +45,7 @@ class SequenceModel:
 
     Args:
         source: a checked artifact, as :func:`sequentia.artifact.read` returns it.
-        threads: threads inside one run of the network; the default of one is the fastest for networks this small.
+        threads: how many of them draw names, where many are wanted: so many runs of onnxruntime go on at once.
 
     Raises:
         ArtifactError: if onnxruntime refuses the graph, or the graph contradicts ``config.json``.
@@ -54,7 +55,8 @@ class SequenceModel:
         self._artifact = source
         self._threads = 1 if threads is None else whole("threads", threads, least=1)
         self._opened: Any = self._open_session()
-        self._row_counts: tuple[int, ...] | None = None
+        self._row_counts: tuple[int, ...] = (_ROWS,)
+        self._rows_run = 0
         self._contexts = self._no_contexts()
         _forget_sessions_after_fork()
         _models.add(self)
@@ -212,7 +214,7 @@ class SequenceModel:
         logits = np.empty((n, self.vocabulary.size), dtype=np.float32)
         start = 0
         while start < n:
-            count = next((count for count in self._larger_runs(session, n) if count <= n - start), _ROWS)
+            count = self._rows_at_once(session, n - start)
             rows = contexts[start : start + count]
             if len(rows) < count:
                 rows = np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]), dtype=np.int64)])
@@ -222,23 +224,20 @@ class SequenceModel:
             raise self._graph_error("finite logits", "NaN or infinity")
         return logits
 
-    def _larger_runs(self, session: Any, n: int) -> tuple[int, ...]:
-        """Return how many rows a run of the network may also have here, for the same bits as in runs of eight."""
-        if n < _MORE_ROWS[-1]:
-            return ()
-        if self._row_counts is None:
+    def _rows_at_once(self, session: Any, missing: int) -> int:
+        """Return how many rows the next run of the network has, of the numbers that give the same bits as eight do."""
+        before, self._rows_run = self._rows_run, self._rows_run + missing
+        if before < _ROWS_BEFORE_A_LOOK <= self._rows_run:
             random = np.random.Generator(np.random.PCG64(0))
-            contexts = random.integers(0, self.vocabulary.size, (max(_MORE_ROWS), self.config.block_size))
+            contexts = random.integers(0, self.vocabulary.size, (max(_OTHER_ROWS), self.config.block_size))
 
-            def run(count: int) -> NDArray[np.float32]:
-                starts = range(0, len(contexts), count)
-                return np.concatenate(
-                    [session.run(["logits"], {"context": contexts[start : start + count]})[0] for start in starts]
-                )
+            def run(rows: int) -> NDArray[np.float32]:
+                chunks = np.split(contexts, len(contexts) // rows)
+                return np.concatenate([session.run(["logits"], {"context": chunk})[0] for chunk in chunks])
 
             expected = run(_ROWS)
-            self._row_counts = tuple(count for count in _MORE_ROWS if np.array_equal(run(count), expected))
-        return self._row_counts
+            self._row_counts = (*(rows for rows in _OTHER_ROWS if np.array_equal(run(rows), expected)), _ROWS)
+        return next((rows for rows in self._row_counts if rows <= missing and (rows > 1 or missing == 1)), _ROWS)
 
     def _plan(self, options: Mapping[str, object]) -> Plan:
         return Plan.of(options, self.vocabulary, self.config.max_length, self._artifact.known)
@@ -259,7 +258,7 @@ class SequenceModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = 1  # several runs at once, rather than several threads in a run
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
@@ -327,7 +326,7 @@ def load(model: str | os.PathLike[str] | None = None, *, threads: int | None = N
     Args:
         model: a folder that holds an artifact, or the name of a bundled model (such a folder goes before it);
             ``None`` is the environment variable ``SEQUENTIA_MODEL`` if that is set, else the bundled default.
-        threads: threads inside one run of the network, one by default.
+        threads: how many of them draw names, where many are wanted; one by default.
 
     Raises:
         ModelNotFoundError: if there is no such model.

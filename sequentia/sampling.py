@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
+_FEW: Final = 64  # draws for which comparing whole rows takes less than halving them does
 WORDS_PER_COUNTER: Final = 4
 """Philox4x64 turns each value of its counter into this many 64-bit words."""
 
@@ -112,6 +113,9 @@ def choose(
     # Rounding may carry uniform * total up to the total itself, which no cumulative probability exceeds.
     point = np.minimum(uniform * total.take(rows), np.nextafter(total, 0.0).take(rows))
     ids = relative.shape[1]
+    if len(rows) <= _FEW:
+        few: NDArray[np.int64] = (cumulative.take(rows, axis=0) <= point[:, None]).sum(axis=1)
+        return few
     first = rows.astype(np.int64) * ids
     flat, width = cumulative.reshape(-1), ids
     place: NDArray[np.int64] = first.copy()
