@@ -6,12 +6,14 @@ of them again. A context is known by its key, the number that its ids are the di
 
 import math
 import threading
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .likelihood import Predict
+from .vocabulary import BOUNDARY
 
 _CACHE_BYTES: Final = 1 << 25
 _MIXER: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio (Knuth, TAOCP 3, section 6.4)
@@ -81,6 +83,26 @@ class Contexts:
             self._tags[places[kept]] = tags[kept]
             kept &= self._tags[places] == tags  # of two for one place, the last
             self._logits[places[kept]] = found[kept]
+        return logits
+
+    def logits_after(self, symbols: Sequence[int]) -> NDArray[np.float32]:
+        """Return the logits after some symbols of a name, float32 [1, ids]."""
+        newest = symbols[-self.block_size :]
+        key = 0
+        for symbol in newest:
+            key = key * self.ids + symbol
+        place = ((key * int(_MIXER)) % (1 << 64)) >> int(self._shift)
+        remembered = self._bits > 0 and len(newest) <= self._longest
+        if remembered:
+            with self._lock:
+                if self._tags[place] == key + 1:
+                    return self._logits[place : place + 1].copy()
+        context = np.array([[BOUNDARY] * (self.block_size - len(newest)) + [*newest]])
+        logits = self._predict(context)
+        if remembered:
+            with self._lock:
+                if self._tags[place] == 0:
+                    self._tags[place], self._logits[place] = key + 1, logits[0]
         return logits
 
     def predict(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:

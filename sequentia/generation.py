@@ -18,7 +18,7 @@ from .constraints import Constraint
 from .contexts import Contexts
 from .errors import GenerationError
 from .options import Plan
-from .sampling import choose, relative_probabilities, uniforms
+from .sampling import choose, choose_one, relative_probabilities, uniforms
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import context_after
 
@@ -92,6 +92,8 @@ def _batches(
 
 def draw(contexts: Contexts, plan: Plan, first: int, count: int) -> Names:
     """Return the candidates ``first`` … ``first + count - 1`` of a stream, [count, max_length]."""
+    if count == 1:
+        return _draw_one(contexts, plan, first)
     start, ids = len(plan.prefix), contexts.ids
     uniform = uniforms(plan.seed, first, count, plan.draws_per_name)
     names: Names = np.zeros((count, plan.max_length), dtype=np.min_scalar_type(ids - 1))
@@ -121,6 +123,30 @@ def draw(contexts: Contexts, plan: Plan, first: int, count: int) -> Names:
         if length >= contexts.block_size:  # what begins differently may be the same context now
             nodes, at = nodes.merged(at, contexts)
     return names
+
+
+def _draw_one(contexts: Contexts, plan: Plan, index: int) -> Names:
+    """Return one candidate, [1, max_length]: the same as among others, without the arrays that others would need."""
+    name = plan.prefix.tolist()
+    state = np.array([plan.start])
+    for uniform in uniforms(plan.seed, index, 1, plan.draws_per_name)[0].tolist():
+        if len(name) == plan.max_length:
+            break
+        relative = relative_probabilities(
+            contexts.logits_after(name),
+            temperature=plan.temperature,
+            top_k=plan.top_k,
+            top_p=plan.top_p,
+            allowed=plan.constraint.allowed(len(name), state),
+        )
+        symbol = choose_one(relative[0], uniform)
+        if symbol == BOUNDARY:
+            break
+        name.append(symbol)
+        state = plan.constraint.after(state, np.array([symbol]))
+    row: Names = np.zeros((1, plan.max_length), dtype=np.min_scalar_type(contexts.ids - 1))
+    row[0, : len(name)] = name
+    return row
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 Every function here is pure and works on rows, one name a row; none of them knows text or the network.
 """
 
+import math
 from typing import Final
 
 import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
-_FEW: Final = 64  # draws for which comparing whole rows takes less than halving them does
 WORDS_PER_COUNTER: Final = 4
 """Philox4x64 turns each value of its counter into this many 64-bit words."""
 
@@ -113,9 +113,6 @@ def choose(
     # Rounding may carry uniform * total up to the total itself, which no cumulative probability exceeds.
     point = np.minimum(uniform * total.take(rows), np.nextafter(total, 0.0).take(rows))
     ids = relative.shape[1]
-    if len(rows) <= _FEW:
-        few: NDArray[np.int64] = (cumulative.take(rows, axis=0) <= point[:, None]).sum(axis=1)
-        return few
     first = rows.astype(np.int64) * ids
     flat, width = cumulative.reshape(-1), ids
     place: NDArray[np.int64] = first.copy()
@@ -125,3 +122,11 @@ def choose(
         width -= half
     place -= first
     return place
+
+
+def choose_one(relative: NDArray[np.floating], uniform: float) -> int:
+    """Draw one id as :func:`choose` does, from probabilities in any unit, floating [ids]."""
+    cumulative = relative.astype(np.float64)
+    np.cumsum(cumulative, out=cumulative)
+    total = float(cumulative[-1])
+    return int(cumulative.searchsorted(min(uniform * total, math.nextafter(total, 0.0)), side="right"))

@@ -1,0 +1,341 @@
+"""What generation_speed.py measures, each in a process of its own.
+
+    python benchmarks/generation_tasks.py TASK '{"argument": ...}'
+
+Prints what the task returns as JSON. The peers are onnxruntime alone; markovify, with three characters of state; and
+the sampler of makemore.py (A. Karpathy, makemore) with its default MLP, restated here: for every symbol it runs the
+network over all positions so far of all names, for as many steps as the longest name takes.
+"""
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+if TYPE_CHECKING:  # each process loads only what it measures
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sequentia.model import SequenceModel
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def without_memory(model: "SequenceModel") -> "SequenceModel":
+    from sequentia.contexts import Contexts
+
+    model._contexts = Contexts(model.logits, model.config.block_size, model.vocabulary.size, remember=False)
+    return model
+
+
+def session_of(graph: Path) -> Any:
+    """Open a graph with the options of a model on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def bundled_graph() -> Path:
+    from sequentia import artifact
+    from sequentia.model import locate
+
+    return locate("names") / artifact.GRAPH
+
+
+def facts() -> dict[str, Any]:
+    import sequentia
+
+    config = sequentia.load("names").config
+    return {
+        "graph": str(bundled_graph()),
+        "block_size": config.block_size,
+        "model": f"{config.architecture.describe()}; {config.architecture.parameters:,} parameters",
+    }
+
+
+def one_name(seeds: int) -> list[float]:
+    """Return the mean seconds of a call with memory, of one without, and of the bare runs, and the mean of the runs."""
+    import sequentia
+    from sequentia.windows import context_after
+
+    warm, cold, session = sequentia.load("names"), without_memory(sequentia.load("names")), session_of(bundled_graph())
+    config, spent = warm.config, []
+    for seed in range(seeds):
+        (name,) = cold.generate(seed=seed)
+        ids = warm.vocabulary.encode(name)
+        contexts = [context_after(ids[:end], config.block_size) for end in range(min(len(name) + 1, config.max_length))]
+        spent.append(
+            (
+                seconds_of(lambda seed=seed: warm.generate(seed=seed)),  # type: ignore[misc]
+                seconds_of(lambda seed=seed: cold.generate(seed=seed)),  # type: ignore[misc]
+                seconds_of(lambda contexts=contexts: [session.run(["logits"], {"context": x}) for x in contexts]),  # type: ignore[misc]
+                len(contexts),
+            )
+        )
+    return [mean(column) for column in zip(*spent, strict=True)]
+
+
+def to_arrow(names: int, threads: int, seed: int) -> float:
+    import sequentia
+    import sequentia.arrow
+
+    model = sequentia.load("names", threads=threads)
+    return names / seconds_of(lambda: model.generate_arrow(names, seed=seed))
+
+
+def markov_chain(names: int, corpus: str) -> float:
+    try:
+        import markovify
+    except ModuleNotFoundError:
+        sys.exit("markovify is missing: pip install markovify")
+    lines = Path(corpus).read_text(encoding="utf-8").split()
+    chain = markovify.Chain([list(line) for line in lines], 3).compile()
+    return names / seconds_of(lambda: ["".join(chain.gen()) for _ in range(names)])
+
+
+def makemore(names: int, batch: int, threads: int, corpus: str) -> float:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        sys.exit("torch is missing: pip install 'sequentia[train]'")
+    from torch import nn
+
+    torch.set_num_threads(threads)
+    lines = Path(corpus).read_text(encoding="utf-8").split()
+    letters = sorted({letter for line in lines for letter in line})
+    ids, block_size, width = len(letters) + 1, max(map(len, lines)) + 1, 64
+    embedding = nn.Embedding(ids + 1, width)  # one more, for what stands before the start
+    layers = nn.Sequential(nn.Linear(block_size * width, width), nn.Tanh(), nn.Linear(width, ids))
+
+    def logits(tokens: torch.Tensor) -> torch.Tensor:
+        embedded = []
+        for _ in range(block_size):
+            embedded.append(embedding(tokens))
+            tokens = torch.roll(tokens, 1, 1)
+            tokens[:, 0] = ids
+        output: torch.Tensor = layers(torch.cat(embedded, -1))
+        return output
+
+    @torch.no_grad()
+    def sample() -> list[str]:
+        tokens = torch.zeros((batch, 1), dtype=torch.int64)
+        for _ in range(block_size - 1):
+            chances = torch.softmax(logits(tokens[:, -block_size:])[:, -1], dim=-1)
+            tokens = torch.cat([tokens, torch.multinomial(chances, num_samples=1)], dim=1)
+        rows = ([*row[1:], 0] for row in tokens.tolist())
+        return ["".join(letters[symbol - 1] for symbol in row[: row.index(0)]) for row in rows]
+
+    sample()
+    return names / seconds_of(lambda: [sample() for _ in range(names // batch)])
+
+
+def matrix_rate(width: int) -> float:
+    """Return the float32 operations a second of a matrix product."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    left, right = (random.standard_normal((n, width), dtype=np.float32) for n in (4096, width))
+    return 2 * left.size * width / min(seconds_of(lambda: left @ right) for _ in range(10))
+
+
+def copy_rate(size: int, threads: int) -> float:
+    """Return the bytes a second that copying moves, reads and writes counted, in buffers of a size."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    blocks = [(np.ones(size // threads, dtype=np.uint8), np.ones(size // threads, dtype=np.uint8))] * threads
+    times = max(1, (1 << 28) // size)
+
+    def copy(block: "tuple[NDArray[np.uint8], NDArray[np.uint8]]") -> None:
+        for _ in range(times):
+            np.copyto(*block)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return times * 2 * size / min(seconds_of(lambda: list(pool.map(copy, blocks))) for _ in range(10))
+
+
+def distinct(contexts: "NDArray[np.unsignedinteger]", ids: int) -> "NDArray[np.unsignedinteger]":
+    """Return contexts without repetitions, told apart by the number that their ids are the digits of."""
+    import numpy as np
+
+    numbers, limit = np.zeros(len(contexts), dtype=np.int64), 1
+    for column in contexts.T:
+        if limit * ids > 1 << 62:  # go on with shorter numbers
+            found, numbers = np.unique(numbers, return_inverse=True)
+            limit = len(found)
+        numbers, limit = numbers * ids + column, limit * ids
+    return contexts[np.unique(numbers, return_index=True)[1]]
+
+
+def counts(names: int) -> dict[str, Any]:
+    """Return how many contexts, drawn symbols and bytes there are in a stream, and the sizes of the network."""
+    import numpy as np
+
+    import sequentia
+    from sequentia.architectures import MLPArchitecture
+
+    model = sequentia.load("names")
+    architecture, ids, block_size = model.config.architecture, model.vocabulary.size, model.config.block_size
+    assert isinstance(architecture, MLPArchitecture)
+    drawn = np.concatenate(list(model.batches(names, seed=0)))
+    padded = np.pad(drawn, ((0, 0), (block_size, 0)))
+    found, symbols = [], 0
+    for place in range(drawn.shape[1]):
+        going_on = np.ones(names, dtype=bool) if place == 0 else drawn[:, place - 1] != 0
+        symbols += int(going_on.sum())
+        found.append(distinct(padded[going_on, place : place + block_size], ids))
+    return {
+        "contexts": len(distinct(np.concatenate(found), ids)),
+        "symbols": symbols,
+        "bytes": int(np.count_nonzero(drawn)),
+        "ids": ids,
+        "block_size": block_size,
+        "hidden": architecture.hidden_sizes,
+        "direct": bool(architecture.direct),
+    }
+
+
+def streaming(names: int, ending: str) -> tuple[float, int]:
+    """Return the seconds of a stream, and the peak of this process in bytes."""
+    import sequentia
+    from sequentia.output import format_of
+
+    model = sequentia.load("names", threads=2)
+
+    def stream() -> None:
+        if not ending:
+            for _ in model.batches(names, seed=1):
+                pass
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"names{ending}")
+            with path.open("wb") as file:
+                writer = format_of(path)(file, model.vocabulary, scored=False)
+                for batch in model.batches(names, seed=1):
+                    writer.write(batch, None)
+                writer.close()
+
+    seconds = seconds_of(stream)
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def plain_names(model: "SequenceModel", n: int, *, once: bool) -> Iterator[str]:
+    """Yield the names of a stream, drawn the plain way: a row of the network for each name, symbol by symbol.
+
+    Args:
+        model: what computes the logits.
+        n: how many.
+        once: whether names of a batch that are at the same context share its row.
+    """
+    import numpy as np
+
+    from sequentia.sampling import relative_probabilities, uniforms
+
+    config, ids = model.config, model.vocabulary.size
+    allowed = np.ones(ids, dtype=bool)
+    for first in range(0, n, 1024):
+        count = min(1024, n - first)
+        uniform = uniforms(1, first, count, -(-config.max_length // 4) * 4)
+        names = np.zeros((count, config.block_size + config.max_length), dtype=model.vocabulary.dtype)
+        active = np.arange(count)
+        for length in range(config.max_length):
+            contexts = names[active, length : length + config.block_size]
+            if once:
+                texts = contexts.view(f"V{contexts.shape[1] * contexts.itemsize}")[:, 0]
+                _, chosen, inverse = np.unique(texts, return_index=True, return_inverse=True)
+                logits = model.logits(contexts[chosen].astype(np.int64))[inverse]
+            else:
+                logits = model.logits(contexts.astype(np.int64))
+            allowed[0] = length > 0
+            cumulative = np.cumsum(relative_probabilities(logits, allowed=allowed), axis=1, dtype=np.float64)
+            total = cumulative[:, -1]
+            points = np.minimum(uniform[active, length] * total, np.nextafter(total, 0.0))
+            symbols = (cumulative <= points[:, None]).sum(axis=1)
+            names[active, config.block_size + length] = symbols
+            active = active[symbols != 0]
+        yield from model.vocabulary.decode(names[:, config.block_size :])
+
+
+def route(names: int, which: str) -> tuple[float, str]:
+    """Return the seconds of a route, and a checksum of its names."""
+    import hashlib
+
+    import numpy as np
+
+    import sequentia
+
+    model = sequentia.load("names")
+    if "plain" in which or "eight" in which:
+        model._row_counts = ()
+    model.logits(np.zeros((256, model.config.block_size), dtype=np.int64))  # finds out which runs it may have
+    if "forgetful" in which:
+        without_memory(model)
+    start = time.perf_counter()
+    drawn = list(plain_names(model, names, once="once" in which)) if "plain" in which else model.generate(names, seed=1)
+    seconds = time.perf_counter() - start
+    return seconds, hashlib.sha256("\n".join(drawn).encode()).hexdigest()
+
+
+def first_layers() -> dict[str, list[float]]:
+    """Return the seconds of runs of 256 and of 8 rows, by how the graph computes the first layer."""
+    import numpy as np
+
+    import sequentia
+    from sequentia.export import graph
+    from sequentia.training.networks import network_of
+
+    model = sequentia.load("names")
+    ids, block_size = model.vocabulary.size, model.config.block_size
+    network = network_of(model.config.architecture, block_size, ids)
+    contexts = np.random.default_rng(0).integers(0, ids, (256, block_size))
+    with tempfile.TemporaryDirectory() as folder:
+        sessions = {"bundled": session_of(bundled_graph())}
+        for kind, most in (("product", 0), ("tables", 1 << 30)):
+            with patch.object(graph, "_LARGEST_TABLES", most):
+                graph.write_graph(network, model.config, Path(folder, kind))
+            sessions[kind] = session_of(Path(folder, kind))
+    spent: dict[str, list[float]] = {}
+    for rows in (256, 8):
+        runs: dict[str, list[float]] = {kind: [] for kind in sessions}
+        for _ in range(100):
+            for kind, session in sessions.items():
+                runs[kind].append(seconds_of(lambda: session.run(["logits"], {"context": contexts[:rows]})))  # noqa: B023
+        for kind, seconds in runs.items():
+            spent.setdefault(kind, []).append(median(seconds))
+    return spent
+
+
+TASKS: dict[str, Callable[..., Any]] = {
+    task.__name__: task
+    for task in (
+        facts,
+        one_name,
+        to_arrow,
+        markov_chain,
+        makemore,
+        matrix_rate,
+        copy_rate,
+        counts,
+        streaming,
+        route,
+        first_layers,
+    )
+}
+
+
+if __name__ == "__main__":
+    _, chosen, given = sys.argv
+    print(json.dumps(TASKS[chosen](**json.loads(given))))
