@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import onnx
@@ -34,7 +34,7 @@ def write_graph(network: nn.Module, config: Config, path: Path) -> None:
     """
     example = torch.zeros((TRACED_BATCH, config.block_size), dtype=torch.int64)
     if isinstance(network, MLP) and _LookedUp.size(network) <= _LARGEST_TABLES:
-        network = _LookedUp(network)
+        network = _LookedUp.of(network)
     with _quiet():
         program = torch.onnx.export(
             network.eval(),
@@ -58,16 +58,20 @@ def write_graph(network: nn.Module, config: Config, path: Path) -> None:
     onnx.save(model, path)
 
 
-class _LookedUp(nn.Module):
+class _LookedUp(MLP):
     """An MLP whose first layer looks up what each two neighbouring symbols of the context contribute to its sums.
 
     The tables are expressions of the weights, which a runtime computes once, when it loads the graph: the file holds
     no more than the weights.
     """
 
-    def __init__(self, network: MLP) -> None:
-        super().__init__()
-        self.network = network
+    @classmethod
+    def of(cls, network: MLP) -> Self:
+        """Return an equal network of this kind."""
+        with torch.device("meta"):
+            looked_up = cls(network.embedding.num_embeddings, network.block_size, network.architecture)
+        looked_up.load_state_dict(network.state_dict(), assign=True)
+        return looked_up
 
     @staticmethod
     def size(network: MLP) -> int:
@@ -76,17 +80,17 @@ class _LookedUp(nn.Module):
         ids, units = network.embedding.num_embeddings, network.architecture.hidden_sizes[0]
         return 4 * units * (pairs * ids**2 + single * ids)
 
-    def forward(self, context: Tensor) -> Tensor:
-        embedding, first, block_size = self.network.embedding.weight, self.network.hidden[0], self.network.block_size
-        assert isinstance(first, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
-        tables = embedding @ first.weight.T.reshape(block_size, -1, first.out_features)
-        odd = block_size % 2
-        sums = functional.embedding(context[:, 0], tables[0]) + first.bias if odd else first.bias
-        rows = context[:, odd::2] * len(embedding) + context[:, odd + 1 :: 2]
-        for pair, place in enumerate(range(odd, block_size, 2)):
+    def first(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the first layer's sums, float32 [batch, units]."""
+        assert bias is not None  # noqa: S101 - networks for inference have one
+        tables = self.embedding.weight @ weight.T.reshape(self.block_size, -1, len(weight))
+        odd = self.block_size % 2
+        sums = functional.embedding(context[:, 0], tables[0]) + bias if odd else bias
+        rows = context[:, odd::2] * self.embedding.num_embeddings + context[:, odd + 1 :: 2]
+        for pair, place in enumerate(range(odd, self.block_size, 2)):
             table = (tables[place][:, None] + tables[place + 1]).flatten(end_dim=1)
             sums = sums + functional.embedding(rows[:, pair], table)
-        return self.network.after_first(sums, context)
+        return sums
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from ._files import write_folder
 from .architectures import Architecture, Count
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
 from .inspection import fault_of_graph, fault_of_weights
@@ -329,6 +328,8 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
     Raises:
         ArtifactError: if what would be written could not be read again, or would overwrite what is no artifact's.
     """
+    from ._files import write_folder  # it loads what only writing needs
+
     _check_target(folder)
     records = {name: file_record(data) for name, data in files.items()}
     config = msgspec.structs.replace(config, files=records)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import click
 
 from . import __version__
-from ._files import writing
 from .errors import SequentiaError
 
 if TYPE_CHECKING:
@@ -120,6 +119,8 @@ def generate(
         file: BinaryIO = sys.stdout.buffer
         bar = None
         if output is not None:
+            from ._files import writing
+
             file, bar = stack.enter_context(writing(output)), stack.enter_context(_bar(n, "names"))
         writer = kind(file, loaded.vocabulary, scored=scores)
         for names in batches:

@@ -6,12 +6,15 @@ that meets them can still be drawn.
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .pattern import Automaton, automaton
 from .vocabulary import BOUNDARY
+
+if TYPE_CHECKING:
+    from .pattern import Automaton
 
 
 class Constraint:
@@ -22,17 +25,21 @@ class Constraint:
         min_length: fewest symbols of a name.
         max_length: most symbols; there a name ends without a draw.
         pattern: a regular expression; by default every name will do.
-
-    Raises:
-        OptionError: if the pattern cannot be read, or is too complex.
     """
 
     def __init__(self, symbols: tuple[str, ...], min_length: int, max_length: int, pattern: str | None = None) -> None:
+        self._symbols, self._pattern = symbols, pattern
         self._min_length, self._max_length = min_length, max_length
         self._free = pattern is None
-        ids = len(symbols) + 1
-        self._automaton = _anything(ids) if pattern is None else automaton(pattern, symbols, max_length)
-        self._ends = np.arange(ids) != BOUNDARY  # what is allowed where a name may not end
+        self._no_end = np.arange(len(symbols) + 1) != BOUNDARY
+
+    @cached_property
+    def _automaton(self) -> "Automaton":
+        from .pattern import anything, automaton
+
+        if self._pattern is None:
+            return anything(len(self._symbols) + 1)
+        return automaton(self._pattern, self._symbols, self._max_length)
 
     @cached_property
     def _viable(self) -> NDArray[np.bool_]:
@@ -45,8 +52,14 @@ class Constraint:
         return viable
 
     def state(self, ids: Iterable[int]) -> int:
-        """Return the state after some ids from the start."""
+        """Return the state after some ids from the start.
+
+        Raises:
+            OptionError: if the pattern cannot be read, or is too complex.
+        """
         state = 0
+        if self._free:
+            return state
         for each in ids:
             state = int(self._automaton.transitions[state, each])
         return state
@@ -62,7 +75,7 @@ class Constraint:
     def allowed(self, length: int, states: NDArray[np.integer]) -> NDArray[np.bool_] | None:
         """Return the ids that may come after so many symbols in some states: bool [ids] or [n, ids], None for all."""
         if self._free:
-            return None if length >= self._min_length else self._ends
+            return None if length >= self._min_length else self._no_end
         allowed: NDArray[np.bool_] = self._viable[length + 1][self._automaton.transitions[states]]
         allowed[:, BOUNDARY] = self._automaton.accepting[states] & (length >= self._min_length)
         return allowed
@@ -76,9 +89,3 @@ class Constraint:
                 ways = going_on + (self._automaton.accepting & (each >= self._min_length))
                 ways[-1] = 0
         return float(ways[state])
-
-
-def _anything(ids: int) -> Automaton:
-    transitions = np.zeros((2, ids), dtype=np.int32)
-    transitions[-1] = -1
-    return Automaton(transitions, np.array([True, False]))

@@ -58,7 +58,8 @@ def _fault_of_tensor(fields: list[tuple[int, memoryview]]) -> str | None:
             dtype = _ONNX_FLOATS.get(int.from_bytes(value, "little"))
     stored = {_TENSOR_RAW: dtype, _TENSOR_FLOATS: "<f4", _TENSOR_DOUBLES: "<f8"}
     for number, value in fields:
-        if dtype and number in stored and not np.isfinite(np.frombuffer(value, stored[number])).all():
+        kind = stored.get(number)
+        if dtype and kind and not _finite(value, kind):
             return "NaN or infinite weights"
     return None
 
@@ -138,6 +139,13 @@ def fault_of_weights(weights: bytes, shapes: Shapes) -> str | None:
         dtype = np.dtype(_SAFETENSORS_DTYPES[tensor.dtype])
         if not 0 <= start <= end <= len(data) or end - start != dtype.itemsize * math.prod(tensor.shape):
             return f"a header at odds with the bytes of tensor {name!r}"
-        if not np.isfinite(np.frombuffer(data[start:end], dtype)).all():
+        if not _finite(data[start:end], dtype.str):
             return f"NaN or infinite weights in tensor {name!r}"
     return None
+
+
+def _finite(data: memoryview, dtype: str) -> bool:
+    """Return whether no number is NaN or infinite."""
+    if dtype == "<f2":  # NumPy converts halves one by one; the bits say it too: all those of the exponent
+        return not ((np.frombuffer(data, "<u2") & np.uint16(0x7C00)) == 0x7C00).any()
+    return bool(np.isfinite(np.frombuffer(data, dtype)).all())

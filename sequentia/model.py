@@ -19,7 +19,6 @@ from .generation import Names, stream_names
 from .likelihood import name_losses
 from .options import Plan, SamplingOptions, whole
 from .sampling import log_softmax
-from .search import most_likely
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
 
@@ -185,6 +184,8 @@ class SequenceModel:
             VocabularyError: if the prefix holds a symbol unknown to the model.
             GenerationError: if a million prefixes were not enough to be sure.
         """
+        from .search import most_likely
+
         n = whole("n", n, least=0)
         plan = self._plan(
             {

@@ -1,7 +1,5 @@
 """Names in a file, batch by batch: lines of text, CSV, JSON, JSON Lines or Parquet."""
 
-import csv
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -65,6 +63,9 @@ class Csv(Writer):
         self._rows(*(zip(texts) if scores is None else zip(texts, scores.tolist(), strict=True)))
 
     def _rows(self, *rows: Iterable[object]) -> None:
+        import csv
+        import io
+
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(rows)
         self._file.write(text.getvalue().encode())

@@ -31,6 +31,13 @@ class Automaton:
     accepting: NDArray[np.bool_]
 
 
+def anything(ids: int) -> Automaton:
+    """Return the automaton of all names over some ids."""
+    transitions = np.zeros((2, ids), dtype=np.int32)
+    transitions[-1] = -1
+    return Automaton(transitions, np.array([True, False]))
+
+
 @lru_cache(maxsize=32)
 def automaton(pattern: str, symbols: tuple[str, ...], max_length: int) -> Automaton:
     """Return the automaton of a pattern for names of up to ``max_length`` symbols.

@@ -73,20 +73,9 @@ class MLP(nn.Module):
 
     def forward(self, context: Tensor) -> Tensor:
         """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
-        first, *others = self._layers()
-        return self._after_first(self._first(context, *first), others, context)
-
-    def after_first(self, sums: Tensor, context: Tensor) -> Tensor:
-        """Return the logits, float32 [batch, ids], from the first layer's sums, float32 [batch, units], in evaluation.
-
-        Args:
-            sums: the embeddings times the first layer's weights, and its bias.
-            context: int64 [batch, block_size].
-        """
-        return self._after_first(sums, self._layers()[1:], context)
-
-    def _after_first(self, x: Tensor, layers: list[tuple[Tensor, Tensor | None]], context: Tensor) -> Tensor:
-        for norm, (weight, bias) in zip(self.hidden_norms, layers, strict=True):
+        (weight, bias), *others = self._layers()
+        x = self.first(context, weight, bias)
+        for norm, (weight, bias) in zip(self.hidden_norms, others, strict=True):
             x = functional.linear(self.activation(norm(x)), weight, bias)
         logits: Tensor = self.output_norm(x)
         if self.direct is not None:
@@ -117,7 +106,7 @@ class MLP(nn.Module):
             layers.append((weight, bias))
         return layers
 
-    def _first(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def first(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the first layer's sums, float32 [batch, units].
 
         A large batch repeats every symbol at every place of the context. In training, what each contributes there is
