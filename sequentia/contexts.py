@@ -93,9 +93,11 @@ class Contexts:
                     return self._logits[place : place + 1].copy()
         logits = self._predict(np.array([[BOUNDARY] * (self.block_size - len(newest)) + [*newest]]))
         if remembered:
-            tags = np.array([key + 1])
             with self._lock:
-                self._keep((tags - 1).view(np.uint64) * _MIXER, tags, logits, None)
+                self._make_room(1)
+                place = (key * int(_MIXER) % (1 << 64)) >> int(self._shift)
+                if self._tags[place] == 0:
+                    self._tags[place], self._logits[place] = key + 1, logits[0]
         return logits
 
     def predict(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -114,12 +116,7 @@ class Contexts:
         popular: NDArray[np.bool_] | None,
     ) -> None:
         """Remember the logits of contexts, as far as there is room for them; the lock is held."""
-        self._kept += len(tags)
-        if self._kept > len(self._tags) // 4 and self._bits < self._most_bits:
-            full = np.flatnonzero(self._tags)
-            old_tags, old_logits = self._tags[full], self._logits[full]
-            self._allocate(min(self._bits + _GROWTH_BITS, self._most_bits))
-            self._keep((old_tags - 1).view(np.uint64) * _MIXER, old_tags, old_logits, None)
+        self._make_room(len(tags))
         places = (hashes >> self._shift).view(np.int64)
         kept = self._tags[places] == 0
         if popular is not None:
@@ -127,6 +124,15 @@ class Contexts:
         self._tags[places[kept]] = tags[kept]
         kept &= self._tags[places] == tags  # of two for one place, the last
         self._logits[places[kept]] = logits[kept]
+
+    def _make_room(self, contexts: int) -> None:
+        """Grow, if so many more contexts would fill more than a quarter of the table; the lock is held."""
+        self._kept += contexts
+        if self._kept > len(self._tags) // 4 and self._bits < self._most_bits:
+            full = np.flatnonzero(self._tags)
+            tags, logits = self._tags[full], self._logits[full]
+            self._allocate(min(max(self._bits + _GROWTH_BITS, (4 * self._kept).bit_length()), self._most_bits))
+            self._keep((tags - 1).view(np.uint64) * _MIXER, tags, logits, None)
 
     def _allocate(self, bits: int) -> None:
         self._bits, self._kept, self._shift = bits, 0, np.uint64(64 - bits)

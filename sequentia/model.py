@@ -230,7 +230,7 @@ class SequenceModel:
         before, self._rows_run = self._rows_run, self._rows_run + missing
         if before < _ROWS_BEFORE_A_LOOK <= self._rows_run:
             random = np.random.Generator(np.random.PCG64(0))
-            contexts = random.integers(0, self.vocabulary.size, (max(_OTHER_ROWS), self.config.block_size))
+            contexts = random.integers(0, self.vocabulary.size, (_ROWS_BEFORE_A_LOOK // 2, self.config.block_size))
 
             def run(rows: int) -> NDArray[np.float32]:
                 chunks = np.split(contexts, len(contexts) // rows)

@@ -135,7 +135,7 @@ ALPHABET = Vocabulary("ab")
 
 
 @st.composite
-def regular_expressions(draw: st.DrawFn, depth: int = 3) -> str:
+def regular_expressions(draw: st.DrawFn, depth: int = 2) -> str:
     if not depth:
         return draw(st.sampled_from(["a", "b", ".", "[ab]", "[^a]", "c", ""]))
     inner = [f"(?:{draw(regular_expressions(depth - 1))})" for _ in range(draw(st.integers(1, 2)))]
@@ -143,13 +143,13 @@ def regular_expressions(draw: st.DrawFn, depth: int = 3) -> str:
     return f"(?:{joined}){draw(st.sampled_from(['', '', '?', '*', '+', '{2}', '{1,3}', '{2,}']))}"
 
 
-@given(regular_expressions(), st.integers(0, 3), st.integers(1, 6), st.text("ab", max_size=3))
+@given(regular_expressions(), st.integers(0, 2), st.integers(1, 4), st.text("ab", max_size=3))
 @example("(?:(?:a*)*)*", 0, 4, "")
 @hypothesis_settings(max_examples=300)
 def test_a_constraint_allows_exactly_what_the_pattern_matches(
     pattern: str, least: int, extra: int, prefix: str
 ) -> None:
-    """All names over two symbols, held against Python's own regular expressions."""
+    """All names over two symbols, held against Python's own regular expressions, which take for ever if nested deeply."""
     from sequentia.constraints import Constraint
 
     most = least + extra
