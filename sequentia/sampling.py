@@ -126,7 +126,6 @@ def choose(
 
 def choose_one(relative: NDArray[np.floating], uniform: float) -> int:
     """Draw one id as :func:`choose` does, from probabilities in any unit, floating [ids]."""
-    cumulative = relative.astype(np.float64)
-    np.cumsum(cumulative, out=cumulative)
+    cumulative = relative.cumsum(dtype=np.float64)
     total = float(cumulative[-1])
     return int(cumulative.searchsorted(min(uniform * total, math.nextafter(total, 0.0)), side="right"))

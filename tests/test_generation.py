@@ -149,7 +149,7 @@ def regular_expressions(draw: st.DrawFn, depth: int = 2) -> str:
 def test_a_constraint_allows_exactly_what_the_pattern_matches(
     pattern: str, least: int, extra: int, prefix: str
 ) -> None:
-    """All names over two symbols, held against Python's own regular expressions, which take for ever if nested deeply."""
+    """All names over two symbols, held against Python's own expressions, which take for ever if nested deeply."""
     from sequentia.constraints import Constraint
 
     most = least + extra
