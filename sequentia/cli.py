@@ -115,6 +115,8 @@ def generate(
         threads = _cores() if n >= _MANY else 1
     loaded = load(model, threads=threads)
     batches = loaded.batches(n, **options)
+    if n < _MANY:  # so few come all, or not at all
+        batches = iter(list(batches))
     with ExitStack() as stack:
         file: BinaryIO = sys.stdout.buffer
         bar = None
