@@ -267,7 +267,7 @@ class _Sieve:
 
 
 def _rows(names: Names) -> list[bytes]:
-    """Return the bytes of each name's ids, without the boundaries behind them."""
+    """Return the bytes of each row of ids, the boundaries behind the name included."""
     width = names.shape[1] * names.itemsize
     rows: list[bytes] = np.ascontiguousarray(names).view(f"V{width}")[:, 0].tolist()
     return rows

@@ -195,7 +195,6 @@ class SequenceModel:
                 "pattern": pattern,
                 "novel": novel,
                 "exclude": exclude,
-                "unique": True,
             }
         )
         return most_likely(self._contexts, self.vocabulary, plan, n)

@@ -29,7 +29,8 @@ class Writer(ABC):
     """
 
     def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
-        self._file, self._vocabulary, self._scored = file, vocabulary, scored
+        self._file, self._vocabulary = file, vocabulary
+        self._columns = [NAME, LOG_PROBABILITY] if scored else [NAME]
 
     @abstractmethod
     def write(self, names: Names, scores: Scores) -> None:
@@ -55,7 +56,7 @@ class Csv(Writer):
 
     def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
         super().__init__(file, vocabulary, scored=scored)
-        self._rows([NAME, LOG_PROBABILITY] if scored else [NAME])
+        self._rows(self._columns)
 
     def write(self, names: Names, scores: Scores) -> None:
         """Write a batch."""
@@ -108,7 +109,7 @@ class Parquet(Writer):
         from . import arrow
 
         super().__init__(file, vocabulary, scored=scored)
-        self._table = arrow.ParquetTable(file, [NAME, LOG_PROBABILITY] if scored else [NAME])
+        self._table = arrow.ParquetTable(file, self._columns)
 
     def write(self, names: Names, scores: Scores) -> None:
         """Write a batch."""
