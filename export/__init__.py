@@ -1,4 +1,4 @@
-"""From a checkpoint to an artifact folder: weights, ONNX graph, parity ladder, model card.
+"""From a checkpoint to an artifact folder, and on to the hub: weights, ONNX graph, parity ladder, model card.
 
 Needs the extra ``[train]``.
 """
@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 from sequentia._lazy import resolve
 
 if TYPE_CHECKING:
-    from .card import model_card
+    from .card import CardFacts, model_card
     from .exporter import export
+    from .publishing import assemble, check, publish
 
-__all__ = ["export", "model_card"]
+__all__ = ["CardFacts", "assemble", "check", "export", "model_card", "publish"]
 
-_MODULES = {"export": ".exporter", "model_card": ".card"}
+_MODULES = {
+    "CardFacts": ".card",
+    "assemble": ".publishing",
+    "check": ".publishing",
+    "export": ".exporter",
+    "model_card": ".card",
+    "publish": ".publishing",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -4,56 +4,104 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Collection
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
-from huggingface_hub import ModelCardData
+from huggingface_hub import CardData, EvalResult, ModelCardData
 
 from sequentia.architectures import BigramArchitecture, MLPArchitecture
-from sequentia.artifact import PICTURES, Config, Loss
+from sequentia.artifact import PICTURES, SHOWN, Config, Loss
 from sequentia.model import SequenceModel
 
-SHOWN: Final = {
-    "loss.png": "Loss against step",
-    "embedding.png": "Embedding of the symbols",
-    "next_symbols.png": "Probability of the next symbol",
+_CAPTIONS: Final = dict(
+    zip(SHOWN, ("Loss against step", "Embedding of the symbols", "Probability of the next symbol"), strict=True)
+)
+
+_PARTS: Final = {
+    "train": "train",
+    "dev": "dev",
+    "dev_unseen": "dev, names unseen in training",
+    "test": "test",
+    "test_unseen": "test, names unseen in training",
 }
-"""The pictures of a run that belong in its card, if it has them, and what they show."""
 
 _LOOKED_UP: Final = {"embedding.weight", "direct.weight"}
 _EXAMPLES: Final = 10
 _SEED: Final = 1
 
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says that an artifact's own figures do not tell.
+
+    Attributes:
+        license: an identifier such as ``mit``; https://huggingface.co/docs/hub/repositories-licenses lists them.
+        language: ISO 639 codes.
+        datasets: of the hub, ``owner/name``.
+    """
+
+    license: str | None = None
+    language: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, data: CardData | None) -> Self:
+        """Return the facts in a card's metadata."""
+        return cls() if data is None else cls.told(*map(data.get, ("license", "language", "datasets")))
+
+    @classmethod
+    def told(cls, license: object, language: object, datasets: object) -> Self:  # noqa: A002 - the hub's own word
+        """Return the facts that somebody states, lists or single texts."""
+        return cls(str(license) if license else None, _texts(language), _texts(datasets))
+
+    def or_else(self, other: "CardFacts") -> "CardFacts":
+        """Return these facts, and the other's where there are none."""
+        return CardFacts(
+            self.license or other.license, self.language or other.language, self.datasets or other.datasets
+        )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value if isinstance(value, (list, tuple)) else [value] if value else []))
+
+
 _ORIGINS: Final = {
     "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d": (
+        CardFacts(license="mit", language=("en",)),
         "The list is that of the repository karpathy/makemore: the 32,000 or so most common first names given in the "
         "United States in 2018, by the records of the Social Security Administration, in the letters a to z alone. "
         "So names of other countries, languages and years are rare, or spelt as they were registered there; none has "
-        "an accent, an apostrophe or a space; and rare ones count as much as common ones."
+        "an accent, an apostrophe or a space; and rare ones count as much as common ones.",
     )
 }
-"""Where a corpus comes from and what that means, by its hash."""
+"""What is known of a corpus, and what that means, by its hash."""
 
 
-def model_card(model: SequenceModel, graph_bytes: int, pictures: Collection[str] = ()) -> str:
+def model_card(
+    model: SequenceModel,
+    graph_bytes: int,
+    pictures: Collection[str] = (),
+    *,
+    repo_id: str | None = None,
+    facts: CardFacts = CardFacts(),
+) -> str:
     """Return the card of a model, Markdown with the hub's YAML front matter.
 
     Args:
         model: the model.
         graph_bytes: size of its graph.
         pictures: names of files in the folder ``pictures`` beside the card.
+        repo_id: the repository that it is for, if it is for one.
+        facts: what else it should say; of a well-known corpus, some are known.
     """
     config = model.config
-    front = ModelCardData(
-        library_name="sequentia",
-        pipeline_tag="text-generation",
-        tags=["sequentia", "onnx", "safetensors", "name-generation", "character-level"],
-    )
+    origin, about = _ORIGINS.get(config.training.corpus.sha256, (CardFacts(), None))
     sections = [
-        f"---\n{front.to_yaml()}\n---",
+        f"---\n{_metadata(config, facts.or_else(origin)).to_yaml()}\n---",
         f"# {config.name}",
         _description(config),
         "## Use",
-        _use(model),
+        _use(model, repo_id),
         "## Figures",
         _figures(config),
         "## Samples",
@@ -65,8 +113,37 @@ def model_card(model: SequenceModel, graph_bytes: int, pictures: Collection[str]
         *_pictures(pictures),
         "## Intended use, bias and limits",
         _limits(model),
+        *([about] if about else []),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _metadata(config: Config, facts: CardFacts) -> ModelCardData:
+    """Return the front matter, the losses among it: https://huggingface.co/docs/hub/model-cards."""
+    corpus = config.training.corpus.file
+    losses = {part: getattr(config.metrics, part) for part in _PARTS}
+    return ModelCardData(
+        license=facts.license,
+        language=list(facts.language) or None,
+        library_name="sequentia",
+        pipeline_tag="text-generation",
+        tags=["sequentia", "onnx", "safetensors", "name-generation", "character-level"],
+        datasets=list(facts.datasets) or None,
+        model_name=config.name,
+        eval_results=[
+            EvalResult(
+                task_type="text-generation",
+                dataset_type=facts.datasets[0] if facts.datasets else corpus,
+                dataset_name=corpus,
+                dataset_split=part,
+                metric_type="cross_entropy",
+                metric_name=f"nats per symbol, {_PARTS[part]}",
+                metric_value=round(loss.loss, 4),
+            )
+            for part, loss in losses.items()
+            if loss is not None
+        ],
+    )
 
 
 def _description(config: Config) -> str:
@@ -85,14 +162,15 @@ def _description(config: Config) -> str:
     )
 
 
-def _use(model: SequenceModel) -> str:
+def _use(model: SequenceModel, repo_id: str | None) -> str:
     names = model.generate(_EXAMPLES, seed=_SEED)
+    where = "the model's folder, or the name of a bundled model" if repo_id is None else "fetched once, then kept"
     return "\n".join(
         [
             "```python",
             "import sequentia",
             "",
-            f'model = sequentia.load("{model.config.name}")  # the model\'s folder, or the name of a bundled model',
+            f'model = sequentia.load("{repo_id or model.config.name}")  # {where}',
             f"model.generate({_EXAMPLES}, seed={_SEED})",
             "```",
             "",
@@ -102,21 +180,14 @@ def _use(model: SequenceModel) -> str:
 
 
 def _figures(config: Config) -> str:
-    metrics = config.metrics
-    rows = {
-        "train": metrics.train,
-        "dev": metrics.dev,
-        "dev, names unseen in training": metrics.dev_unseen,
-        "test": metrics.test,
-        "test, names unseen in training": metrics.test_unseen,
-    }
+    losses = {what: getattr(config.metrics, part) for part, what in _PARTS.items()}
     lines = [
         f"Mean negative log-likelihood in nats per symbol, the end of each name included, on the split "
         f"`{config.training.split}`:",
         "",
         "| part | loss | names | windows |",
         "|---|---|---|---|",
-        *(_row(part, loss) for part, loss in rows.items() if loss),
+        *(_row(what, loss) for what, loss in losses.items() if loss),
     ]
     return "\n".join(lines)
 
@@ -179,7 +250,7 @@ def _training(config: Config) -> str:
 
 
 def _pictures(names: Collection[str]) -> list[str]:
-    links = [f"![{caption}]({PICTURES}/{name})" for name, caption in SHOWN.items() if name in names]
+    links = [f"![{caption}]({PICTURES}/{name})" for name, caption in _CAPTIONS.items() if name in names]
     return ["## Pictures", *links] if links else []
 
 
@@ -191,12 +262,10 @@ def _limits(model: SequenceModel) -> str:
         if model.knows_its_names
         else ""
     )
-    uses = (
+    return (
         "For inventing names: of characters, places, products, test data. Not for telling who a name belongs to, or "
         "whether it is a real one. The model knows only the alphabet above and repeats the biases of its list: what "
         "is rare there is rare here. None of its names is longer than "
         f"{config.max_length} symbols unless asked for. It may invent names that exist, names of its list among them"
         f"{novelty}."
     )
-    origin = _ORIGINS.get(config.training.corpus.sha256)
-    return f"{uses}\n\n{origin}" if origin else uses

@@ -7,15 +7,15 @@ import msgspec
 from safetensors.torch import save
 
 from sequentia import artifact
-from sequentia._files import printable_name, write_file
-from sequentia.artifact import PICTURES, Artifact, Config, Training
+from sequentia._files import printable_name
+from sequentia.artifact import Artifact, Config, Training
 from sequentia.errors import TrainingError
 from sequentia.model import SequenceModel
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.networks import tensors_to_store
 from sequentia.vocabulary import Vocabulary
 
-from .card import SHOWN, model_card
+from .card import model_card
 from .graph import write_graph
 from .parity import check_parity
 
@@ -68,15 +68,10 @@ def export(run: Path, folder: Path) -> Config:
         write_graph(network.for_inference(), config, graph)
         check_parity(network, config, weights, graph)
         contents = {artifact.WEIGHTS: weights.read_bytes(), artifact.GRAPH: graph.read_bytes()}
-    pictures = {name: (run / PICTURES / name) for name in SHOWN if (run / PICTURES / name).is_file()}
+    pictures = artifact.read_pictures(run)
     known = checkpoint.known
     if known is not None:
         contents[artifact.NOVELTY] = known.to_bytes()
     model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH], known, folder))
     contents[artifact.CARD] = model_card(model, len(contents[artifact.GRAPH]), pictures).encode()
-    written = artifact.write(folder, config, contents)
-    if folder.resolve() != run.resolve() and pictures:
-        (folder / PICTURES).mkdir(exist_ok=True)
-        for name, picture in pictures.items():
-            write_file(folder / PICTURES / name, picture.read_bytes())
-    return written
+    return artifact.write(folder, config, contents, {} if folder.resolve() == run.resolve() else pictures)

@@ -41,9 +41,7 @@ def check_parity(network: Network, config: Config, weights: Path, graph: Path) -
 
 
 def _fail(rung: str, expected: object, found: object) -> ExportError:
-    return ExportError(
-        f"the export failed its check {rung!r} and was removed: expected {expected}, found {found}", rung=rung
-    )
+    return ExportError(f"the exported model fails the check {rung!r}: expected {expected}, found {found}", rung=rung)
 
 
 def _interface(model: onnx.ModelProto, config: Config) -> None:

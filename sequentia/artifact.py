@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -33,12 +34,14 @@ GRAPH: Final = "model.onnx"
 CARD: Final = "README.md"
 NOVELTY: Final = "novelty.crc32"
 PICTURES: Final = "pictures"
+SHOWN: Final = ("loss.png", "embedding.png", "next_symbols.png")
 REQUIRED: Final = (WEIGHTS, GRAPH, CARD)
 FILES: Final = (*REQUIRED, NOVELTY)
 
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
 MAX_BYTES: Final = {CONFIG: 16 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
+MAX_PICTURE_BYTES: Final = 16 << 20
 
 BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -220,9 +223,9 @@ def read(folder: Path) -> Artifact:
         ArtifactError: naming the file that is not what it must be.
     """
     config = read_config(folder)
-    graph = _read_listed(folder, GRAPH, config)
-    weights = _read_listed(folder, WEIGHTS, config)
-    _read_listed(folder, CARD, config)
+    graph = read_listed(folder, GRAPH, config)
+    weights = read_listed(folder, WEIGHTS, config)
+    read_listed(folder, CARD, config)
     tensors = config.architecture.tensors(config.block_size, len(config.vocabulary) + 1)
     for name, fault in ((GRAPH, fault_of_graph(graph)), (WEIGHTS, fault_of_weights(weights, tensors))):
         if fault:
@@ -236,7 +239,7 @@ def read(folder: Path) -> Artifact:
 def _read_known(folder: Path, config: Config) -> KnownNames | None:
     if NOVELTY not in config.files:
         return None
-    data = _read_listed(folder, NOVELTY, config)
+    data = read_listed(folder, NOVELTY, config)
     try:
         return KnownNames.from_bytes(data)
     except ValueError as error:
@@ -276,7 +279,8 @@ class _Versioned(msgspec.Struct):
     format_version: int
 
 
-def _read_listed(folder: Path, name: str, config: Config) -> bytes:
+def read_listed(folder: Path, name: str, config: Config) -> bytes:
+    """Return the contents of a file that ``config.json`` lists, if they are what it says."""
     path, record = folder / name, config.files[name]
     if record.size > MAX_BYTES[name]:
         raise ArtifactError.at(path, expected=f"at most {MAX_BYTES[name]} bytes", found=f"{record.size}")
@@ -304,6 +308,16 @@ def _read_bounded(path: Path, most: int) -> bytes:
         raise ArtifactError.at(path, expected="a readable file", found=error.strerror or str(error)) from error
 
 
+def read_pictures(folder: Path) -> dict[str, bytes]:
+    """Return those pictures of a folder that belong in a card, by name.
+
+    Raises:
+        ArtifactError: naming the one that cannot be read.
+    """
+    paths = (folder / PICTURES / name for name in SHOWN)
+    return {path.name: _read_bounded(path, MAX_PICTURE_BYTES) for path in paths if path.exists()}
+
+
 def file_record(data: bytes) -> FileRecord:
     """Return the size and hash under which ``config.json`` lists a file."""
     return FileRecord(size=len(data), sha256=hashlib.sha256(data).hexdigest())
@@ -312,7 +326,9 @@ def file_record(data: bytes) -> FileRecord:
 # Writing
 
 
-def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
+def write(
+    folder: Path, config: Config, files: Mapping[str, bytes], pictures: Mapping[str, bytes] = MappingProxyType({})
+) -> Config:
     """Write an artifact, wholly or not at all: a killed process leaves what was there, or the new artifact.
 
     Other files of an existing folder (a run's checkpoint, say) are kept, but not an earlier artifact's.
@@ -321,6 +337,7 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
         folder: the target; it and its parents are created.
         config: the configuration; its ``files`` are filled in here.
         files: the contents of the other files, by name.
+        pictures: what goes into the subfolder ``pictures``, by name.
 
     Returns:
         The configuration as written.
@@ -328,21 +345,31 @@ def write(folder: Path, config: Config, files: Mapping[str, bytes]) -> Config:
     Raises:
         ArtifactError: if what would be written could not be read again, or would overwrite what is no artifact's.
     """
-    from ._files import write_folder  # it loads what only writing needs
+    from ._files import write_file, write_folder  # they load what only writing needs
 
     _check_target(folder)
+    contents = pack(folder, config, files)
+    write_folder(folder, contents, last=CONFIG, removed=set(FILES) - set(files))
+    for name, picture in pictures.items():
+        (folder / PICTURES).mkdir(exist_ok=True)
+        write_file(folder / PICTURES / name, picture)
+    return _decode_config(folder / CONFIG, contents[CONFIG])
+
+
+def pack(folder: Path, config: Config, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the contents of all files of an artifact by name, ``config.json`` with its records among them.
+
+    Raises:
+        ArtifactError: if they could not be read again; its path is in the folder.
+    """
     records = {name: file_record(data) for name, data in files.items()}
-    config = msgspec.structs.replace(config, files=records)
-    contents = {
-        **files,
-        CONFIG: msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n",
-    }
+    encoded = msgspec.json.encode(msgspec.structs.replace(config, files=records))
+    contents = {**files, CONFIG: msgspec.json.format(encoded, indent=2) + b"\n"}
     _decode_config(folder / CONFIG, contents[CONFIG])
     for name, data in contents.items():
         if len(data) > MAX_BYTES[name]:
             raise ArtifactError.at(folder / name, expected=f"at most {MAX_BYTES[name]} bytes", found=f"{len(data)}")
-    write_folder(folder, contents, last=CONFIG, removed=set(FILES) - set(files))
-    return config
+    return contents
 
 
 def _check_target(folder: Path) -> None:

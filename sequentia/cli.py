@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from .training.evaluation import Comparison
 
 _MANY = 100_000
-_MODEL_HELP = "A model folder, or the name of a bundled model. [default: $SEQUENTIA_MODEL, else names]"
+_MODEL_HELP = (
+    "A folder, the name of a bundled model, or owner/name of a repository on the hub, perhaps with @revision. "
+    "[default: $SEQUENTIA_MODEL, else names]"
+)
 
 
 class _Commands(click.Group):
@@ -70,6 +73,10 @@ def _model_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _corpus_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("corpus", type=click.Path(path_type=Path))(command)
+
+
+def _token_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--token", help="Of the hub.  [default: the stored one, or $HF_TOKEN]")(command)
 
 
 def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,25 +157,38 @@ def score(names: tuple[str, ...], model: str | None, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("name", required=False, metavar="[MODEL]")
 @_model_option
 @_json_option
-def info(model: str | None, as_json: bool) -> None:
-    """Print what a model is, what it was trained on and how good it is."""
+def info(name: str | None, model: str | None, as_json: bool) -> None:
+    """Print what a model is, what it was trained on and how good it is; MODEL is as for --model."""
     import msgspec
 
     from . import artifact
     from .model import locate
 
-    folder = locate(model)
+    if name is not None and model is not None:
+        raise click.UsageError("give MODEL or --model, not both")
+    folder = locate(model if name is None else name)
     read = artifact.read(folder)
-    config = read.config
+    config, cached = read.config, _cached(folder)
     if as_json:
-        click.echo(_json({"folder": str(folder), **msgspec.to_builtins(config)}), nl=False)
+        click.echo(_json({"folder": str(folder), **cached, **msgspec.to_builtins(config)}), nl=False)
         return
-    for key, value in _facts(folder, config, read.known).items():
+    for key, value in _facts(folder, config, read.known, cached).items():
         click.echo(f"{key:<12} {value}")
     click.echo()
     _print_metrics(config.metrics)
+
+
+def _cached(folder: Path) -> dict[str, str | int]:
+    """Return the repository, revision and size of a model in the hub's cache, nothing of any other."""
+    if folder.parent.name != "snapshots":
+        return {}
+    from .hub import cached_at
+
+    found = cached_at(folder)
+    return {} if found is None else vars(found)
 
 
 @cli.command()
@@ -398,13 +418,81 @@ def export_(run: Path, output: Path) -> None:
     click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
 
 
-def _facts(folder: Path, config: "Config", known: "KnownNames | None") -> dict[str, str]:
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("repo_id")
+@click.option("--private/--public", default=None, help="What a new repository is.  [default: the hub's]")
+@click.option("--revision", help="A branch, made if need be.  [default: main]")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead.")
+@click.option("--commit-message", "-m", help="Title of the commit.")
+@click.option("--license", help="For the card: mit, cc-by-4.0 …")
+@click.option("--language", multiple=True, help="For the card, an ISO 639 code; repeatable.")
+@click.option("--dataset", "datasets", multiple=True, help="For the card, a dataset on the hub; repeatable.")
+@_token_option
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+def push(
+    folder: Path,
+    repo_id: str,
+    license: str | None,  # noqa: A002 - the hub's own word
+    language: tuple[str, ...],
+    datasets: tuple[str, ...],
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Publish the model in DIR as the repository REPO_ID, owner/name, of the hub, and print its URL.
+
+    Its files are checked, its graph is held against its weights, and its card is written anew. All goes into one
+    commit; where nothing has changed, there is none. What the card said of license, language and datasets stays unless
+    told otherwise.
+    """
+    from huggingface_hub.utils import disable_progress_bars
+
+    from .export import CardFacts, assemble, check, publish
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+
+    def announce(files: Mapping[str, bytes]) -> None:
+        for path, data in files.items():
+            click.echo(f"{len(data):>12,}  {path}", err=True)
+        click.echo(f"{sum(map(len, files.values())):>12,}  bytes in all, for {repo_id}", err=True)
+
+    facts = CardFacts.told(license, language, datasets)
+    if dry_run:
+        announce(assemble(check(folder), repo_id, facts))
+        return
+    published = publish(folder, repo_id, facts, announce=announce, **options)
+    click.echo(f"Commit {published.commit}." if published.new else "Nothing has changed: no new commit.", err=True)
+    click.echo(published.url)
+
+
+@cli.command()
+@click.argument("repo_id")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder.")
+@click.option("--revision", help="A branch, a tag or the hash of a commit.  [default: main]")
+@click.option("--force-download", is_flag=True, help="Download also what the cache holds.")
+@_token_option
+def pull(repo_id: str, output: Path, **options: Any) -> None:
+    """Copy the model of the repository REPO_ID of the hub, owner/name, perhaps with @revision, into a folder."""
+    from . import artifact
+    from .hub import fetch
+    from .model import SequenceModel
+
+    SequenceModel(artifact.read(fetch(repo_id, pictures=True, **options))).save_pretrained(output)
+    click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
+
+
+def _facts(
+    folder: Path, config: "Config", known: "KnownNames | None", cached: Mapping[str, str | int]
+) -> dict[str, str]:
     from .vocabulary import Vocabulary
 
     architecture, training, corpus = config.architecture, config.training, config.training.corpus
     return {
         "name": config.name,
         "folder": str(folder),
+        **({"repository": str(cached["repo_id"]), "revision": str(cached["revision"])} if cached else {}),
+        **({"cached": f"{cached['size']:,} bytes"} if cached else {}),
         "model": architecture.describe(),
         "parameters": f"{architecture.parameters:,}",
         "context": f"{config.block_size} symbol{'' if config.block_size == 1 else 's'}",

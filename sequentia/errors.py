@@ -5,6 +5,7 @@
     ├── CorpusError         (ValueError)         a text file cannot serve as a corpus
     ├── ExportError         (RuntimeError)       an exported model differs from the trained one
     ├── GenerationError     (RuntimeError)       the options leave no names to generate
+    ├── HubError            (ConnectionError)    the hub cannot be reached, or refuses
     ├── MissingExtraError   (ImportError)        an optional dependency is not installed
     ├── ModelNotFoundError  (FileNotFoundError)  there is no model where one was asked for
     ├── OptionError         (ValueError)         an argument is out of its range
@@ -64,7 +65,7 @@ class CorpusError(SequentiaError, ValueError):
 
 
 class ExportError(SequentiaError, RuntimeError):
-    """An exported model failed a rung of the parity ladder, and was removed.
+    """An exported model fails a rung of the parity ladder, and is neither written nor published.
 
     Attributes:
         rung: name of the failed check.
@@ -96,6 +97,20 @@ class GenerationError(SequentiaError, RuntimeError):
         self.candidates = candidates
         self.accepted = accepted
         self.rejected = dict(rejected)
+
+
+class HubError(SequentiaError, ConnectionError):
+    """The hub cannot be reached or refuses, or what it sent cannot be stored.
+
+    Attributes:
+        repo_id: the repository.
+        status: the HTTP status of the answer, where there was one.
+    """
+
+    def __init__(self, message: str, *, repo_id: str = "", status: int | None = None) -> None:
+        super().__init__(message)
+        self.repo_id = repo_id
+        self.status = status
 
 
 class MissingExtraError(SequentiaError, ImportError):

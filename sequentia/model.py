@@ -1,7 +1,8 @@
 """A loaded artifact: names out, probabilities of names, probabilities of next symbols."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from . import artifact
 from .artifact import Artifact, Config
 from .contexts import Contexts
-from .errors import ArtifactError, ModelNotFoundError
+from .errors import ArtifactError, ModelNotFoundError, OptionError
 from .generation import Names, stream_names
 from .likelihood import name_losses
 from .options import Plan, SamplingOptions, whole
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL: Final = "names"
 _BUNDLED: Final = Path(__file__).parent / "models"
+_REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+(@.+)?", re.ASCII)
 
 # Matrix kernels may round differently for different numbers of rows, so a run of the network has eight, which fill a
 # vector register, and a context's logits do not depend on its company. Other numbers serve where they are seen to give
@@ -199,6 +201,92 @@ class SequenceModel:
         )
         return most_likely(self._contexts, self.vocabulary, plan, n)
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        threads: int | None = None,
+    ) -> "SequenceModel":
+        """Load a model: :func:`sequentia.load` under the name that the hub's libraries give it."""
+        return load(
+            pretrained_model_name_or_path,
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+            threads=threads,
+        )
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write the model's artifact, as it was loaded, into a folder, wholly or not at all; what else is there stays.
+
+        Raises:
+            ArtifactError: if the files that it was loaded from are no longer there or have changed, or if the folder
+                holds another project's ``config.json`` or ``README.md``.
+        """
+        source, config = self._artifact.folder, self.config
+        files = {name: artifact.read_listed(source, name, config) for name in config.files}
+        artifact.write(Path(save_directory), config, files, artifact.read_pictures(source))
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        license: str | None = None,  # noqa: A002 - the hub's own word
+        language: str | Sequence[str] | None = None,
+        datasets: str | Sequence[str] | None = None,
+    ) -> str:
+        """Publish the model's artifact, as it was loaded, in a repository of the hub; needs the extra ``[train]``.
+
+        Its graph is held against its weights once more, its card is written anew, and all goes into one commit; where
+        nothing has changed, there is none.
+
+        Args:
+            repo_id: ``owner/name``; made if it does not exist.
+            commit_message: by default one that names the model.
+            private: whether a new repository is private; an old one must agree with it.
+            token: one that may write; by default the stored one, or the variable ``HF_TOKEN``.
+            revision: a branch, made if it does not exist; ``main`` by default.
+            create_pr: open a pull request instead of committing to the branch.
+            license: for the card, an identifier of the hub such as ``mit``; by default that of the present card.
+            language: likewise, ISO 639 codes.
+            datasets: likewise, datasets on the hub.
+
+        Returns:
+            The URL of the repository, of its branch or of the pull request.
+
+        Raises:
+            MissingExtraError: if the extra ``[train]`` is missing.
+            ArtifactError: if the files that it was loaded from are no longer there or have changed.
+            ExportError: if graph and weights are not the same model.
+            OptionError: if an option is out of its range or contradicts another.
+            HubError: if the hub cannot be reached or refuses.
+        """
+        from .export import CardFacts, publish
+
+        return publish(
+            self._artifact.folder,
+            repo_id,
+            CardFacts.told(license, language, datasets),
+            commit_message=commit_message,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+        ).url
+
     def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Run the network.
 
@@ -320,45 +408,120 @@ def _forget_sessions_after_fork() -> None:
         os.register_at_fork(after_in_child=forget)
 
 
-def load(model: str | os.PathLike[str] | None = None, *, threads: int | None = None) -> SequenceModel:
+def load(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    threads: int | None = None,
+) -> SequenceModel:
     """Load a model.
 
     Args:
-        model: a folder that holds an artifact, or the name of a bundled model (such a folder goes before it);
-            ``None`` is the environment variable ``SEQUENTIA_MODEL`` if that is set, else the bundled default.
+        model: a folder that holds an artifact, the name of a bundled model, or a repository of the hub, ``owner/name``
+            or ``owner/name@revision``, in this order; ``None`` is the environment variable ``SEQUENTIA_MODEL`` if that
+            is set, else the bundled default.
+        revision: a branch, a tag or the full hash of a commit; ``main`` by default. A commit that is in the cache is
+            loaded without the network, and so is any other revision where the hub cannot be reached.
+        cache_dir: where downloads are kept; the hub's own cache by default.
+        force_download: download also what the cache holds.
+        local_files_only: do not use the network; nor is it used where the variable ``HF_HUB_OFFLINE`` is 1.
+        token: of the hub; by default the stored one, or the variable ``HF_TOKEN``.
         threads: how many of them draw names, where many are wanted; one by default.
 
     Raises:
         ModelNotFoundError: if there is no such model.
         ArtifactError: if a file of the model is damaged or inconsistent.
+        HubError: if the hub cannot be reached or refuses.
+        OptionError: if an option contradicts another.
     """
-    return SequenceModel(artifact.read(locate(model)), threads=threads)
+    folder = locate(
+        model,
+        revision=revision,
+        cache_dir=cache_dir,
+        force_download=force_download,
+        local_files_only=local_files_only,
+        token=token,
+    )
+    return SequenceModel(artifact.read(folder), threads=threads)
 
 
-def locate(model: str | os.PathLike[str] | None) -> Path:
-    """Return the folder of a model, as :func:`load` understands its argument."""
-    if model is None:
-        model = os.environ.get("SEQUENTIA_MODEL") or _BUNDLED / DEFAULT_MODEL
+def locate(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+) -> Path:
+    """Return the folder of a model, as :func:`load` understands its arguments; what is on the hub is fetched."""
+    model = _default(model)
+    folder = _here(model)
+    if folder is not None:
+        if revision is not None:
+            raise OptionError(
+                f"{os.fspath(model)!r} is a folder or a bundled model, which has no revisions",
+                option="revision",
+                value=revision,
+            )
+        return folder
     source = os.fspath(model)
-    folder = Path(source)
-    bundled = sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
-    try:
-        if source in bundled and not (folder / artifact.CONFIG).is_file():
-            return _BUNDLED / source
-        if folder.is_dir():
-            return folder
-    except (OSError, ValueError):  # what cannot be a path is no folder
-        pass
-    raise ModelNotFoundError(
-        f"no model {source!r}: it is neither a folder nor a bundled model ({', '.join(bundled)}); "
-        "this version does not fetch from the hub, so download the repository and give its folder",
-        model=source,
+    if not _REPOSITORY.fullmatch(source):
+        raise ModelNotFoundError(
+            f"no model {source!r}: it is neither a folder, nor a bundled model ({', '.join(_bundled())}), "
+            "nor owner/name of a repository on the hub",
+            model=source,
+        )
+    from .hub import fetch
+
+    return fetch(
+        source,
+        revision,
+        cache_dir=None if cache_dir is None else Path(cache_dir),
+        force_download=force_download,
+        local_files_only=local_files_only,
+        token=token,
     )
 
 
+def _default(model: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    return (os.environ.get("SEQUENTIA_MODEL") or _BUNDLED / DEFAULT_MODEL) if model is None else model
+
+
+def _here(model: str | os.PathLike[str]) -> Path | None:
+    """Return the folder of a model that is on this machine."""
+    source = os.fspath(model)
+    folder = Path(source)
+    try:
+        if source in _bundled() and not (folder / artifact.CONFIG).is_file():
+            return _BUNDLED / source
+        return folder if folder.is_dir() else None
+    except (OSError, ValueError):  # what cannot be a path is no folder
+        return None
+
+
+def _bundled() -> list[str]:
+    return sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
+
+
+def _loaded(model: str | os.PathLike[str] | None) -> SequenceModel:
+    """Return a model that stays loaded; a folder's for as long as its configuration does not change."""
+    source = _default(model)
+    folder = _here(source)
+    if folder is None:
+        return _load_once(os.fspath(source), None)
+    folder = folder.resolve()
+    stamp = (folder / artifact.CONFIG).stat() if (folder / artifact.CONFIG).is_file() else None
+    return _load_once(folder, (stamp.st_mtime_ns, stamp.st_ino) if stamp else None)
+
+
 @lru_cache(maxsize=4)
-def _load_once(folder: Path, _version: tuple[int, int]) -> SequenceModel:
-    return load(folder)
+def _load_once(model: str | Path, _version: tuple[int, int] | None) -> SequenceModel:
+    return load(model)
 
 
 def generate(
@@ -408,11 +571,9 @@ def generate(
         GenerationError: if the options leave too few names.
         ModelNotFoundError: if there is no such model.
         ArtifactError: if the model is damaged.
+        HubError: if it is on the hub, and that cannot be reached or refuses.
     """
-    folder = locate(model).resolve()
-    stamp = (folder / artifact.CONFIG).stat() if (folder / artifact.CONFIG).is_file() else None
-    version = (stamp.st_mtime_ns, stamp.st_ino) if stamp else (0, 0)
-    return _load_once(folder, version).generate(
+    return _loaded(model).generate(
         n,
         prefix=prefix,
         temperature=temperature,

@@ -1,20 +1,39 @@
 """Fixtures: a clean environment, corpora, and one small model trained once for the whole session."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
-import sequentia
-from sequentia import SequenceModel
-from sequentia.export import export
-from sequentia.training import train
+from .hub_server import HubServer
+
+# The hub's client reads these when it is imported.
+HUB = HubServer(tokens={"token-you": "you", "token-them": "them", "token-friend": "friend"})
+HUB.open()
+for name in [name for name in os.environ if name.startswith("HF_")]:
+    del os.environ[name]
+os.environ |= {
+    "HF_ENDPOINT": HUB.url,
+    "HF_HOME": tempfile.mkdtemp(prefix="sequentia-tests-"),
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_ETAG_TIMEOUT": "2",
+    "HF_HUB_DOWNLOAD_TIMEOUT": "1",
+}
+
+import sequentia  # noqa: E402
+from sequentia import SequenceModel  # noqa: E402
+from sequentia.export import export  # noqa: E402
+from sequentia.training import train  # noqa: E402
+
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 # One thread, here and in the processes that tests start: the networks are tiny, and a run repeats bit for bit only
 # with the same number of threads.
@@ -38,8 +57,16 @@ SMALL = (
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("SEQUENTIA_", "HF_")):
+        if name.startswith("SEQUENTIA_") or name == "HF_TOKEN":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    """A hub without repositories, at ``HF_ENDPOINT``; ``HF_TOKEN`` is not set."""
+    HUB.reset()
+    yield HUB
+    HUB.reset()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ def test_exported_names() -> None:
         "CorpusError",
         "ExportError",
         "GenerationError",
+        "HubError",
         "MissingExtraError",
         "ModelNotFoundError",
         "OptionError",
@@ -83,6 +84,7 @@ ERRORS = [
     (errors.CorpusError("m", path=Path("a"), line=3, byte=17), ValueError),
     (errors.ExportError("m", rung="logits"), RuntimeError),
     (errors.GenerationError("m", candidates=9, accepted=2, rejected={"unique": 7}), RuntimeError),
+    (errors.HubError("m", repo_id="you/names", status=503), ConnectionError),
     (errors.MissingExtraError("m", extra="train"), ImportError),
     (errors.ModelNotFoundError("m", model="x"), FileNotFoundError),
     (errors.OptionError("m", option="top_k", value=0), ValueError),
@@ -127,6 +129,8 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
     root = Path(sequentia.__file__).parents[1]
     result = python("-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program), MYPYPATH=str(root))
     found = [
-        line.split(": error: ")[0].rpartition(":")[2] for line in result.stdout.splitlines() if ": error: " in line
+        line.split(": error: ")[0].rpartition(":")[2]
+        for line in result.stdout.splitlines()
+        if ": error: " in line and str(program) in line
     ]
     assert found == ["12", "13"], result.stdout

@@ -76,7 +76,7 @@ def test_stopping_it(tmp_path: Path, how: str) -> None:
         else:
             process.kill()
         _, errors = process.communicate(timeout=120)  # until none of them holds the pipes open
-    assert process.returncode == (130 if how == "Ctrl-C" else -signal.SIGKILL)
+    assert process.returncode == (130 if how == "Ctrl-C" else -signal.SIGKILL), errors
     assert ("Interrupted." in errors) == (how == "Ctrl-C")
     assert "Traceback" not in errors
     slow = [tmp_path / run.name for run in _RUNS if not run.quick]
