@@ -17,6 +17,7 @@ from sequentia.training import evaluate_model, read_recipe, recipe_names, train
 from sequentia.training.recipes import DescentRecipe
 
 from .conftest import MOONS, python
+from .hub_server import HubServer
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -51,6 +52,27 @@ def test_the_commands_run() -> None:
         result = python("-m", "sequentia", *arguments)
         assert (result.returncode, result.stderr) == (0, ""), command
         assert result.stdout
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the hub's client's own
+def test_the_commands_of_the_hub_run(
+    hub: HubServer, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.rename(tmp_path / "planets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "token-you")
+    (commands,), (snippet,) = blocks("hub", "sh"), blocks("hub", "python")
+    for command in commands.splitlines():
+        program, *arguments = shlex.split(command, comments=True)
+        assert program == "sequentia"
+        result = python("-m", "sequentia", *arguments)
+        assert result.returncode == 0, result.stderr
+        hub.tag("you/planets", "v1", hub.head("you/planets"))
+    assert (tmp_path / "copy" / "config.json").is_file()
+    hub.create("them/planets")
+    exec(compile(snippet, "README.md", "exec"), {"sequentia": sequentia})
+    assert "config.json" in hub.files("them/planets", "refs/pr/1")
+    assert "config.json" not in hub.files("them/planets")
 
 
 def test_what_ci_runs_is_there() -> None:
