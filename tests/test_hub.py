@@ -566,6 +566,10 @@ def test_who_may_write(hub: HubServer, run: Path) -> None:
     with pytest.raises(HubError, match="may not do this"):
         model.push_to_hub(REPO, token="token-them")
     assert not hub.repositories
+    hub.create(REPO)
+    head = hub.head(REPO)
+    assert model.push_to_hub(REPO, token="token-them", create_pr=True).endswith("/discussions/1")
+    assert hub.head(REPO) == head
 
 
 def test_what_is_not_sound_is_not_sent(signed_in: HubServer, run: Path, other: Path) -> None:
