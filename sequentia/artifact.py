@@ -22,7 +22,8 @@ from msgspec import Meta
 
 from .architectures import Architecture, Count
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
-from .inspection import fault_of_graph, fault_of_weights
+from .graph_check import fault_of_graph
+from .inspection import fault_of_weights
 from .novelty import KnownNames
 from .vocabulary import Vocabulary
 
@@ -38,7 +39,7 @@ FILES: Final = (*REQUIRED, NOVELTY)
 
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
-MAX_BYTES: Final = {CONFIG: 16 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
+MAX_BYTES: Final = {CONFIG: 4 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
 
 BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -223,8 +224,12 @@ def read(folder: Path) -> Artifact:
     graph = _read_listed(folder, GRAPH, config)
     weights = _read_listed(folder, WEIGHTS, config)
     _read_listed(folder, CARD, config)
-    tensors = config.architecture.tensors(config.block_size, len(config.vocabulary) + 1)
-    for name, fault in ((GRAPH, fault_of_graph(graph)), (WEIGHTS, fault_of_weights(weights, tensors))):
+    ids = len(config.vocabulary) + 1
+    tensors = config.architecture.tensors(config.block_size, ids)
+    for name, fault in (
+        (WEIGHTS, fault_of_weights(weights, tensors)),
+        (GRAPH, fault_of_graph(graph, config.block_size, ids)),
+    ):
         if fault:
             raise ArtifactError.at(
                 folder / name, expected="a self-contained file with the model of config.json", found=fault
@@ -298,10 +303,20 @@ def _read_bounded(path: Path, most: int) -> bytes:
             raise ArtifactError.at(path, expected="a file", found="a folder or a device")
         if size > most:
             raise ArtifactError.at(path, expected=f"at most {most} bytes", found=f"{size}")
+        if not path.resolve().is_relative_to(_boundary(path.parent)):
+            raise ArtifactError.at(path, expected="a file of this folder", found=f"a link to {path.resolve()}")
         with path.open("rb") as file:
             return file.read(most)
     except OSError as error:
         raise ArtifactError.at(path, expected="a readable file", found=error.strerror or str(error)) from error
+
+
+def _boundary(folder: Path) -> Path:
+    """Return what no file of an artifact may lie outside of: its folder, or of the hub's cache that of the model."""
+    resolved = folder.resolve()
+    if resolved.parent.name == "snapshots" and resolved.parents[1].name.startswith("models--"):
+        return resolved.parents[1]
+    return resolved
 
 
 def file_record(data: bytes) -> FileRecord:

@@ -218,10 +218,17 @@ class SequenceModel:
             rows = contexts[start : start + count]
             if len(rows) < count:
                 rows = np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]), dtype=np.int64)])
-            logits[start : start + count] = session.run(["logits"], {"context": rows})[0][: n - start]
+            logits[start : start + count] = self._run(session, rows)[: n - start]
             start += count
         if not np.isfinite(logits).all():
             raise self._graph_error("finite logits", "NaN or infinity")
+        return logits
+
+    def _run(self, session: Any, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+        try:
+            logits: NDArray[np.float32] = session.run(["logits"], {"context": contexts})[0]
+        except Exception as error:
+            raise self._graph_error("a graph that onnxruntime can run", str(error)) from error
         return logits
 
     def _rows_at_once(self, session: Any, missing: int) -> int:
@@ -233,7 +240,7 @@ class SequenceModel:
 
             def run(rows: int) -> NDArray[np.float32]:
                 chunks = np.split(contexts, len(contexts) // rows)
-                return np.concatenate([session.run(["logits"], {"context": chunk})[0] for chunk in chunks])
+                return np.concatenate([self._run(session, chunk) for chunk in chunks])
 
             expected = run(_ROWS)
             self._row_counts = (*(rows for rows in _OTHER_ROWS if np.array_equal(run(rows), expected)), _ROWS)
