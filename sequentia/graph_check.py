@@ -7,6 +7,7 @@ loop nor hold more numbers, or multiply more of them, than an exported model of 
 
 import math
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,7 +36,7 @@ _MOST_FIELDS: Final = 1 << 18  # a context of 1,024 symbols takes a sixth of the
 _MOST_AXES: Final = 4
 _MOST_KNOWN: Final = 8
 
-_Message = dict[str, list[Any]]
+_Message = defaultdict[str, list[Any]]
 
 # message → field number → its name, and what it holds: a number, bytes, or a message
 # https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
@@ -135,7 +136,7 @@ class _Decoder:
 
     def message(self, data: memoryview, kind: str) -> _Message:
         """Return the values of each field by its name: several, or one, or none."""
-        found: _Message = {name: [] for name, _ in _FIELDS[kind].values()}
+        found: _Message = defaultdict(list)
         for number, wire_type, value in _fields(data):
             self._left -= 1
             if self._left < 0:
