@@ -1,8 +1,8 @@
 """An ONNX graph, held against what the exporter writes, before onnxruntime opens it.
 
-A graph is refused unless each of its fields, operators and attributes stands in a table below, and unless every shape in
-it can be told for each number of rows that a run may have. Then what it costs is known, and bounded: a graph may neither
-loop nor hold more numbers, or multiply more of them, than an exported model of the file's size.
+A graph is refused unless each of its fields, operators and attributes stands in a table below, and unless every shape
+in it can be told for each number of rows that a run may have. Then what it costs is known, and bounded: it cannot loop,
+and needs no more memory and multiplications than exported models do.
 """
 
 import math
@@ -22,17 +22,17 @@ RUNS: Final = (256, 64, 8, 1)
 IR_VERSIONS: Final = range(8, 12)
 OPSETS: Final = range(18, 24)  # in all of them the operators below mean the same
 
-# For what the runtime computes once, when it opens the graph. The exporter's tables take 16 MiB, and appear twice, as do
-# float16 weights as float32.
+# For what the runtime computes once, when it opens the graph. The exporter's tables take 16 MiB, and appear twice; a
+# weight of float16 becomes one of float32.
 MOST_BYTES: Final = 128 << 20
 MOST_BYTES_OF_BYTE: Final = 4
 MOST_PRODUCTS: Final = 1 << 34
 
-# For each row of a run: a hidden layer of 65,536 units takes half of it. A row multiplies by a weight at most once.
-MOST_BYTES_OF_ROW: Final = 1 << 20
+# For each row of a run. A hidden layer of 65,536 units takes a quarter of it; a row meets each weight at most once.
+MOST_BYTES_OF_ROW: Final = 2 << 20
 MOST_PRODUCTS_OF_ROW_AND_BYTE: Final = 1
 
-_MOST_FIELDS: Final = 1 << 18  # a context of 1,024 symbols takes a sixth of them
+_MOST_FIELDS: Final = 1 << 17  # a context of 1,024 symbols takes a third of them
 _MOST_AXES: Final = 4
 _MOST_KNOWN: Final = 8
 
@@ -92,7 +92,13 @@ _FOREIGN: Final = {
     ("Tensor", 14): "a tensor with external data",
 }
 _WIRE_TYPES: Final = {"int": 0, "float": 5}  # all else has a length before it: type 2
-_DTYPES: Final = {1: np.dtype("<f4"), 6: np.dtype("<i4"), 7: np.dtype("<i8"), 9: np.dtype("?"), 10: np.dtype("<f2")}
+_DTYPES: Final[Mapping[int, np.dtype[Any]]] = {
+    1: np.dtype("<f4"),
+    6: np.dtype("<i4"),
+    7: np.dtype("<i8"),
+    9: np.dtype("?"),
+    10: np.dtype("<f2"),
+}
 _ATTRIBUTE_TYPES: Final = {1: "f", 2: "i", 3: "s"}
 
 
@@ -297,18 +303,31 @@ class _Node:
 # What it makes of the input
 
 
+@dataclass
+class _Costs:
+    """What is left of a budget, for values that are computed once, or for each run."""
+
+    when: str
+    bytes: int
+    products: int
+
+    def add(self, operator: str, size: int, products: int) -> None:
+        self.bytes -= size
+        self.products -= products
+        if self.bytes < 0 or self.products < 0:
+            what = "too much memory" if self.bytes < 0 else "too many multiplications"
+            raise _RefusedError(f"{what} {self.when}, at the operator {operator}")
+
+
 def _check_costs(
     nodes: Sequence[_Node], weights: Mapping[bytes, _Value], rows: int, block_size: int, ids: int, size: int
 ) -> None:
     """Follow a run with some rows through the graph, without computing it."""
     values = {**weights, b"context": _Value(np.dtype(np.int64), (rows, block_size), varies=True)}
-    limits = {
-        False: (MOST_BYTES + MOST_BYTES_OF_BYTE * size, MOST_PRODUCTS),
-        True: (MOST_BYTES_OF_ROW * rows, MOST_PRODUCTS_OF_ROW_AND_BYTE * size * rows),
-    }
-    used = {False: [0, 0], True: [0, 0]}
     if b"context" in weights:
         raise _RefusedError("a tensor by the name of the input")
+    once = _Costs("once", MOST_BYTES + MOST_BYTES_OF_BYTE * size, MOST_PRODUCTS)
+    each = _Costs(f"for each {rows} rows", MOST_BYTES_OF_ROW * rows, MOST_PRODUCTS_OF_ROW_AND_BYTE * size * rows)
     for node in nodes:
         unknown = [name for name in node.inputs if name not in values]
         if unknown or node.output in values:
@@ -317,18 +336,13 @@ def _check_costs(
         inputs = [values[name] for name in node.inputs]
         try:
             value, products = _followed(node, inputs)
-        except (ValueError, IndexError, TypeError) as error:
-            shapes = [list(each.shape) for each in inputs]
+        except (ValueError, LookupError) as error:
+            shapes = [list(value.shape) for value in inputs]
             raise _RefusedError(f"the operator {node.operator} on shapes {shapes} ({error})") from error
         values[node.output] = value
-        bytes_used, products_used = used[value.varies]
-        used[value.varies] = [bytes_used + value.bytes, products_used + products]
-        for spent, limit, what in zip(used[value.varies], limits[value.varies], ("bytes", "products"), strict=True):
-            if spent > limit:
-                runs = f"for each {rows} rows" if value.varies else "once"
-                raise _RefusedError(f"{spent} {what} at the operator {node.operator}, computed {runs}, of {limit}")
+        (each if value.varies else once).add(node.operator, value.bytes, products)
     logits = values.get(b"logits")
-    if logits is None or (logits.dtype, logits.shape, logits.varies) != (np.float32, (rows, ids), True):
+    if logits != _Value(_DTYPES[1], (rows, ids), varies=True):
         raise _RefusedError(f"logits as {logits} for {rows} rows")
 
 
@@ -338,13 +352,9 @@ def _followed(node: _Node, inputs: list[_Value]) -> tuple[_Value, int]:
     if min(shape, default=1) < 1 or len(shape) > _MOST_AXES:
         raise ValueError(f"makes the shape {list(shape)}")
     known = inputs[0].shape if node.operator == "Shape" else None
-    made = {
-        "Cast": _DTYPES.get(node.attributes.get("to", 0)),
-        "Greater": np.dtype(bool),
-        "Shape": np.dtype(np.int64),
-        "Where": inputs[-1].dtype,
-    }
-    dtype = made.get(node.operator) or inputs[0].dtype
+    dtype = inputs[-1 if node.operator == "Where" else 0].dtype
+    if node.operator in {"Cast", "Greater", "Shape"}:
+        dtype = _DTYPES[{"Greater": 9, "Shape": 7}.get(node.operator) or node.attributes["to"]]
     products = math.prod(shape) * inputs[0].shape[-1] if node.operator in {"Gemm", "MatMul"} else 0
     return _Value(dtype, shape, any(each.varies for each in inputs), known), products
 

@@ -25,24 +25,14 @@ def fault_of_weights(weights: bytes, shapes: Shapes) -> str | None:
     Wrong are a header that does not describe the bytes behind it, each of them once, other tensors than expected, and
     weights that are NaN or infinite. The format: https://github.com/huggingface/safetensors#format
     """
-    length = int.from_bytes(weights[:8], "little")
-    if len(weights) < 8 or length > min(len(weights) - 8, _LONGEST_HEADER):
-        return f"a damaged header (of {length} bytes)"
     try:
-        header = msgspec.json.decode(weights[8 : 8 + length], type=dict[str, msgspec.Raw])
-        notes = {name: header.pop(name) for name in header.keys() & {"__metadata__"}}
-        tensors = {name: msgspec.json.decode(entry, type=_TensorHeader) for name, entry in header.items()}
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        tensors, data = _split(weights)
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         return f"a damaged header ({error})"
-    if len(msgspec.json.encode(notes | tensors).translate(None, _SPACE)) != len(
-        weights[8 : 8 + length].translate(None, _SPACE)
-    ):
-        return "a damaged header (with repeated or unknown keys)"
     found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
     for name in sorted(found.keys() | shapes.keys()):
         if found.get(name) != shapes.get(name):
             return f"tensor {name!r} as {found.get(name)}, not {shapes.get(name)}"
-    data = memoryview(weights)[8 + length :]
     place = 0
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].data_offsets):
         start, end = tensor.data_offsets
@@ -53,6 +43,20 @@ def fault_of_weights(weights: bytes, shapes: Shapes) -> str | None:
             return f"NaN or infinite weights in tensor {name!r}"
         place = end
     return None if place == len(data) else f"a header at odds with the bytes after {place}"
+
+
+def _split(weights: bytes) -> tuple[dict[str, _TensorHeader], memoryview]:
+    """Return what a safetensors file says of its tensors, by name, and the bytes that this is about."""
+    length = int.from_bytes(weights[:8], "little")
+    if len(weights) < 8 or length > min(len(weights) - 8, _LONGEST_HEADER):
+        raise ValueError(f"of {length} bytes")
+    text = weights[8 : 8 + length]
+    header = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    notes = {name: header.pop(name) for name in header.keys() & {"__metadata__"}}
+    tensors = {name: msgspec.json.decode(entry, type=_TensorHeader) for name, entry in header.items()}
+    if len(msgspec.json.encode(notes | tensors).translate(None, _SPACE)) != len(text.translate(None, _SPACE)):
+        raise ValueError("with repeated or unknown keys")
+    return tensors, memoryview(weights)[8 + length :]
 
 
 def finite(data: memoryview, dtype: str) -> bool:

@@ -29,8 +29,6 @@ import msgspec
 import numpy as np
 import onnx
 import onnxruntime  # noqa: F401 - loaded before the forks, not by each
-from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import Message
 from onnx import TensorProto, helper, numpy_helper
 
 import sequentia
@@ -58,21 +56,23 @@ class Case:
         self.special: dict[str, Callable[[Path], object]] = {}
 
     def pick(self, options: Sequence[Any]) -> Any:
-        return options[self.random.integers(len(options))]
+        return options[int(self.random.integers(len(options)))]
 
     def pick_file(self, *, config: bool = True) -> str:
         return str(self.pick([name for name in self.files if config or name != artifact.CONFIG]))
 
     def pick_sealed(self) -> str:
         """Pick a file that is more than text, the graph most often."""
-        return str(self.pick([artifact.GRAPH, artifact.GRAPH, artifact.WEIGHTS, *self.files.keys() & {artifact.NOVELTY}]))
+        return str(
+            self.pick([artifact.GRAPH, artifact.GRAPH, artifact.WEIGHTS, *self.files.keys() & {artifact.NOVELTY}])
+        )
 
     def seal(self) -> None:
         """List the files under their hashes."""
         for name in artifact.FILES:
             if name in self.files:
                 record = msgspec.to_builtins(artifact.file_record(self.files[name]))
-                self.change_config(lambda config, name=name, record=record: config["files"].update({name: record}))
+                self.change_config(partial(_list_file, name=name, record=record))
 
     def change_config(self, change: Callable[[Json], object]) -> None:
         config = json.loads(self.files[artifact.CONFIG])
@@ -102,7 +102,9 @@ class Case:
         keys = ("format_version", "vocabulary", "block_size", "max_length")
         compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
         texts = {f"sequentia.{key}": compact.encode(config.get(key)).encode(errors="replace") for key in keys}
-        self.change_graph(lambda model: helper.set_model_props(model, {key: text.decode() for key, text in texts.items()}))
+        self.change_graph(
+            lambda model: helper.set_model_props(model, {key: text.decode() for key, text in texts.items()})
+        )
 
     def write(self, folder: Path) -> None:
         folder.mkdir()
@@ -111,6 +113,10 @@ class Case:
                 (folder / name).write_bytes(data)
         for name, make in self.special.items():
             make(folder / name)
+
+
+def _list_file(config: Json, name: str, record: Json) -> None:
+    config["files"][name] = record
 
 
 @dataclass(frozen=True)
@@ -159,8 +165,10 @@ def extend(case: Case, data: bytes) -> bytes:
 def splice(case: Case, data: bytes) -> bytes:
     """Overwrite, insert, repeat or take out some bytes."""
     start, length = case.random.integers(len(data)), int(2 ** case.random.uniform(0, 12))
-    middle = case.pick([b"", case.random.bytes(length), data[start : start + length] * 2, bytes(length), b"\xff" * length])
-    return data[:start] + middle + data[start + case.pick([0, length]) :]
+    middle = case.pick(
+        [b"", case.random.bytes(length), data[start : start + length] * 2, bytes(length), b"\xff" * length]
+    )
+    return bytes(data[:start] + middle + data[start + case.pick([0, length]) :])
 
 
 @kind("bytes: flipped bits", refused=True)
@@ -303,8 +311,24 @@ def _(case: Case) -> None:
 
 @kind("config: no config", refused=True)
 def _(case: Case) -> None:
-    texts = ["null", "[]", "{}", "1", '"x"', "{", nested(100_000), '{"a":' * 100_000, "\ufeff{}", "NaN", "x", "\0", "{}{}"]
-    case.files[artifact.CONFIG] = case.pick([*map(str.encode, texts), b"\xff\xfe", b" " * (1 << 22), b"{" + b" " * 2**25])
+    texts = [
+        "null",
+        "[]",
+        "{}",
+        "1",
+        '"x"',
+        "{",
+        nested(100_000),
+        '{"a":' * 100_000,
+        "\ufeff{}",
+        "NaN",
+        "x",
+        "\0",
+        "{}{}",
+    ]
+    case.files[artifact.CONFIG] = case.pick(
+        [*map(str.encode, texts), b"\xff\xfe", b" " * (1 << 22), b"{" + b" " * 2**25]
+    )
 
 
 @kind("config: deep or long JSON", refused=True)
@@ -312,7 +336,9 @@ def _(case: Case) -> None:
     long = "[" + "1," * 1_900_000 + "1]"
     dictionary = "{" + ",".join(f'"{i}":1' for i in range(300_000)) + "}"
     text, key = case.files[artifact.CONFIG].decode(), case.pick(["settings", "vocabulary", "hidden_sizes", "samples"])
-    value = case.pick([nested(500), nested(1_000_000), '{"a":' * 1_000_000, long, dictionary if key == "samples" else long])
+    value = case.pick(
+        [nested(500), nested(1_000_000), '{"a":' * 1_000_000, long, dictionary if key == "samples" else long]
+    )
     place = text.index(f'"{key}"')
     case.files[artifact.CONFIG] = f'{text[:place]}"{key}": {value}, {text[place:]}'.encode()
 
@@ -382,13 +408,17 @@ def _(case: Case) -> None:
 @kind("config: block_size", refused=True)
 def _(case: Case) -> None:
     size = json.loads(case.files[artifact.CONFIG])["block_size"]
-    case.change_config(lambda config: config.update(block_size=case.pick([0, -1, size + 1, size * 2, 1024, 1025, 2**40])))
+    case.change_config(
+        lambda config: config.update(block_size=case.pick([0, -1, size + 1, size * 2, 1024, 1025, 2**40]))
+    )
     case.carry_metadata()
 
 
 @kind("config: paths", refused=True)
 def _(case: Case) -> None:
-    name = case.pick(["../secret", "/etc/passwd", "pictures/../../secret", ".", "..", "", "README.md/", "./model.onnx", "a\0"])
+    name = case.pick(
+        ["../secret", "/etc/passwd", "pictures/../../secret", ".", "..", "", "README.md/", "./model.onnx", "a\0"]
+    )
 
     def change(config: Json) -> None:
         record = config["files"][artifact.GRAPH]
@@ -401,7 +431,15 @@ def _(case: Case) -> None:
 
 @kind("config: records of files", refused=True)
 def _(case: Case) -> None:
-    values = [{"size": 2**62}, {"size": -1}, {"size": 0}, {"size": 1.5}, {"sha256": "0" * 64}, {"sha256": ""}, {"path": "/"}]
+    values = [
+        {"size": 2**62},
+        {"size": -1},
+        {"size": 0},
+        {"size": 1.5},
+        {"sha256": "0" * 64},
+        {"sha256": ""},
+        {"path": "/"},
+    ]
     name = case.pick_file(config=False)
     case.change_config(lambda config: config["files"][name].update(case.pick(values)))
 
@@ -429,7 +467,9 @@ def _(case: Case) -> None:
 @kind("files: links to devices, folders and nothing", refused=True)
 def _(case: Case) -> None:
     target = case.pick(["/dev/zero", "/dev/stdin", "/proc/self/mem", "/", ".", "nothing", artifact.GRAPH])
-    case.special[artifact.GRAPH if target == artifact.GRAPH else case.pick_file()] = lambda path: path.symlink_to(target)
+    case.special[artifact.GRAPH if target == artifact.GRAPH else case.pick_file()] = lambda path: path.symlink_to(
+        target
+    )
 
 
 @kind("files: folders, pipes and sockets", refused=True)
@@ -467,7 +507,7 @@ def _(case: Case) -> None:
         name = case.pick(sorted(header))
         entry = header[name]
         values = [
-            {"shape": [2**62, 4]}, {"shape": [-1]}, {"shape": []}, {"shape": entry["shape"] * 100_000}, {"shape": [10**30]},
+            {"shape": [2**62, 4]}, {"shape": [-1]}, {"shape": []}, {"shape": [1] * 100_000}, {"shape": [10**30]},
             {"dtype": "F64"}, {"dtype": "BF16"}, {"dtype": "I64"}, {"dtype": "x" * 100_000}, {"dtype": None},
             {"data_offsets": [0, 2**63]}, {"data_offsets": [-8, 0]}, {"data_offsets": [8, 4]}, {"data_offsets": [0]},
             {"x": 1},
@@ -512,9 +552,18 @@ def _(case: Case) -> None:
 
 @kind("weights: long, deep or lying header", refused=True)
 def _(case: Case) -> None:
-    texts = [nested(100_000), '{"a":' * 100_000, "{" + ",".join(f'"{i}":1' for i in range(400_000)) + "}", "{}", " ", "\0"]
+    texts = [
+        nested(100_000),
+        '{"a":' * 100_000,
+        "{" + ",".join(f'"{i}":1' for i in range(400_000)) + "}",
+        "{}",
+        " ",
+        "\0",
+    ]
     metadata = '{"__metadata__":{"a":"' + "x" * (2 << 20) + '"}}'
-    case.change_weights(lambda _: case.pick([*texts, metadata]), prefix=case.pick([None, None, 0, 2**32, 2**63, 2**64 - 1]))
+    case.change_weights(
+        lambda _: case.pick([*texts, metadata]), prefix=case.pick([None, None, 0, 2**32, 2**63, 2**64 - 1])
+    )
 
 
 @kind("weights: NaN and infinity", refused=True)
@@ -540,7 +589,16 @@ def _(case: Case) -> None:
 def _(case: Case) -> None:
     data = case.files.get(artifact.NOVELTY, b"")
     values = np.frombuffer(data, "<u4")
-    lists = [b"", b"\0", data + b"\xff" * 4, values[::-1].tobytes(), values[::2].tobytes(), bytes(8), data * 2, bytes(2 << 20)]
+    lists = [
+        b"",
+        b"\0",
+        data + b"\xff" * 4,
+        values[::-1].tobytes(),
+        values[::2].tobytes(),
+        bytes(8),
+        data * 2,
+        bytes(2 << 20),
+    ]
     case.files[artifact.NOVELTY] = case.pick(lists)
     case.seal()
 
@@ -756,8 +814,35 @@ def _(case: Case) -> None:
 
 @kind("graph: other operators")
 def _(case: Case) -> None:
-    operators = ["Add", "Cast", "Expand", "Gather", "GatherND", "Gelu", "Gemm", "MatMul", "Mul", "Reshape", "Shape", "Tanh"]
-    others = ["Loop", "If", "Scan", "Pow", "Tile", "Range", "Resize", "TopK", "Conv", "RandomNormal", "", "x" * 1000, "\0"]
+    operators = [
+        "Add",
+        "Cast",
+        "Expand",
+        "Gather",
+        "GatherND",
+        "Gelu",
+        "Gemm",
+        "MatMul",
+        "Mul",
+        "Reshape",
+        "Shape",
+        "Tanh",
+    ]
+    others = [
+        "Loop",
+        "If",
+        "Scan",
+        "Pow",
+        "Tile",
+        "Range",
+        "Resize",
+        "TopK",
+        "Conv",
+        "RandomNormal",
+        "",
+        "x" * 1000,
+        "\0",
+    ]
     case.change_graph(lambda model: setattr(case.pick(model.graph.node), "op_type", case.pick(operators + others)))
 
 
@@ -784,10 +869,14 @@ def _(case: Case) -> None:
     """Shapes, axes, places and states: out of range, most of them."""
 
     def change(model: onnx.ModelProto) -> None:
-        tensor = case.pick([t for t in model.graph.initializer if t.data_type in {TensorProto.INT64, TensorProto.INT32}])
+        tensor = case.pick(
+            [t for t in model.graph.initializer if t.data_type in {TensorProto.INT64, TensorProto.INT32}]
+        )
         values = numpy_helper.to_array(tensor).copy()
         most = np.iinfo(values.dtype).max
-        values.flat[case.random.integers(values.size)] = case.pick([0, 1, -1, 2, 7, 1000, 1 << 24, most, -most - 1, -most])
+        values.flat[case.random.integers(values.size)] = case.pick(
+            [0, 1, -1, 2, 7, 1000, 1 << 24, most, -most - 1, -most]
+        )
         tensor.raw_data = values.tobytes()
 
     case.change_graph(change)
@@ -811,26 +900,26 @@ def _(case: Case) -> None:
     case.change_graph(change)
 
 
-def scalars(message: Message) -> Iterator[tuple[Any, FieldDescriptor]]:
+def parts(message: Any) -> Iterator[tuple[Any, Any]]:
     """Yield (message, field) of everything that is set."""
     for field, value in message.ListFields():
         yield message, field
-        if field.type == FieldDescriptor.TYPE_MESSAGE:
-            for inner in value if isinstance(value, Sequence) or hasattr(value, "add") else [value]:
-                yield from scalars(inner)
+        if field.message_type:
+            for inner in value if hasattr(value, "add") else [value]:
+                yield from parts(inner)
 
 
 @kind("graph: any field")
 def _(case: Case) -> None:
     def change(model: onnx.ModelProto) -> None:
-        message, field = case.pick([*scalars(model)])
+        message, field = case.pick([*parts(model)])
         value = getattr(message, field.name)
         if hasattr(value, "append"):
             items = list(value)
             item = case.pick(items)
             del value[:]
             value.extend(case.pick([items[:-1], [*items, item], items[::-1], [item], [item] * 10]))
-        elif isinstance(value, Message) or not case.random.integers(4):
+        elif field.message_type or not case.random.integers(4):
             message.ClearField(field.name)
         elif isinstance(value, bool | int):
             enumerated = field.enum_type.values_by_number if field.enum_type else None
@@ -882,7 +971,9 @@ def branches(model: onnx.ModelProto) -> Nodes:
     result = helper.make_tensor_value_info("big", TensorProto.FLOAT, None)
     branch = helper.make_graph([made], "branch", [], [result])
     constant(model, "shape", [2**20, 2**20])
-    return [helper.make_node("If", [constant(model, "yes", True, bool)], ["bomb"], then_branch=branch, else_branch=branch)]
+    return [
+        helper.make_node("If", [constant(model, "yes", True, bool)], ["bomb"], then_branch=branch, else_branch=branch)
+    ]
 
 
 def filled(operator: str, model: onnx.ModelProto) -> Nodes:
@@ -924,7 +1015,11 @@ def doubling(operator: str, model: onnx.ModelProto) -> Nodes:
 
 def many_products(model: onnx.ModelProto) -> Nodes:
     """Matrices that fit, multiplied again and again."""
-    nodes = [helper.make_node("Expand", [constant(model, "zero", [[0]], np.float32), constant(model, "s", [512, 512])], ["m"])]
+    nodes = [
+        helper.make_node(
+            "Expand", [constant(model, "zero", [[0]], np.float32), constant(model, "s", [512, 512])], ["m"]
+        )
+    ]
     x = "m"
     for i in range(200):
         nodes.append(helper.make_node("MatMul", [x, "m"], [f"m{i}"]))
@@ -957,10 +1052,35 @@ def large_for_other_batches(model: onnx.ModelProto) -> Nodes:
     ]
     x, axis = "x", constant(model, "last", [-1])
     for i in range(7):
-        nodes += [helper.make_node("Unsqueeze", [x, axis], [f"u{i}"]), helper.make_node("Add", [f"u{i}", "x"], [f"x{i}"])]
+        nodes += [
+            helper.make_node("Unsqueeze", [x, axis], [f"u{i}"]),
+            helper.make_node("Add", [f"u{i}", "x"], [f"x{i}"]),
+        ]
         x = f"x{i}"
     nodes.append(helper.make_node("ReduceSum", [x, constant(model, "axes", list(range(8)))], ["sum"], keepdims=0))
     return [*nodes, helper.make_node("Cast", ["sum"], ["bomb"], to=TensorProto.FLOAT)]
+
+
+def as_much_as_is_allowed(model: onnx.ModelProto) -> Nodes:
+    """Values that are all needed at the end, made once and for each run, just within the limits."""
+    axes, shape = constant(model, "axes", [0, 1]), constant(model, "shape", [1024, 1024])
+    nodes = [helper.make_node("Cast", ["context"], ["row"], to=TensorProto.FLOAT)]
+    nodes.append(helper.make_node("ReduceSum", ["row", constant(model, "last", [1])], ["flat"], keepdims=0))
+    nodes.append(helper.make_node("Unsqueeze", ["flat", "last"], ["column"]))
+    made = []
+    for i in range(30):
+        nodes.append(helper.make_node("Expand", [constant(model, f"v{i}", [[i]], np.float32), shape], [f"once{i}"]))
+        made.append(f"once{i}")
+    for i in range(60):
+        wide = constant(model, f"w{i}", np.full((1, 8192), i), np.float32)
+        nodes.append(helper.make_node("Mul", ["column", wide], [f"each{i}"]))
+        made.append(f"each{i}")
+    nodes += [helper.make_node("ReduceSum", [name, axes], [f"sum of {name}"], keepdims=0) for name in made[::-1]]
+    total = "sum of each0"
+    for name in made:
+        nodes.append(helper.make_node("Add", [total, f"sum of {name}"], [f"total to {name}"]))
+        total = f"total to {name}"
+    return [*nodes, helper.make_node("Mul", [total, constant(model, "none", 0, np.float32)], ["bomb"])]
 
 
 BOMBS: Final[dict[str, Callable[[onnx.ModelProto], Nodes]]] = {
@@ -982,8 +1102,17 @@ def arm(model: onnx.ModelProto, bomb: Callable[[onnx.ModelProto], Nodes]) -> Non
     model.graph.node.extend([*bomb(model), helper.make_node("Add", ["honest", "bomb"], ["logits"])])
 
 
+def _armed(case: Case, bomb: Callable[[onnx.ModelProto], Nodes]) -> None:
+    case.change_graph(partial(arm, bomb=bomb))
+
+
 for _name, _bomb in BOMBS.items():
-    kind(f"bomb: {_name}", refused=True)(lambda case, bomb=_bomb: case.change_graph(lambda model: arm(model, bomb)))
+    kind(f"bomb: {_name}", refused=True)(partial(_armed, bomb=_bomb))
+
+
+@kind("graph: as costly as is allowed")
+def _(case: Case) -> None:
+    case.change_graph(lambda model: arm(model, as_much_as_is_allowed))
 
 
 # Running
