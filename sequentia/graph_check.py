@@ -32,7 +32,9 @@ MOST_PRODUCTS: Final = 1 << 34
 MOST_BYTES_OF_ROW: Final = 2 << 20
 MOST_PRODUCTS_OF_ROW_AND_BYTE: Final = 1
 
-_MOST_FIELDS: Final = 1 << 17  # a context of 1,024 symbols takes a third of them
+# A context of 1,024 symbols takes 3,600 nodes and two thirds of the fields.
+_MOST_NODES: Final = 5_000
+_MOST_FIELDS: Final = 1 << 16
 _MOST_AXES: Final = 4
 _MOST_KNOWN: Final = 8
 
@@ -118,6 +120,8 @@ def fault_of_graph(graph: bytes, block_size: int, ids: int) -> str | None:
         _check_value(content, "output", b"logits", 1, ids)
         weights = _weights(content)
         nodes = [_Node.of(node) for node in content["node"]]
+        if len(nodes) > _MOST_NODES:
+            raise _RefusedError(f"{len(nodes)} operators")
         for rows in RUNS:
             _check_costs(nodes, weights, rows, block_size, ids, len(graph))
     except _RefusedError as refused:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -1083,6 +1084,12 @@ def as_much_as_is_allowed(model: onnx.ModelProto) -> Nodes:
     return [*nodes, helper.make_node("Mul", [total, constant(model, "none", 0, np.float32)], ["bomb"])]
 
 
+def many_steps(model: onnx.ModelProto) -> Nodes:
+    """Small ones, each of them cheap."""
+    names = [constant(model, "zero", 0, np.float32), *(f"step{i}" for i in range(10_000)), "bomb"]
+    return [helper.make_node("Tanh", [one], [other]) for one, other in pairwise(names)]
+
+
 BOMBS: Final[dict[str, Callable[[onnx.ModelProto], Nodes]]] = {
     "Loop": endless_loop,
     "If": branches,
@@ -1091,6 +1098,7 @@ BOMBS: Final[dict[str, Callable[[onnx.ModelProto], Nodes]]] = {
     **{f"{operator} repeated": partial(doubling, operator) for operator in ("Concat", "Gather", "Add", "MatMul")},
     "products": many_products,
     "products of each run": products_of_the_batch,
+    "many steps": many_steps,
     "runs of 64 rows": large_for_other_batches,
 }
 

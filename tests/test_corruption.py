@@ -25,6 +25,7 @@ MESSAGES = {
     "MatMul repeated": "too much memory once, at the operator",
     "products": "too much memory once, at the operator MatMul",
     "products of each run": "too many multiplications for each 256 rows, at the operator MatMul",
+    "many steps": r"1\d{4} operators",
     "runs of 64 rows": r"the operator Slice on shapes .*makes the shape \[0, 4\]",
 }
 
