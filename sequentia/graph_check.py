@@ -28,8 +28,8 @@ MOST_BYTES: Final = 128 << 20
 MOST_BYTES_OF_BYTE: Final = 4
 MOST_PRODUCTS: Final = 1 << 34
 
-# For each row of a run. A hidden layer of 65,536 units takes a quarter of it; a row meets each weight at most once.
-MOST_BYTES_OF_ROW: Final = 2 << 20
+# For each row of a run. A hidden layer of 65,536 units takes half of it; a row meets each weight at most once.
+MOST_BYTES_OF_ROW: Final = 1 << 20
 MOST_PRODUCTS_OF_ROW_AND_BYTE: Final = 1
 
 # A context of 1,024 symbols takes 3,600 nodes and two thirds of the fields.

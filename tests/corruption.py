@@ -1072,7 +1072,7 @@ def as_much_as_is_allowed(model: onnx.ModelProto) -> Nodes:
     for i in range(30):
         nodes.append(helper.make_node("Expand", [constant(model, f"v{i}", [[i]], np.float32), shape], [f"once{i}"]))
         made.append(f"once{i}")
-    for i in range(60):
+    for i in range(28):
         wide = constant(model, f"w{i}", np.full((1, 8192), i), np.float32)
         nodes.append(helper.make_node("Mul", ["column", wide], [f"each{i}"]))
         made.append(f"each{i}")
