@@ -39,6 +39,7 @@ FILES: Final = (*REQUIRED, NOVELTY)
 
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
+MAX_SYMBOLS: Final = 65_535
 MAX_BYTES: Final = {CONFIG: 4 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
 
 BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
@@ -171,7 +172,7 @@ class Config(_Record, frozen=True):
 
     format_version: int
     name: Annotated[str, Meta(min_length=1)]
-    vocabulary: Annotated[list[str], Meta(min_length=1)]
+    vocabulary: Annotated[list[str], Meta(min_length=1, max_length=MAX_SYMBOLS)]
     block_size: BlockSize
     max_length: Annotated[int, Meta(ge=1, le=MAX_LENGTH)]
     architecture: Architecture

@@ -114,6 +114,8 @@ BAD_CONFIGS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("model.onnx: expected metadata sequentia.max_length", lambda c: c.update(max_length=99)),
     ("model.safetensors: expected", lambda c: c["architecture"].update(hidden_sizes=[7])),
     ("model.safetensors: expected .*tensor 'direct.weight'", lambda c: c["architecture"].update(direct=8)),
+    ("`array` of length <= 65535", lambda c: c.update(vocabulary=["a"] * 65_536)),
+    ("`array` of length <= 256", lambda c: c["architecture"].update(hidden_sizes=[1] * 257)),
     ("Expected `int` <= 8", lambda c: c["architecture"].update(direct=9)),
 ]
 
