@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from sequentia.artifact import Config, metadata
 from sequentia.errors import ExportError
+from sequentia.graph_check import fault_of_graph
 from sequentia.training.networks import Network, NGram, tensors_to_store
 
 from .graph import IR_VERSION, OPSET
@@ -38,6 +39,7 @@ def check_parity(network: Network, config: Config, weights: Path, graph: Path) -
     _checker(graph)
     _weights(network, weights)
     _logits(network, config, graph)
+    _reader(config, graph)
 
 
 def _fail(rung: str, expected: object, found: object) -> ExportError:
@@ -87,6 +89,12 @@ def _weights(network: Network, path: Path) -> None:
         here, there = tensor.numpy(), stored[name].numpy()
         if (here.dtype, here.shape, here.tobytes()) != (there.dtype, there.shape, there.tobytes()):
             raise _fail("weights", f"{name} as it was", "other values")
+
+
+def _reader(config: Config, graph: Path) -> None:
+    fault = fault_of_graph(graph.read_bytes(), config.block_size, len(config.vocabulary) + 1)
+    if fault:
+        raise _fail("reader", "a graph that the library opens", fault)
 
 
 @torch.no_grad()

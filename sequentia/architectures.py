@@ -9,9 +9,11 @@ from msgspec import Meta
 
 MAX_ORDER: Final = 64
 MAX_DIRECT: Final = 8
+MAX_LAYERS: Final = 256
 
 Count = Annotated[int, Meta(ge=0)]
 Width = Annotated[int, Meta(ge=1, le=65_536)]
+HiddenSizes = Annotated[list[Width], Meta(min_length=1, max_length=MAX_LAYERS)]
 Direct = Annotated[int, Meta(ge=0, le=MAX_DIRECT)]
 Discount = Annotated[float, Meta(ge=1e-6, le=1)]
 Activation = Literal["tanh", "relu", "gelu"]
@@ -46,7 +48,7 @@ class MLPArchitecture(_Architecture, frozen=True, kw_only=True, tag="mlp"):
     """
 
     embedding_dim: Width
-    hidden_sizes: Annotated[list[Width], Meta(min_length=1)]
+    hidden_sizes: HiddenSizes
     activation: Activation
     hidden_bias: bool
     batch_norm: Normalized

@@ -23,7 +23,8 @@ from msgspec import Meta
 
 from .architectures import Architecture, Count
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
-from .inspection import fault_of_graph, fault_of_weights
+from .graph_check import fault_of_graph
+from .inspection import fault_of_weights
 from .novelty import KnownNames
 from .vocabulary import Vocabulary
 
@@ -40,7 +41,8 @@ FILES: Final = (*REQUIRED, NOVELTY)
 
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
-MAX_BYTES: Final = {CONFIG: 16 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
+MAX_SYMBOLS: Final = 65_535
+MAX_BYTES: Final = {CONFIG: 4 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
 MAX_PICTURE_BYTES: Final = 16 << 20
 
 BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
@@ -173,7 +175,7 @@ class Config(_Record, frozen=True):
 
     format_version: int
     name: Annotated[str, Meta(min_length=1)]
-    vocabulary: Annotated[list[str], Meta(min_length=1)]
+    vocabulary: Annotated[list[str], Meta(min_length=1, max_length=MAX_SYMBOLS)]
     block_size: BlockSize
     max_length: Annotated[int, Meta(ge=1, le=MAX_LENGTH)]
     architecture: Architecture
@@ -226,8 +228,12 @@ def read(folder: Path) -> Artifact:
     graph = read_listed(folder, GRAPH, config)
     weights = read_listed(folder, WEIGHTS, config)
     read_listed(folder, CARD, config)
-    tensors = config.architecture.tensors(config.block_size, len(config.vocabulary) + 1)
-    for name, fault in ((GRAPH, fault_of_graph(graph)), (WEIGHTS, fault_of_weights(weights, tensors))):
+    ids = len(config.vocabulary) + 1
+    tensors = config.architecture.tensors(config.block_size, ids)
+    for name, fault in (
+        (WEIGHTS, fault_of_weights(weights, tensors)),
+        (GRAPH, fault_of_graph(graph, config.block_size, ids)),
+    ):
         if fault:
             raise ArtifactError.at(
                 folder / name, expected="a self-contained file with the model of config.json", found=fault
@@ -252,7 +258,7 @@ def read_config(folder: Path) -> Config:
     if not path.is_file():
         what = "holds no config.json" if folder.is_dir() else "does not exist"
         raise ModelNotFoundError(f"{folder}: no model here, the folder {what}", model=str(folder))
-    return _decode_config(path, _read_bounded(path, MAX_BYTES[CONFIG]))
+    return _decode_config(path, _read_bounded(folder, CONFIG, MAX_BYTES[CONFIG]))
 
 
 def _decode_config(path: Path, data: bytes) -> Config:
@@ -284,7 +290,7 @@ def read_listed(folder: Path, name: str, config: Config) -> bytes:
     path, record = folder / name, config.files[name]
     if record.size > MAX_BYTES[name]:
         raise ArtifactError.at(path, expected=f"at most {MAX_BYTES[name]} bytes", found=f"{record.size}")
-    data = _read_bounded(path, record.size)
+    data = _read_bounded(folder, name, record.size)
     found = file_record(data)
     if found != record:
         raise ArtifactError.at(
@@ -295,17 +301,28 @@ def read_listed(folder: Path, name: str, config: Config) -> bytes:
     return data
 
 
-def _read_bounded(path: Path, most: int) -> bytes:
+def _read_bounded(folder: Path, name: str, most: int) -> bytes:
+    path = folder / name
     try:
         size = path.stat().st_size
         if not path.is_file():
             raise ArtifactError.at(path, expected="a file", found="a folder or a device")
         if size > most:
             raise ArtifactError.at(path, expected=f"at most {most} bytes", found=f"{size}")
+        if not path.resolve().is_relative_to(_boundary(folder)):
+            raise ArtifactError.at(path, expected="a file of this folder", found=f"a link to {path.resolve()}")
         with path.open("rb") as file:
             return file.read(most)
     except OSError as error:
         raise ArtifactError.at(path, expected="a readable file", found=error.strerror or str(error)) from error
+
+
+def _boundary(folder: Path) -> Path:
+    """Return what no file of an artifact may lie outside of: its folder, or the hub's cache if that holds it."""
+    resolved = folder.resolve()
+    if resolved.parent.name == "snapshots" and resolved.parents[1].name.startswith("models--"):
+        return resolved.parents[2]  # where repositories share what they have in common
+    return resolved
 
 
 def read_pictures(folder: Path) -> dict[str, bytes]:
@@ -314,8 +331,8 @@ def read_pictures(folder: Path) -> dict[str, bytes]:
     Raises:
         ArtifactError: naming the one that cannot be read.
     """
-    paths = (folder / PICTURES / name for name in SHOWN)
-    return {path.name: _read_bounded(path, MAX_PICTURE_BYTES) for path in paths if path.exists()}
+    present = [name for name in SHOWN if (folder / PICTURES / name).exists()]
+    return {name: _read_bounded(folder, f"{PICTURES}/{name}", MAX_PICTURE_BYTES) for name in present}
 
 
 def file_record(data: bytes) -> FileRecord:

@@ -306,10 +306,17 @@ class SequenceModel:
             rows = contexts[start : start + count]
             if len(rows) < count:
                 rows = np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]), dtype=np.int64)])
-            logits[start : start + count] = session.run(["logits"], {"context": rows})[0][: n - start]
+            logits[start : start + count] = self._run(session, rows)[: n - start]
             start += count
         if not np.isfinite(logits).all():
             raise self._graph_error("finite logits", "NaN or infinity")
+        return logits
+
+    def _run(self, session: Any, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+        try:
+            logits: NDArray[np.float32] = session.run(["logits"], {"context": contexts})[0]
+        except Exception as error:
+            raise self._graph_error("a graph that onnxruntime can run", str(error)) from error
         return logits
 
     def _rows_at_once(self, session: Any, missing: int) -> int:
@@ -321,7 +328,7 @@ class SequenceModel:
 
             def run(rows: int) -> NDArray[np.float32]:
                 chunks = np.split(contexts, len(contexts) // rows)
-                return np.concatenate([session.run(["logits"], {"context": chunk})[0] for chunk in chunks])
+                return np.concatenate([self._run(session, chunk) for chunk in chunks])
 
             expected = run(_ROWS)
             self._row_counts = (*(rows for rows in _OTHER_ROWS if np.array_equal(run(rows), expected)), _ROWS)
@@ -353,21 +360,11 @@ class SequenceModel:
             session = onnxruntime.InferenceSession(self._artifact.graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise self._graph_error("a graph that onnxruntime can run", str(error)) from error
-        self._check_session(session)
+        self._check_metadata(session)
         return session
 
-    def _check_session(self, session: Any) -> None:
-        """Hold the graph against the contract of the artifact format and against its config."""
-        for kind, nodes, name, dtype, width in (
-            ("input", session.get_inputs(), "context", "tensor(int64)", self.config.block_size),
-            ("output", session.get_outputs(), "logits", "tensor(float)", self.vocabulary.size),
-        ):
-            found = [(node.name, node.type, node.shape) for node in nodes]
-            expected = [(name, dtype, [batch, width]) for _, _, (batch, *_) in found[:1]]
-            if found != expected:
-                raise self._graph_error(f"one {kind} {name} {dtype} [batch, {width}]", str(found))
-            if isinstance(found[0][2][0], int):
-                raise self._graph_error(f"a dynamic batch dimension of {name}", str(found))
+    def _check_metadata(self, session: Any) -> None:
+        """Hold the graph against its config; :func:`sequentia.artifact.read` has checked all else of it."""
         metadata = session.get_modelmeta().custom_metadata_map
         for key, value in artifact.metadata(self.config).items():
             if metadata.get(key) != value:

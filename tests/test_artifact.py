@@ -79,6 +79,24 @@ def set_dim(model: onnx.ModelProto, name: str, axis: int, size: int) -> None:
     value.type.tensor_type.shape.dim[axis].dim_value = size
 
 
+def set_attribute(model: onnx.ModelProto, operator: str, name: str, value: int) -> None:
+    node = next(node for node in model.graph.node if node.op_type == operator)
+    kept = [attribute for attribute in node.attribute if attribute.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
+
+
+def shift_the_symbols(model: onnx.ModelProto) -> None:
+    """Have the graph look up rows that no table has."""
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([10**6]), "shift"))
+    nodes = list(model.graph.node)
+    place = next(i for i, node in enumerate(nodes) if node.op_type == "Gather" and "embedding" in node.name)
+    moved = onnx.helper.make_node("Add", [nodes[place].input[1], "shift"], ["moved"])
+    nodes[place].input[1] = "moved"
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes[:place], moved, *nodes[place:]])
+
+
 BAD_CONFIGS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("format_version 1, found 2", lambda c: c.update(format_version=2)),
     ("missing required field `vocabulary`", lambda c: c.pop("vocabulary")),
@@ -96,6 +114,8 @@ BAD_CONFIGS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("model.onnx: expected metadata sequentia.max_length", lambda c: c.update(max_length=99)),
     ("model.safetensors: expected", lambda c: c["architecture"].update(hidden_sizes=[7])),
     ("model.safetensors: expected .*tensor 'direct.weight'", lambda c: c["architecture"].update(direct=8)),
+    ("`array` of length <= 65535", lambda c: c.update(vocabulary=["a"] * 65_536)),
+    ("`array` of length <= 256", lambda c: c["architecture"].update(hidden_sizes=[1] * 257)),
     ("Expected `int` <= 8", lambda c: c["architecture"].update(direct=9)),
 ]
 
@@ -114,14 +134,26 @@ def test_a_config_that_is_not_what_it_must_be(
 
 BAD_GRAPHS: list[tuple[str, Callable[[onnx.ModelProto], object]]] = [
     ("external data", point_outside),
-    ("external data", hide_in_a_subgraph),
+    ("a subgraph", hide_in_a_subgraph),
     ("found NaN or infinite weights", lambda m: poison(m, raw=True)),
-    ("found NaN or infinite weights", lambda m: poison(m, raw=False)),
+    ("a Tensor with the field 4", lambda m: poison(m, raw=False)),
     ("operators of the domain b'com.evil'", lambda m: setattr(m.graph.node[0], "domain", "com.evil")),
     ("one input context", lambda m: rename_input(m, "tokens")),
     ("dynamic batch dimension", lambda m: set_dim(m, "context", 0, 8)),
     ("expected metadata", lambda m: m.metadata_props.pop()),
-    ("onnxruntime can run", lambda m: setattr(m.graph.node[0], "op_type", "NoSuchOperator")),
+    ("the operator 'NoSuchOperator'", lambda m: setattr(m.graph.node[0], "op_type", "NoSuchOperator")),
+    ("the operator Tanh with x = 0", lambda m: set_attribute(m, "Tanh", "x", 0)),
+    ("the operator Gemm with transA = 1", lambda m: set_attribute(m, "Gemm", "transA", 1)),
+    ("uses b'x' before it is there", lambda m: m.graph.node[-1].input.__setitem__(0, "x")),
+    ("makes b'logits' again", lambda m: m.graph.node.append(m.graph.node[-1])),
+    ("the tensor b'output.bias' twice", lambda m: m.graph.initializer.append(initializer(m, "output.bias"))),
+    ("a tensor b'output.bias' of shape", lambda m: initializer(m, "output.bias").dims.__setitem__(0, 2**62)),
+    ("a tensor b'output.bias' of another type", lambda m: setattr(initializer(m, "output.bias"), "data_type", 11)),
+    ("IR version 99", lambda m: setattr(m, "ir_version", 99)),
+    ("version 99", lambda m: setattr(m.opset_import[0], "version", 99)),
+    ("functions", lambda m: m.functions.add(name="f")),
+    ("a Graph with the field 13", lambda m: m.graph.value_info.add(name="x")),
+    ("onnxruntime can run", lambda m: setattr(m.graph.node[-2], "op_type", "And")),
 ]
 
 
@@ -132,6 +164,46 @@ def test_a_graph_that_is_not_what_it_must_be(
     change_graph(run, change)
     with pytest.raises(ArtifactError, match=message):
         sequentia.load(run)
+
+
+def test_a_graph_that_fails_when_it_runs(run: Path) -> None:
+    change_graph(run, shift_the_symbols)
+    model = sequentia.load(run)
+    with pytest.raises(ArtifactError, match=r"a graph that onnxruntime can run, found .*out of data bounds"):
+        model.generate(seed=1)
+
+
+@pytest.mark.parametrize("name", [artifact.CONFIG, *artifact.FILES])
+def test_a_link_out_of_the_folder(run: Path, tmp_path: Path, name: str) -> None:
+    (run / name).rename(tmp_path / "elsewhere")
+    for target in (tmp_path / "elsewhere", Path("../elsewhere")):
+        (run / name).symlink_to(target)
+        with pytest.raises(
+            ArtifactError, match=rf"{name}: expected a file of this folder, found a link to .*elsewhere"
+        ):
+            sequentia.load(run)
+        (run / name).unlink()
+    (tmp_path / "elsewhere").rename(run / "copy")
+    (run / name).symlink_to("copy")
+    sequentia.load(run)
+
+
+def test_links_of_the_hubs_cache_are_followed(run: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    snapshot, blobs = cache / "models--a--b" / "snapshots" / "c0ffee", cache / "models--a--b" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for name in (artifact.CONFIG, *artifact.FILES):
+        (run / name).rename(blobs / name)
+        (snapshot / name).symlink_to(Path("../../blobs") / name)
+    sequentia.load(snapshot)
+    (blobs / artifact.CARD).rename(cache / "shared")
+    (blobs / artifact.CARD).symlink_to(cache / "shared")
+    sequentia.load(snapshot)
+    (cache / "shared").rename(tmp_path / "elsewhere")
+    (cache / "shared").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="expected a file of this folder"):
+        sequentia.load(snapshot)
 
 
 @pytest.mark.parametrize("name", artifact.FILES)
@@ -193,6 +265,9 @@ def damage_weights(run: Path, change: Callable[[dict[str, Any], bytearray], obje
         ("tensor 'x' as", lambda h, _: h.update(x=h["output.bias"])),
         ("at odds with the bytes of tensor 'output.bias'", lambda h, _: h["output.bias"].update(data_offsets=[8, 4])),
         ("at odds with the bytes", lambda _, values: values.pop()),
+        ("at odds with the bytes after", lambda _, values: values.append(0)),
+        ("at odds with the bytes of tensor", lambda h, _: h["output.bias"].update(data_offsets=[0, 108])),
+        ("repeated or unknown keys", lambda h, _: h["output.bias"].update(x=1)),
         ("a damaged header", lambda h, _: h["output.bias"].pop("dtype")),
         ("a damaged header", lambda h, _: h.update(x=[])),
     ],

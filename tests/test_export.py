@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sequentia
-from sequentia import ExportError, TrainingError, artifact
-from sequentia.export import export, parity
+from sequentia import ExportError, TrainingError, artifact, graph_check
+from sequentia.export import export, graph, parity
 from sequentia.export.graph import IR_VERSION, OPSET, TRACED_BATCH, write_graph
 from sequentia.training import train
 from sequentia.training.checkpoint import Checkpoint
@@ -98,6 +98,37 @@ def test_direct_connections_are_exported(tmp_path: Path, precision: str) -> None
     card = (tmp_path / "moons" / artifact.CARD).read_text(encoding="utf-8")
     assert "units (tanh), and a table of logits for the last 2 symbols." in card
     assert f"A symbol takes {4 * 6 * 24 + 24 * ids:,} multiplications" in card
+
+
+def test_every_kind_of_model_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And together they have every operator that the reader permits."""
+    small = ["steps=5", "hidden_sizes=[8]"]
+    kinds = [
+        ("mlp", [*small, "block_size=1", "activation=relu", "direct=1"]),
+        ("mlp", [*small, "block_size=4", "direct=2", "precision=float16"]),
+        ("deep-batchnorm", ["steps=5", "hidden_sizes=[8, 8]", "activation=gelu"]),
+        ("wide layer", [*small, "block_size=4", "embedding_dim=40"]),
+        ("bigram", ["steps=5"]),
+        ("bigram-counts", []),
+        ("ngram", ["order=1"]),
+        ("ngram", ["order=3"]),
+    ]
+    operators = set()
+    for i, (recipe, overrides) in enumerate(kinds):
+        folder = tmp_path / str(i)
+        if recipe == "wide layer":
+            monkeypatch.setattr(graph, "_LARGEST_TABLES", 0)
+        train(MOONS, folder, recipe=recipe.replace("wide layer", "mlp"), overrides=overrides)
+        export(folder, folder)
+        operators |= {node.op_type for node in onnx.load(folder / artifact.GRAPH).graph.node}
+        assert len(sequentia.load(folder).generate(20, seed=1)) == 20
+    assert operators == set(graph_check._OPERATORS)
+
+
+def test_a_model_that_the_reader_would_refuse(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_check, "MOST_BYTES_OF_ROW", 100)
+    with pytest.raises(ExportError, match=r"the check 'reader': .* too much memory for each 256 rows"):
+        export(trained, trained.parent / "refused")
 
 
 def test_exporting_again_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:

@@ -341,9 +341,9 @@ def test_a_changed_folder_is_loaded_again(run: Path) -> None:
         sequentia.generate(model=run)
 
 
-@pytest.mark.parametrize("model", ["nowhere", "you/your-names", "/nowhere/at/all", "a" * 5000, "nul\0"])
+@pytest.mark.parametrize("model", ["nowhere", "/nowhere/at/all", "a" * 5000, "nul\0"])
 def test_no_such_model(model: str) -> None:
-    with pytest.raises(ModelNotFoundError, match="neither a folder nor a bundled model") as caught:
+    with pytest.raises(ModelNotFoundError, match="neither a folder, nor a bundled model") as caught:
         sequentia.load(model)
     assert caught.value.model == model
 

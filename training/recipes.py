@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
-from sequentia.architectures import MAX_ORDER, Activation, Direct, Discount, Normalized, Precision, Width
+from sequentia.architectures import MAX_ORDER, Activation, Direct, Discount, HiddenSizes, Normalized, Precision, Width
 from sequentia.artifact import BlockSize, SplitName
 from sequentia.errors import RecipeError
 
@@ -108,7 +108,7 @@ class MLPRecipe(_DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
 
     block_size: BlockSize
     embedding_dim: Width
-    hidden_sizes: Annotated[list[Width], Meta(min_length=1)]
+    hidden_sizes: HiddenSizes
     activation: Activation = "tanh"
     hidden_bias: bool = True
     batch_norm: Normalized = "none"
