@@ -16,7 +16,7 @@ from hypothesis import settings
 from .hub_server import HubServer
 
 # The hub's client reads these when it is imported.
-HUB = HubServer(tokens={"token-you": "you", "token-them": "them", "token-friend": "friend"})
+HUB = HubServer(tokens={"token-you": "you", "token-them": "them"})
 HUB.open()
 for name in [name for name in os.environ if name.startswith("HF_")]:
     del os.environ[name]
