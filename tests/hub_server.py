@@ -534,8 +534,8 @@ class HubServer:
     def head(self, repo_id: str) -> str:
         return self.repositories[repo_id].branches["main"]
 
-    def files(self, repo_id: str) -> dict[str, bytes]:
-        return {path: file.content for path, file in self.repositories[repo_id].find("main").tree.items()}
+    def files(self, repo_id: str, revision: str = "main") -> dict[str, bytes]:
+        return {path: file.content for path, file in self.repositories[repo_id].find(revision).tree.items()}
 
     def log(self, repo_id: str) -> list[str]:
         """The titles of the commits of main, newest first."""
