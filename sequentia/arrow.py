@@ -1,13 +1,15 @@
 """Names as Arrow columns, straight from their ids; pyarrow comes with the extra ``[arrow]``."""
 
-from collections.abc import Iterable
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MissingExtraError
+from .errors import MissingExtraError, OptionError
 from .generation import Names
+from .output import NAME
 from .vocabulary import Vocabulary
 
 try:
@@ -18,6 +20,8 @@ except ModuleNotFoundError as error:
         "Arrow and Parquet need the package 'pyarrow': install sequentia with its extra, sequentia[arrow]",
         extra="arrow",
     ) from error
+
+_ROWS: Final = 1 << 16
 
 
 def column(batches: Iterable[Names], vocabulary: Vocabulary) -> pa.ChunkedArray:
@@ -51,6 +55,49 @@ class ParquetTable:
         columns = [strings(names, vocabulary), *([] if scores is None else [pa.array(scores)])]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
+    def write_texts(self, texts: list[str], scores: NDArray[np.float64]) -> None:
+        """Write a batch of names that are texts already, and their scores, float64 [names]."""
+        self._writer.write_batch(pa.record_batch([pa.array(texts), pa.array(scores)], schema=self._schema))
+
     def close(self) -> None:
         """Write what stands behind the last row group."""
         self._writer.close()
+
+
+def count_rows(path: Path) -> int:
+    """Return how many rows a Parquet file has, from its footer."""
+    return int(_opened(path).metadata.num_rows)
+
+
+def read_names(path: Path, first: int, count: int, most: int) -> Iterator[list[str]]:
+    """Yield some of the names of a Parquet file, its column ``name``, in batches of no more than ``most``."""
+    source, before = _opened(path), 0
+    for group in range(source.num_row_groups):
+        rows = source.metadata.row_group(group).num_rows
+        start, stop = max(first - before, 0), min(first + count - before, rows)
+        before += rows
+        place = 0
+        for batch in source.iter_batches(most, row_groups=[group], columns=[NAME]) if start < stop else ():
+            names = batch.column(0)[max(start - place, 0) : max(stop - place, 0)]
+            place += len(batch)
+            if len(names):
+                yield names.to_pylist()
+
+
+def copy_rows(path: Path, file: BinaryIO, rows: int) -> None:
+    """Write the first rows of a Parquet file to another."""
+    source = _opened(path)
+    with parquet.ParquetWriter(file, source.schema_arrow) as writer:
+        for batch in source.iter_batches(_ROWS):
+            writer.write_batch(batch[:rows])
+            rows -= min(rows, len(batch))
+
+
+def _opened(path: Path) -> parquet.ParquetFile:
+    try:
+        source = parquet.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise OptionError(f"{path} is no Parquet file: {error}", option="input", value=path) from error
+    if NAME not in source.schema_arrow.names:
+        raise OptionError(f"{path} has no column {NAME!r}", option="input", value=path)
+    return source

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from .artifact import Config, Metrics, SplitName
+    from .bulk import Manifest
     from .novelty import KnownNames
     from .training.descent import Report
     from .training.evaluation import Comparison
@@ -75,6 +76,26 @@ def _corpus_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("corpus", type=click.Path(path_type=Path))(command)
 
 
+def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--address", help="Of a Ray cluster, host:port or auto.  [default: one is started here]"),
+        click.option("--engine", type=click.Choice(["ray"]), help="Use all cores of a cluster."),
+    ):
+        command = option(command)
+    return command
+
+
+def _folder_for_ray(output: Path | None) -> Path:
+    if output is None:
+        raise click.UsageError("--engine ray writes to a folder: -o DIR")
+    return output
+
+
+def _say_made(folder: Path, manifest: "Manifest") -> None:
+    rows = sum(shard.rows for shard in manifest.shards)
+    click.echo(f"{rows:,} names in {len(manifest.shards)} files; {folder / 'manifest.json'} lists them.", err=True)
+
+
 def _token_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--token", help="Of the hub.  [default: the stored one, or $HF_TOKEN]")(command)
 
@@ -99,21 +120,59 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--seed", type=int, help="A whole number; the same one gives the same names.")
 @click.option("--scores", is_flag=True, help="Add the natural-log probability of each name.")
 @click.option(
-    "--threads", type=int, help="Threads that draw.  [default: one, or one for each core from 100,000 names on]"
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Cores to use.  [default: one, or all from 100,000 names on or with Ray]",
 )
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet.",
+    type=click.Path(path_type=Path),
+    help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet; with Ray, to a folder.",
 )
+@_engine_options
 @_json_option
 def generate(
-    n: int, model: str | None, output: Path | None, as_json: bool, scores: bool, threads: int | None, **options: Any
+    n: int,
+    model: str | None,
+    output: Path | None,
+    as_json: bool,
+    scores: bool,
+    threads: int | None,
+    engine: str | None,
+    address: str | None,
+    **options: Any,
 ) -> None:
-    """Print N invented names (10 by default), one a line."""
+    """Print N invented names (10 by default), one a line.
+
+    With --engine ray, they go to Parquet files in a folder, drawn by all cores of a cluster; the same command goes on
+    with what was interrupted.
+    """
     from . import output as outputs
     from .model import load
+
+    if engine is not None:
+        folder = _folder_for_ray(output)
+        if as_json or options.pop("unique"):
+            raise click.UsageError("--engine ray has no --json and no --unique")
+        from . import bulk
+
+        loaded = load(model)
+        with _bar(n, "names") as progress:
+            made = bulk.generate(
+                loaded,
+                n,
+                folder,
+                options=options,
+                scores=scores,
+                address=address,
+                cores=threads,
+                report=progress.update,
+            )
+        _say_made(folder, made)
+        return
+    if address is not None:
+        raise click.UsageError("--address needs --engine ray")
 
     kind: type[outputs.Writer] = outputs.Lines if output is None else outputs.format_of(output)
     if as_json:
@@ -140,12 +199,49 @@ def generate(
 
 
 @cli.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="NAME...")
 @_model_option
+@click.option("--input", "-i", "source", type=click.Path(path_type=Path), help="With Ray: a Parquet file of names.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="With Ray: the folder for the result.")
+@click.option("--threads", type=click.IntRange(min=1), help="With Ray: cores to use.  [default: all]")
+@_engine_options
 @_json_option
-def score(names: tuple[str, ...], model: str | None, as_json: bool) -> None:
-    """Print the natural-log probability of each NAME."""
+def score(
+    names: tuple[str, ...],
+    model: str | None,
+    as_json: bool,
+    source: Path | None,
+    output: Path | None,
+    threads: int | None,
+    engine: str | None,
+    address: str | None,
+) -> None:
+    """Print the natural-log probability of each NAME.
+
+    With --engine ray, the names are those of a file, its column "name", and go with their scores to Parquet files in a
+    folder; the same command goes on with what was interrupted.
+    """
     from .model import load
+
+    if engine is not None:
+        folder = _folder_for_ray(output)
+        if names or source is None:
+            raise click.UsageError("--engine ray takes the names of a file: --input FILE")
+        from . import bulk
+
+        with _bar(None, "names") as progress:
+            made = bulk.score(
+                load(model),
+                source,
+                folder,
+                address=address,
+                cores=threads,
+                report=progress.update,
+            )
+        _say_made(folder, made)
+        return
+    if not names or source or output or threads or address:
+        raise click.UsageError("give names; --input, --output, --threads and --address are for --engine ray")
 
     scores = load(model).score(names).tolist()
     if as_json:

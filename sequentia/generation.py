@@ -67,8 +67,7 @@ def _batches(
     contexts: Contexts, plan: Plan, wanted: int | None, sieve: "_Sieve", workers: int
 ) -> Generator[Names, None, None]:
     """Yield candidates without end: few at first, then as many as are missing, or were accepted or in vain before."""
-    most = min(_MAX_BATCH, max(_FEWEST, _MOST_LOGITS // contexts.ids))
-    drawn = 0
+    most, drawn = _most_at_once(contexts), 0
     while workers == 1 or wanted is None or wanted - sieve.accepted <= most:
         missing = sieve.accepted if wanted is None else wanted - sieve.accepted
         count = min(max(missing, sieve.fruitless, 1), most)
@@ -88,6 +87,24 @@ def _batches(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def draw_shard(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, first: int, count: int) -> Iterator[Names]:
+    """Yield those of the candidates ``first`` … ``first + count - 1`` of a stream that are accepted, batch by batch.
+
+    Without ``unique``, whether a candidate is accepted does not depend on the others, so that shards drawn anywhere and
+    laid side by side are the stream.
+    """
+    sieve = _Sieve(plan, vocabulary)
+    for start in range(first, first + count, _most_at_once(contexts)):
+        candidates = draw(contexts, plan, start, min(_most_at_once(contexts), first + count - start))
+        names = candidates[sieve.passing(candidates)] if sieve.selective else candidates
+        if len(names):
+            yield names
+
+
+def _most_at_once(contexts: Contexts) -> int:
+    return min(_MAX_BATCH, max(_FEWEST, _MOST_LOGITS // contexts.ids))
 
 
 def draw(contexts: Contexts, plan: Plan, first: int, count: int) -> Names:
@@ -225,6 +242,10 @@ class _Sieve:
             if self.fruitless > self._patience:
                 break
         return candidates[passed]
+
+    def passing(self, candidates: Names) -> NDArray[np.bool_]:
+        """Return which candidates pass, bool [candidates]; nothing is counted."""
+        return np.fromiter((reason is None for reason in self._reasons(candidates)), dtype=bool, count=len(candidates))
 
     def give_up_if_in_vain(self) -> None:
         """Raise GenerationError after too many rejected candidates in a row."""

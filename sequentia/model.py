@@ -16,7 +16,7 @@ from . import artifact
 from .artifact import Artifact, Config
 from .contexts import Contexts
 from .errors import ArtifactError, ModelNotFoundError, OptionError
-from .generation import Names, stream_names
+from .generation import Names, draw_shard, stream_names
 from .likelihood import name_losses
 from .options import Plan, SamplingOptions, whole
 from .sampling import log_softmax
@@ -101,6 +101,30 @@ class SequenceModel:
         plan = self._plan(options)
         plan.check_enough(n)
         return self._names(plan, n)
+
+    def shard(self, first: int, count: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
+        """Return the names that some candidates of a stream give, as ids: all of them, but for those that are filtered.
+
+        With a seed, shards that are drawn anywhere and laid side by side are the stream: where ``novel`` and
+        ``exclude`` drop nothing, ``shard(30, 10)`` is the names 30 to 39.
+
+        Args:
+            first: index of the first candidate.
+            count: how many.
+            options: as for :func:`sequentia.generate`, without ``unique``, for which all shards would have to be one.
+
+        Returns:
+            Batches as of :meth:`batches`.
+
+        Raises:
+            OptionError: if an option is out of its range or contradicts another.
+        """
+        first, count, plan = whole("first", first, least=0), whole("count", count, least=0), self._plan(options)
+        if plan.unique:
+            raise OptionError(
+                "unique: whether a name came before cannot be told by a shard alone", option="unique", value=True
+            )
+        return draw_shard(self._contexts, self.vocabulary, plan, first, count)
 
     def generate_arrow(self, n: int = 1, **options: Unpack[SamplingOptions]) -> "pa.ChunkedArray":
         """Return what :meth:`generate` does as an Arrow column of strings, without a Python string in between.
