@@ -7,6 +7,7 @@ itself, and comes out the same. No process holds more than a batch of names.
 """
 
 import hashlib
+import pickle
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 from pathlib import Path
@@ -17,11 +18,11 @@ import numpy as np
 
 from . import __version__
 from ._files import write_file, writing
-from .arrow import ParquetTable, copy_rows, count_rows, read_names
 from .architectures import Count
+from .arrow import ParquetTable, copy_rows, count_rows, read_names
 from .artifact import GRAPH, Sha256
 from .cluster import cluster
-from .errors import GenerationError, OptionError
+from .errors import GenerationError, OptionError, SequentiaError
 from .model import SequenceModel
 from .output import LOG_PROBABILITY, NAME
 
@@ -223,8 +224,6 @@ class _Work:
         if (folder / MANIFEST).is_file():
             work.manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
             return work
-        for leftover in folder.glob(".part-*.partial"):
-            leftover.unlink(missing_ok=True)
         for record in folder.glob("part-*.json"):
             shard = _recorded(record)
             if shard is not None:
@@ -258,16 +257,20 @@ class _Work:
         folder, job, shared = self.folder, self.job, ray.put(model)
 
         def make(rows: dict[str, Any]) -> dict[str, Any]:
-            shards = [write_shard(ray.get(shared), job, folder, number) for number in rows["number"].tolist()]
-            return {**rows, "shard": [_json(shard) for shard in shards]}
+            """Make one shard; an error comes back as a value, since Ray would leave no more of it than its text."""
+            (number,) = rows["number"].tolist()
+            try:
+                made: Shard | Exception = write_shard(ray.get(shared), job, folder, number)
+            except (SequentiaError, OSError) as error:
+                made = error
+            return {"number": [number], "made": [pickle.dumps(made)]}
 
         data = ray.data.from_items(missing, override_num_blocks=min(len(missing), _MOST_TASKS))
-        made = data.map_batches(make, batch_size=1, concurrency=cores)
-        try:
-            for row in made.iter_rows():
-                self.add(row["number"], msgspec.json.decode(row["shard"], type=Shard))
-        except ray.exceptions.RayTaskError as error:
-            raise _cause(error) from error
+        for row in data.map_batches(make, batch_size=1, concurrency=cores).iter_rows():
+            made = pickle.loads(row["made"])  # noqa: S301 - from the function above
+            if isinstance(made, Exception):
+                raise made
+            self.add(row["number"], made)
 
     def finish(self) -> Manifest:
         """Cut off what is too much, and write the manifest."""
@@ -285,8 +288,8 @@ class _Work:
             kept.append(shard if surplus <= 0 else _cut(self.folder, number, shard.rows - surplus))
         self.manifest = Manifest(job=self.job, shards=kept)
         write_file(self.folder / MANIFEST, _json(self.manifest))
-        for number in numbers:
-            _record_of(self.folder, number).unlink(missing_ok=True)
+        for left in (*self.folder.glob("part-*.json"), *self.folder.glob(".part-*.partial")):  # of whom was killed
+            left.unlink(missing_ok=True)
         return self.manifest
 
 
@@ -355,9 +358,3 @@ def _record_of(folder: Path, number: int) -> Path:
 
 def _json(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return what went wrong in a task, from among the errors that Ray wraps it in."""
-    inner = getattr(error, "cause", None) or error.__cause__
-    return error if inner is None else _cause(inner)

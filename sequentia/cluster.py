@@ -2,11 +2,14 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from .errors import MissingExtraError, OptionError
+
+_SECONDS: Final = 10
 
 
 @contextmanager
@@ -34,6 +37,8 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
             f"this needs the package {error.name!r}: install sequentia with its extra, sequentia[ray]", extra="ray"
         ) from error
     local = address is None
+    if address not in {None, "auto"}:
+        _look(str(address))
     try:
         ray.init(
             address="local" if local else address,
@@ -43,12 +48,7 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
             logging_level=logging.ERROR,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise OptionError(
-            f"no Ray cluster answers at {address!r} ({' '.join(str(error).split())[:200]}): start one by `ray start "
-            "--head`, or leave out the address",
-            option="address",
-            value=address,
-        ) from error
+        raise _no_cluster(str(address), error) from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -57,3 +57,21 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         yield ray
     finally:
         ray.shutdown()
+
+
+def _look(address: str) -> None:
+    """Raise OptionError unless something answers at an address; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> OptionError:
+    return OptionError(
+        f"no Ray cluster answers at {address!r} ({' '.join(str(error).split())[:200]}): start one by "
+        "`ray start --head`, or leave out the address",
+        option="address",
+        value=address,
+    )

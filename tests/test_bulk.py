@@ -1,0 +1,229 @@
+"""Names in shards on Ray: the same rows whatever draws them, and whoever is killed."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+import sequentia
+from sequentia import OptionError, SequenceModel, VocabularyError, bulk
+from sequentia.bulk import JOB, MANIFEST, Manifest
+
+from .conftest import python
+from .test_cli import fail, run_cli
+
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # warnings of Ray's own
+
+ROWS = 1000
+
+# A cluster lets in whoever knows its token.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+CLUSTER = """
+import ray, time
+context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+print(context.address_info["gcs_address"], flush=True)
+time.sleep(3600)
+"""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A cluster on this machine, since to start one takes longer than most of what is done with it."""
+    with subprocess.Popen([sys.executable, "-c", CLUSTER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+def rows(folder: Path, manifest: Manifest) -> list[str]:
+    """Read the shards as the manifest says, and hold them against it."""
+    names: list[str] = []
+    for shard in manifest.shards:
+        data = (folder / shard.file).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (shard.size, shard.sha256)
+        names += parquet.read_table(pa.BufferReader(data)).column("name").to_pylist()
+        assert shard.rows == len(names) - sum(before.rows for before in manifest.shards if before.file < shard.file)
+    return names
+
+
+def made(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def generate(model: SequenceModel, n: int, folder: Path, address: str, **options: Any) -> Manifest:
+    return bulk.generate(model, n, folder, options={"seed": 5, **options}, address=address, rows_of_shard=ROWS)
+
+
+def test_the_rows_are_those_of_one_machine(moons: SequenceModel, tmp_path: Path, address: str) -> None:
+    manifest = generate(moons, 5500, tmp_path / "shards", address, prefix="t")
+    assert rows(tmp_path / "shards", manifest) == moons.generate(5500, seed=5, prefix="t")
+    assert made(tmp_path / "shards") == {JOB, MANIFEST, *(f"part-{number:07}.parquet" for number in range(6))}
+    alone = bulk.generate(
+        moons, 5500, tmp_path / "one", options={"seed": 5, "prefix": "t"}, address=address, cores=1, rows_of_shard=ROWS
+    )
+    assert alone == manifest, "with one core, the same files"
+
+
+@pytest.mark.parametrize("options", [{"novel": True}, {"novel": True, "exclude": ["titan"], "pattern": "[st].*"}])
+def test_filters_leave_the_rows_of_one_machine(
+    moons: SequenceModel, tmp_path: Path, address: str, options: dict[str, Any]
+) -> None:
+    manifest = generate(moons, 3333, tmp_path, address, **options)
+    assert rows(tmp_path, manifest) == moons.generate(3333, seed=5, **options)
+
+
+def test_scores(moons: SequenceModel, tmp_path: Path, address: str) -> None:
+    drawn = bulk.generate(
+        moons, 2500, tmp_path / "drawn", options={"seed": 5}, scores=True, address=address, rows_of_shard=ROWS
+    )
+    names = rows(tmp_path / "drawn", drawn)
+    parquet.write_table(pa.table({"name": names, "other": range(2500)}), tmp_path / "names.parquet", row_group_size=700)
+    scored = bulk.score(moons, tmp_path / "names.parquet", tmp_path / "scored", address=address, rows_of_shard=ROWS)
+    assert rows(tmp_path / "scored", scored) == names
+    tables = [
+        pa.concat_tables(map(parquet.read_table, sorted((tmp_path / each).glob("*.parquet"))))
+        for each in ("drawn", "scored")
+    ]
+    expected = moons.score(names).tolist()
+    assert [table.column("log_probability").to_pylist() for table in tables] == [expected, expected]
+
+
+def test_what_is_there_is_not_made_again(moons: SequenceModel, tmp_path: Path, address: str) -> None:
+    manifest = generate(moons, 4000, tmp_path, address)
+    assert generate(moons, 4000, tmp_path, "nowhere:1") == manifest, "nothing is left to do"
+    (tmp_path / MANIFEST).unlink()
+    for shard in manifest.shards[:2]:
+        bulk._record(tmp_path, int(shard.file[5:12]))
+    stamp = (tmp_path / manifest.shards[0].file).stat().st_mtime_ns
+    (tmp_path / ".part-0000002.parquet.1.partial").write_bytes(b"half")
+    assert generate(moons, 4000, tmp_path, address) == manifest
+    assert (tmp_path / manifest.shards[0].file).stat().st_mtime_ns == stamp
+    assert made(tmp_path) == {JOB, MANIFEST, *(shard.file for shard in manifest.shards)}
+
+
+def test_a_seed_is_chosen_once(moons: SequenceModel, tmp_path: Path, address: str) -> None:
+    manifest = generate(moons, 1500, tmp_path, address, seed=None)
+    seed = manifest.job.options["seed"]
+    assert rows(tmp_path, manifest) == moons.generate(1500, seed=seed)
+    (tmp_path / MANIFEST).unlink()
+    assert generate(moons, 1500, tmp_path, address, seed=None) == manifest
+
+
+def test_a_folder_that_holds_something_else(moons: SequenceModel, tmp_path: Path, address: str) -> None:
+    generate(moons, 1000, tmp_path / "run", address)
+    before = made(tmp_path / "run")
+    for n, options in ((1001, {}), (1000, {"seed": 6}), (1000, {"top_k": 3})):
+        with pytest.raises(OptionError, match=r"holds another run \(job.json says which\)"):
+            generate(moons, n, tmp_path / "run", address, **options)
+    assert made(tmp_path / "run") == before
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(OptionError, match="is not empty, and holds no run"):
+        generate(moons, 1000, tmp_path, address)
+
+
+def test_what_cannot_be(moons: SequenceModel, tmp_path: Path, address: str) -> None:
+    with pytest.raises(OptionError, match="unique"):
+        generate(moons, 10, tmp_path / "a", address, unique=True)
+    for nowhere in ("127.0.0.1:1", "nowhere", "no.such.host.invalid:6379"):
+        with pytest.raises(OptionError, match=f"no Ray cluster answers at '{nowhere}'"):
+            generate(moons, 10, tmp_path / "b", nowhere)
+    assert made(tmp_path / "b") == {JOB}
+    (tmp_path / "b" / "part-0000000.parquet").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        generate(moons, 10, tmp_path / "b", address)
+    (tmp_path / "names.parquet").write_bytes(b"no")
+    with pytest.raises(OptionError, match="is no Parquet file"):
+        bulk.score(moons, tmp_path / "names.parquet", tmp_path / "d", address=address)
+    parquet.write_table(pa.table({"x": ["a"]}), tmp_path / "names.parquet")
+    with pytest.raises(OptionError, match="has no column 'name'"):
+        bulk.score(moons, tmp_path / "names.parquet", tmp_path / "d", address=address)
+    parquet.write_table(pa.table({"name": ["titan", "7"]}), tmp_path / "names.parquet")
+    with pytest.raises(VocabularyError, match="'7' at position 0"):
+        bulk.score(moons, tmp_path / "names.parquet", tmp_path / "e", address=address)
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+import sequentia
+from sequentia import bulk
+bulk.generate(sequentia.load(sys.argv[1]), 400_000, Path(sys.argv[2]), options={"seed": 5}, rows_of_shard=20_000)
+"""
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below one."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(status.parent.name)] = int(status.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        except OSError:  # it has ended
+            continue
+    children = [child for child, parent in parents.items() if parent == pid]
+    return [*children, *(below for child in children for below in descendants(child))]
+
+
+def workers(pid: int) -> list[int]:
+    """Return those of Ray's processes below one that work."""
+    named = ((child, Path(f"/proc/{child}/cmdline")) for child in descendants(pid))
+    return [child for child, line in named if line.exists() and b"ray::MapBatches" in line.read_bytes()]
+
+
+@pytest.mark.parametrize("victim", ["a worker", "the driver"])
+def test_a_process_that_is_killed(trained: Path, moons: SequenceModel, tmp_path: Path, victim: str) -> None:
+    command = [sys.executable, "-c", DRIVER, str(trained), str(tmp_path / "shards")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while not list((tmp_path / "shards").glob("part-*.json")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        found: list[int] = []
+        while not found:
+            found = workers(process.pid)
+        os.kill(found[0] if victim == "a worker" else process.pid, signal.SIGKILL)
+        process.communicate(timeout=120)
+    if victim == "the driver":
+        assert process.returncode == -signal.SIGKILL
+        assert MANIFEST not in made(tmp_path / "shards")
+        subprocess.run(command, check=True, timeout=120)
+    else:
+        assert process.returncode == 0
+    manifest = bulk.generate(moons, 400_000, tmp_path / "shards", options={"seed": 5}, rows_of_shard=20_000)
+    assert rows(tmp_path / "shards", manifest) == moons.generate(400_000, seed=5)
+    assert made(tmp_path / "shards") == {JOB, MANIFEST, *(shard.file for shard in manifest.shards)}
+
+
+def test_the_command(trained: Path, tmp_path: Path) -> None:
+    drawn = run_cli("generate", 50, "--model", trained, "--seed", 1, "--engine", "ray", "-o", tmp_path / "drawn")
+    assert (drawn.returncode, drawn.stdout) == (0, "")
+    assert drawn.stderr.endswith(f"50 names in 1 files; {tmp_path / 'drawn' / MANIFEST} lists them.\n")
+    (shard,) = (tmp_path / "drawn").glob("*.parquet")
+    names = parquet.read_table(shard).column("name").to_pylist()
+    assert names == sequentia.generate(50, model=trained, seed=1)
+    scored = run_cli("score", "-m", trained, "--engine", "ray", "-i", shard, "-o", tmp_path / "scored", "--threads", 1)
+    assert (scored.returncode, scored.stdout) == (0, "")
+    for arguments in (
+        ["generate", "--engine", "ray"],
+        ["generate", "--address", "auto"],
+        ["generate", "--engine", "ray", "-o", tmp_path / "x", "--unique"],
+        ["score", "--engine", "ray", "-o", tmp_path / "x", "name"],
+        ["score", "-i", shard, "name"],
+        ["score"],
+    ):
+        fail(*arguments, code=2)
+    assert not (tmp_path / "x").exists()
+
+
+def test_without_ray(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['ray'] = None; from sequentia.cli import main; main()"
+    result = python("-c", hidden, "generate", "--engine", "ray", "-o", str(tmp_path / "x"))
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "install sequentia with its extra, sequentia[ray]" in result.stderr
