@@ -8,13 +8,14 @@ itself, and comes out the same. No process holds more than a batch of names.
 
 import hashlib
 import pickle
+import secrets
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
+from msgspec.structs import replace
 
 from . import __version__
 from ._files import write_file, writing
@@ -64,6 +65,15 @@ class Job(_Record, frozen=True, kw_only=True):
     def first(self, number: int) -> int:
         """Return the index of a shard's first name, before any filter."""
         return number * self.rows_of_shard
+
+    @property
+    def seedless(self) -> bool:
+        """Whether a seed is still to be chosen."""
+        return self.command == "generate" and self.options["seed"] is None
+
+    def seeded(self, seed: int | None) -> "Job":
+        """Return the job with a seed."""
+        return replace(self, options={**self.options, "seed": seed})
 
     @property
     def shards(self) -> int:
@@ -129,6 +139,7 @@ def generate(
         GenerationError: if the options leave no names to generate.
         MissingExtraError: if Ray or pyarrow is missing.
     """
+    options = {"seed": None, **options, "exclude": list(options.get("exclude", ()))}
     model.shard(0, 0, **options)  # checks the options
     job = Job(
         command="generate",
@@ -206,9 +217,8 @@ class _Work:
                 before = msgspec.json.decode(path.read_bytes(), type=Job)
             except msgspec.MsgspecError as error:
                 raise OptionError(f"{path} is damaged ({error}): choose another folder", option="output") from error
-            seed = before.options.get("seed")
-            if job.options.get("seed", seed) is None:
-                job = msgspec.structs.replace(job, options={**job.options, "seed": seed})
+            if job.seedless:
+                job = job.seeded(before.options.get("seed"))
             if msgspec.json.encode(job) != msgspec.json.encode(before):
                 raise OptionError(
                     f"{folder} holds another run ({path.name} says which): choose another folder", option="output"
@@ -216,9 +226,8 @@ class _Work:
         elif any(folder.iterdir()):
             raise OptionError(f"{folder} is not empty, and holds no run to go on with", option="output", value=folder)
         else:
-            if "seed" in job.options and job.options["seed"] is None:
-                seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-                job = msgspec.structs.replace(job, options={**job.options, "seed": seed})
+            if job.seedless:
+                job = job.seeded(secrets.randbits(64))
             write_file(path, _json(job))
         work = cls(folder, job, report)
         if (folder / MANIFEST).is_file():

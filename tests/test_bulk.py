@@ -115,7 +115,7 @@ def test_a_seed_is_chosen_once(moons: SequenceModel, tmp_path: Path, address: st
     seed = manifest.job.options["seed"]
     assert rows(tmp_path, manifest) == moons.generate(1500, seed=seed)
     (tmp_path / MANIFEST).unlink()
-    assert generate(moons, 1500, tmp_path, address, seed=None) == manifest
+    assert bulk.generate(moons, 1500, tmp_path, options={}, address=address, rows_of_shard=ROWS) == manifest
 
 
 def test_a_folder_that_holds_something_else(moons: SequenceModel, tmp_path: Path, address: str) -> None:
