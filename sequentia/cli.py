@@ -121,7 +121,7 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--scores", is_flag=True, help="Add the natural-log probability of each name.")
 @click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=int,
     help="Cores to use.  [default: one, or all from 100,000 names on or with Ray]",
 )
 @click.option(
