@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from .errors import MissingExtraError, OptionError
+from .options import whole
 
 _SECONDS: Final = 10
 
@@ -26,8 +27,10 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
 
     Raises:
         MissingExtraError: if Ray is not installed.
-        OptionError: if no cluster answers at the address.
+        OptionError: if no cluster answers at the address, or the number of cores is no number.
     """
+    if cores is not None:
+        whole("threads", cores, least=1)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
