@@ -282,6 +282,7 @@ def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callab
     waiting = iter([*(run for run in runs if run.quick), *slow])
     shown, done = iter(runs), set[str]()
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+    running: dict[Future[None], _Run] = {}
     try:
         running = {_submit(pool, corpus, folder, run): run for run in islice(waiting, workers)}
         upcoming = next(shown, None)
@@ -298,6 +299,9 @@ def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callab
     except BrokenProcessPool as error:
         raise TrainingError(f"a process that trained was killed; the runs so far are in {folder}") from error
     finally:
+        if running:
+            for process in multiprocessing.active_children():
+                process.terminate()
         pool.shutdown()
 
 
@@ -306,9 +310,9 @@ def _cores() -> int:
 
 
 def _start_worker() -> None:
-    """Give each run one thread, and let a process that is not needed end without a word."""
+    """Give each run one thread, and leave Ctrl-C to the first process, which would take their end for a failure."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
