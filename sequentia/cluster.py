@@ -2,11 +2,14 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from .errors import MissingExtraError, OptionError
+
+_SECONDS_TO_ANSWER: Final = 5
 
 
 @contextmanager
@@ -35,6 +38,8 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         ) from error
     local = address is None
     try:
+        if address is not None:
+            _knock(address)
         ray.init(
             address="local" if local else address,
             num_cpus=cores if local else None,
@@ -42,7 +47,7 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise OptionError(
             f"no Ray cluster answers at {address!r} ({' '.join(str(error).split())[:200]}): start one by `ray start "
             "--head`, or leave out the address",
@@ -57,3 +62,10 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Connect to an address of the form host:port once; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()

@@ -213,11 +213,11 @@ class _Sum(torch.autograd.Function):
     """The sum of all workers' values; a gradient flows from all results to all values."""
 
     @staticmethod
-    def forward(_context: Any, values: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(_context: Any, values: Tensor) -> Tensor:
         return _sum(values)
 
     @staticmethod
-    def backward(_context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
         return _sum(gradient)
 
 
@@ -230,8 +230,9 @@ def _sum(values: Tensor) -> Tensor:
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and unbiased variance, float32 [width], of all workers' features, float32 [batch, width]."""
     rows = _sum(torch.tensor(float(len(x)), device=x.device))
-    mean: Tensor = _Sum.apply(x.sum(dim=0)) / rows
-    return mean, _Sum.apply((x - mean).square().sum(dim=0)) / (rows - 1)
+    total: Callable[[Tensor], Tensor] = _Sum.apply
+    mean = total(x.sum(dim=0)) / rows
+    return mean, total((x - mean).square().sum(dim=0)) / (rows - 1)
 
 
 def _work(work: dict[str, Any]) -> None:
