@@ -76,13 +76,14 @@ def _corpus_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("corpus", type=click.Path(path_type=Path))(command)
 
 
+def _address_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Of a Ray cluster, host:port or auto.  [default: one is started here]"
+    return click.option("--address", help=text)(command)
+
+
 def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("--address", help="Of a Ray cluster, host:port or auto.  [default: one is started here]"),
-        click.option("--engine", type=click.Choice(["ray"]), help="Use all cores of a cluster."),
-    ):
-        command = option(command)
-    return command
+    engine = click.option("--engine", type=click.Choice(["ray"]), help="Use all cores of a cluster.")
+    return engine(_address_option(command))
 
 
 def _folder_for_ray(output: Path | None) -> Path:
@@ -380,6 +381,8 @@ def _progress(what: str) -> Iterator["Report"]:
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The run folder.")
 @_recipe_options
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Cores, or GPUs, to share each step.")
+@_address_option
 def train(
     corpus: Path,
     output: Path,
@@ -388,6 +391,8 @@ def train(
     seed: int | None,
     device: str,
     resume: bool,
+    workers: int,
+    address: str | None,
 ) -> None:
     """Train on CORPUS, a UTF-8 text file with one item a line, draw pictures of the run, and export the model.
 
@@ -400,7 +405,17 @@ def train(
     overrides = _with_seed(overrides, seed)
     try:
         with _progress("training") as report:
-            train(corpus, output, recipe=recipe, overrides=overrides, device=device, resume=resume, report=report)
+            train(
+                corpus,
+                output,
+                recipe=recipe,
+                overrides=overrides,
+                device=device,
+                resume=resume,
+                report=report,
+                workers=workers,
+                address=address,
+            )
         click.echo("Drawing and exporting …", err=True)
         plot(output)
         config = export(output, output)
@@ -409,6 +424,8 @@ def train(
             raise
         command = ["sequentia", "train", str(corpus), "-o", str(output), "--resume"]
         command += ["--device", device] if device != "auto" else []
+        command += ["--workers", str(workers)] if workers > 1 else []
+        command += ["--address", address] if address else []
         saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
         click.echo(f"{saved} Go on with: {shlex.join(command)}", err=True)
         sys.exit(130)

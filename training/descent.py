@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -69,6 +69,34 @@ def isolated(device: torch.device) -> Iterator[None]:
         yield
 
 
+class Team:
+    """The processes that take each step together, each with its part of the minibatch: here, one alone.
+
+    Attributes:
+        rank: which of them this is, from 0; the first keeps history and checkpoints.
+        size: how many they are.
+    """
+
+    rank = 0
+    size = 1
+
+    def joined(self, network: nn.Module) -> nn.Module:
+        """Return a network whose gradients are the mean of all processes', and whose batch is theirs together."""
+        return network
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean of all processes' values."""
+        return values
+
+    def due(self, pending: int, seconds: float) -> bool:
+        """Return whether to fetch the losses of so many steps, the last of which were fetched so long ago."""
+        return pending >= _MOST_PENDING or seconds > _SECONDS_PENDING
+
+    def stopping(self, _step: int, interrupted: bool) -> bool:
+        """Return whether all processes are to stop after a step."""
+        return interrupted
+
+
 class Descent:
     """What changes from step to step: parameters, optimizer, random states.
 
@@ -78,13 +106,17 @@ class Descent:
         recipe: what to do.
         record: the run, as far as it came.
         device: where to do it.
+        team: with whom.
     """
 
     teacher: Teacher | None = None
     """Whose lessons it takes, instead of learning from the text itself."""
 
-    def __init__(self, recipe: DescentRecipe, record: RunRecord, device: torch.device) -> None:
+    def __init__(
+        self, recipe: DescentRecipe, record: RunRecord, device: torch.device, team: Team | None = None
+    ) -> None:
         self.recipe, self.record, self.device, self.step = recipe, record, device, 0
+        self.team = team or Team()
         self.generator = torch.Generator().manual_seed(recipe.seed)
         torch.default_generator.manual_seed(recipe.seed)
         if device.type == "cuda":
@@ -109,29 +141,34 @@ class Descent:
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
         self._norms = [module for module in self.network.modules() if isinstance(module, BatchNorm)]
+        self._joined = self.team.joined(self.network)
         self._all_windows: tuple[Tensor, Tensor, Tensor] | None = None
         self._lesson: tuple[int, Tensor, Tensor] | None = None
 
     def run(self, tokens: Tokens, folder: Path, report: Report) -> None:
         """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came."""
-        recipe = self.recipe
+        recipe, team = self.recipe, self.team
         ratios_every = recipe.log_every * math.ceil(recipe.steps / _RATIOS / recipe.log_every)
-        with _interruption() as interrupted, _history(folder, self.record.history_bytes) as file:
-            history = _History(file, recipe, self.step, report)
+        place = folder / HISTORY if team.rank == 0 else Path(os.devnull)
+        length = self.record.history_bytes if team.rank == 0 else 0
+        with interruption() as interrupted, _history(place, length) as file:
+            history = _History(file, recipe, self.step, team, report)
             while self.step < recipe.steps:
                 before = self._matrices() if self.step % ratios_every == 0 else None
                 loss = self.descend(tokens, learning_rate(recipe, self.step))
                 history.add(loss, self._update_ratios(before) if before else None)
                 saving = self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps
-                if saving or interrupted.is_set():
+                stopping = team.stopping(self.step, interrupted.is_set())
+                if saving or stopping:
                     history_bytes = history.save()
                     self._check_finite()
-                    self.checkpoint(history_bytes).save(folder)
-                if interrupted.is_set():
+                    if team.rank == 0:
+                        self.checkpoint(history_bytes).save(folder)
+                if stopping:
                     raise KeyboardInterrupt(f"saved at step {self.step} of {recipe.steps}")
 
     def descend(self, tokens: Tokens, rate: float) -> Tensor:
-        """Take a step at a learning rate, and return the loss before it, float32 []."""
+        """Take a step at a learning rate, and return the loss before it, float32 []: the team's is the mean of all."""
         if self.teacher is not None:
             contexts, targets, weights = self._taught(self.teacher)
         elif self.recipe.batch_size:
@@ -142,9 +179,11 @@ class Descent:
             group["lr"] = rate
         for norm in self._norms:  # the first steps' statistics are a plain mean, so that the start leaves no trace
             norm.momentum = max(norm.least_momentum, 1 / (self.step + 1))
-        logits = self.network(contexts)
+        logits = self._joined(contexts)
         if weights is None:
             loss = functional.cross_entropy(logits, targets)
+            if len(targets) * self.team.size != self.recipe.batch_size:  # parts that differ in size count accordingly
+                loss = loss * (len(targets) * self.team.size / self.recipe.batch_size)
         else:
             loss = functional.cross_entropy(logits, targets, reduction="none") @ weights
         if isinstance(self.recipe, BigramRecipe) and isinstance(self.network, Bigram):
@@ -159,7 +198,7 @@ class Descent:
 
     def _minibatch(self, tokens: Tokens) -> tuple[Tensor, Tensor, None]:
         positions = torch.randint(0, len(tokens), (self.recipe.batch_size,), generator=self.generator).numpy()
-        contexts, targets = windows(tokens, positions, self.recipe.block_size)
+        contexts, targets = windows(tokens, positions[self.team.rank :: self.team.size], self.recipe.block_size)
         return torch.from_numpy(contexts).to(self.device), torch.from_numpy(targets).to(self.device), None
 
     def _taught(self, teacher: Teacher) -> tuple[Tensor, Tensor, None]:
@@ -170,7 +209,7 @@ class Descent:
             self._lesson = number, *teacher.lesson(number)
         _, contexts, probabilities = self._lesson
         chosen = torch.randint(0, len(contexts), (self.recipe.batch_size,), generator=self.generator)
-        chosen = chosen.to(self.device)
+        chosen = chosen[self.team.rank :: self.team.size].to(self.device)
         return contexts[chosen], probabilities[chosen], None
 
     def _everything(self, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
@@ -178,8 +217,9 @@ class Descent:
         if self._all_windows is None:
             ngrams, counts = count_ngrams(tokens, self.recipe.block_size + 1)
             rows = torch.from_numpy(ngrams).to(self.device, torch.int64)
-            weights = torch.from_numpy(counts / counts.sum()).to(self.device, torch.float32)
-            self._all_windows = rows[:, :-1], rows[:, -1], weights
+            weights = torch.from_numpy(counts / counts.sum() * self.team.size).to(self.device, torch.float32)
+            own = slice(self.team.rank, None, self.team.size)
+            self._all_windows = rows[own, :-1], rows[own, -1], weights[own]
         return self._all_windows
 
     def _matrices(self) -> dict[str, Tensor]:
@@ -243,8 +283,8 @@ class Descent:
 class _History:
     """Losses on their way to ``history.jsonl``: fetched in groups, since each fetch waits for the device."""
 
-    def __init__(self, file: BinaryIO, recipe: DescentRecipe, step: int, report: Report) -> None:
-        self._file, self._recipe, self._report = file, recipe, report
+    def __init__(self, file: BinaryIO, recipe: DescentRecipe, step: int, team: Team, report: Report) -> None:
+        self._file, self._recipe, self._team, self._report = file, recipe, team, report
         self._step = step
         self._pending: list[Tensor] = []
         self._ratios: dict[int, dict[str, Tensor]] = {}
@@ -254,13 +294,14 @@ class _History:
         if update_ratios is not None:
             self._ratios[self._step + len(self._pending)] = update_ratios
         self._pending.append(loss)
-        if len(self._pending) >= _MOST_PENDING or time.monotonic() - self._flushed > _SECONDS_PENDING:
+        if self._team.due(len(self._pending), time.monotonic() - self._flushed):
             self.flush()
 
     def save(self) -> int:
         """Bring the file to the disk, as a checkpoint that counts on it does, and return its length in bytes."""
         self.flush()
-        os.fsync(self._file.fileno())
+        if self._team.rank == 0:
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
     def flush(self) -> None:
@@ -269,7 +310,7 @@ class _History:
         Raises:
             TrainingError: naming the first step whose loss is not finite.
         """
-        losses = torch.stack(self._pending).tolist() if self._pending else []
+        losses = self._team.mean(torch.stack(self._pending)).tolist() if self._pending else []
         for step, loss in enumerate(losses, start=self._step):
             rate = learning_rate(self._recipe, step)
             if not math.isfinite(loss):
@@ -296,18 +337,18 @@ def _rounded(ratio: Tensor) -> float | None:
 
 
 @contextmanager
-def _history(folder: Path, length: int) -> Iterator[BinaryIO]:
+def _history(path: Path, length: int) -> Iterator[BinaryIO]:
     """Open the history, cut to the length it had at the checkpoint."""
-    path = folder / HISTORY
     with path.open("ab") as file:
         if file.tell() < length:
             raise TrainingError(f"{path} is missing or shorter than the checkpoint says; the run cannot be resumed")
-        file.truncate(length)
+        if length < file.tell():
+            file.truncate(length)
         yield file
 
 
 @contextmanager
-def _interruption() -> Iterator[threading.Event]:
+def interruption() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event, so that it stops the run between two steps and not within one."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():

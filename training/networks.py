@@ -6,7 +6,7 @@ which is what evaluation runs and the exporter traces.
 
 import math
 from itertools import pairwise
-from typing import Final, overload
+from typing import TYPE_CHECKING, Final, overload
 
 import msgspec
 import numpy as np
@@ -26,6 +26,9 @@ from sequentia.likelihood import Predict
 
 from .counts import BackOffTables, discount_after
 from .recipes import DescentRecipe, MLPRecipe, NGramRecipe, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 _GAINS: Final[dict[Activation, float]] = {"tanh": 5 / 3, "relu": math.sqrt(2), "gelu": math.sqrt(2)}
@@ -136,6 +139,11 @@ class MLP(nn.Module):
         return folded.eval()
 
 
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and unbiased variance, float32 [width], of features, float32 [batch, width]."""
+    return x.mean(dim=0), x.var(dim=0)
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015) of features, float32 [batch, width].
 
@@ -149,6 +157,7 @@ class BatchNorm(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.momentum = self.least_momentum
+        self.moments: Callable[[Tensor], tuple[Tensor, Tensor]] = moments
         self.gain = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
         self.running_mean: Tensor
@@ -159,7 +168,7 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the features normalised, scaled and shifted."""
         if self.training:
-            mean, var = x.mean(dim=0), x.var(dim=0)
+            mean, var = self.moments(x)
             with torch.no_grad():
                 self.running_mean.lerp_(mean, self.momentum)
                 self.running_var.lerp_(var, self.momentum)

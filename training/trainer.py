@@ -3,16 +3,17 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
 import torch
 
 from sequentia._files import write_file
-from sequentia.errors import RecipeError, TrainingError
+from sequentia.errors import OptionError, RecipeError, TrainingError
 from sequentia.likelihood import name_losses
 from sequentia.novelty import KnownNames
+from sequentia.options import whole
 from sequentia.vocabulary import Vocabulary
 
 from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
@@ -35,6 +36,9 @@ from .recipes import (
     read_recipe,
 )
 
+if TYPE_CHECKING:
+    from .parallel import Crew
+
 METRICS: Final = "metrics.json"
 TEACHERS: Final = "teachers"
 
@@ -48,6 +52,8 @@ def train(
     device: str = "auto",
     resume: bool = False,
     report: Report | None = None,
+    workers: int = 1,
+    address: str | None = None,
 ) -> Checkpoint:
     """Train a model on a corpus.
 
@@ -65,16 +71,22 @@ def train(
         device: ``auto``, ``cpu``, ``cuda`` or another name that PyTorch knows.
         resume: go on with the run in the folder.
         report: called with the progress.
+        workers: how many share each step, through Ray: cores, or on ``cuda`` GPUs. The result is that of one, but for
+            rounding. One of them that dies is started again.
+        address: of a cluster for them, see :func:`sequentia.cluster.cluster`; all its machines must see the folder.
 
     Returns:
         The final checkpoint, its metrics included.
 
     Raises:
         CorpusError: if the corpus cannot be used.
+        MissingExtraError: if there are to be workers, and Ray is not installed.
+        OptionError: if no cluster answers, or there cannot be so many workers.
         RecipeError: if the recipe is malformed.
         TrainingError: if the folder is taken, the run to resume is another, or the loss is no longer finite.
         KeyboardInterrupt: after Ctrl-C, once the run is saved.
     """
+    whole("workers", workers, least=1)
     target = device_named(device)
     checkpoint = Checkpoint.load(folder) if resume else None
     if checkpoint is None:
@@ -102,16 +114,29 @@ def train(
         if record.metrics is not None:
             write_file(folder / METRICS, _metrics_json(record))
             return checkpoint
-    return _run(record, checkpoint, parts, folder, target, report or (lambda *_: None))
+    report = report or (lambda *_: None)
+    if workers == 1 and address is None:
+        return _run(record, checkpoint, parts, folder, target, report)
+    _check_workers(workers, (record, *_teachers(record, len(parts.train))))
+    from .parallel import hired
+
+    with hired(workers, address, target) as crew:
+        return _run(record, checkpoint, parts, folder, target, report, crew)
 
 
 def _run(
-    record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, device: torch.device, report: Report
+    record: RunRecord,
+    checkpoint: Checkpoint | None,
+    parts: Split,
+    folder: Path,
+    device: torch.device,
+    report: Report,
+    crew: "Crew | None" = None,
 ) -> Checkpoint:
     """Bring a run to its end, from its start or from a checkpoint, its teachers' runs first."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(record.recipe, DescentRecipe):
-        trained = _descend(record.recipe, record, checkpoint, parts, folder, device, report)
+        trained = _descend(record.recipe, record, checkpoint, parts, folder, device, report, crew)
     else:
         trained = _count(record.recipe, record, parts.train)
     final = _finished(trained, parts, device)
@@ -128,8 +153,10 @@ def _descend(
     folder: Path,
     device: torch.device,
     report: Report,
+    crew: "Crew | None",
 ) -> Checkpoint:
     teachers = _teachers(record, len(parts.train))
+    places = [folder / TEACHERS / f"{i}-{Path(each.recipe_name).stem}" for i, each in enumerate(teachers, start=1)]
     steps = [each.recipe.steps if isinstance(each.recipe, DescentRecipe) else 0 for each in (*teachers, record)]
 
     def reporting(number: int) -> Report:
@@ -145,16 +172,20 @@ def _descend(
         if descent.step == 0:
             add_diagnostics(folder, 0, descent.network, parts.train)
         if isinstance(recipe, MLPRecipe) and teachers:
-            members = []
-            for number, start in enumerate(teachers):
-                place = folder / TEACHERS / f"{number + 1}-{Path(start.recipe_name).stem}"
-                members.append(_member(start, parts, place, device, reporting(number)))
+            members = [
+                _member(start, parts, place, device, reporting(number), crew)
+                for number, (start, place) in enumerate(zip(teachers, places, strict=True))
+            ]
             descent.teacher = Teacher(members, recipe, parts.train, record.max_length, device)
             if not (folder / TEACHERS / METRICS).is_file():
                 teacher, ids = descent.teacher, len(record.vocabulary) + 1
                 mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
                 write_file(folder / TEACHERS / METRICS, _json(mixture))
-        descent.run(parts.train, folder, reporting(len(teachers)))
+        if crew is None:
+            descent.run(parts.train, folder, reporting(len(teachers)))
+        else:
+            crew.run(parts.train, folder, places, reporting(len(teachers)))
+            descent.restore(Checkpoint.load(folder))
         add_diagnostics(folder, descent.step, descent.network, parts.train)
         return descent.checkpoint((folder / HISTORY).stat().st_size)
 
@@ -181,12 +212,14 @@ def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
     return records
 
 
-def _member(record: RunRecord, parts: Split, folder: Path, device: torch.device, report: Report) -> Checkpoint:
+def _member(
+    record: RunRecord, parts: Split, folder: Path, device: torch.device, report: Report, crew: "Crew | None"
+) -> Checkpoint:
     """Return the finished run of a teacher, which may have been finished or begun before."""
     checkpoint = Checkpoint.load(folder) if (folder / CHECKPOINT).is_file() else None
     if checkpoint is not None and checkpoint.record.metrics is not None:
         return checkpoint
-    return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, device, report)
+    return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, device, report, crew)
 
 
 def _count(recipe: BigramCountsRecipe | NGramRecipe, record: RunRecord, tokens: Tokens) -> Checkpoint:
@@ -229,6 +262,22 @@ def _metrics_json(record: RunRecord) -> bytes:
 
 def _json(values: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"
+
+
+def _check_workers(workers: int, runs: Sequence[RunRecord]) -> None:
+    batches = [each.recipe.batch_size for each in runs if isinstance(each.recipe, DescentRecipe)]
+    if not batches:
+        raise OptionError(
+            f"the recipe {runs[0].recipe_name} counts: there are no steps for workers to share; leave them out",
+            option="workers",
+            value=workers,
+        )
+    if any(0 < batch < workers for batch in batches):
+        raise OptionError(
+            f"{workers} workers cannot share minibatches of {min(filter(None, batches))}: ask for fewer workers",
+            option="workers",
+            value=workers,
+        )
 
 
 def _check_same_recipe(own: Recipe, asked: Recipe) -> None:

@@ -1,0 +1,201 @@
+"""Workers: they take the steps that one process takes, and outlive the death of one of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from sequentia import OptionError
+from sequentia.training import train
+from sequentia.training.checkpoint import Checkpoint
+from sequentia.training.descent import HISTORY
+from sequentia.training.trainer import METRICS
+
+from .conftest import MOONS, SMALL
+
+MIX = ("optimizer=adamw", "learning_rate=0.01", "dropout=0.3", "average_decay=0.9", "schedule=cosine", "direct=2")
+CASES = {
+    "sgd": ("mlp", SMALL),
+    "dropout": ("mlp", (*SMALL, "dropout=0.5", "hidden_sizes=[24, 24]", "initialization=kaiming")),
+    "adamw": ("mlp", (*SMALL, *MIX)),
+    "batch norm": ("mlp", (*SMALL, "batch_norm=all", "initialization=kaiming")),
+    "large batches": ("mlp", (*SMALL, "batch_size=999")),
+    "all windows": ("bigram", ("steps=60", "checkpoint_every=20")),
+    "taught": ("mlp", (*SMALL, 'teachers=["ngram", "bigram-counts"]')),
+    "diverging": ("mlp", (*SMALL, "learning_rate=1e38")),
+}
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / HISTORY).read_text(encoding="utf-8").splitlines()]
+
+
+WORK = """
+import json, sys
+from pathlib import Path
+import torch
+from torch import distributed
+from sequentia.training import read_corpus, split
+from sequentia.training.checkpoint import CHECKPOINT
+from sequentia.training.parallel import Workers
+rank, size, store, corpus, *folders = sys.argv[1:]
+torch.set_num_threads(1)
+distributed.init_process_group("gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(size))
+tokens = split(read_corpus(Path(corpus)), "lecture").train
+ends = []
+for folder in map(Path, folders):
+    teachers = sorted(path.parent for path in folder.glob(f"teachers/*/{CHECKPOINT}"))
+    end = Workers(torch.device("cpu"), lambda _: False).take_part(tokens, folder, teachers)
+    ends.append(None if end is None else str(end))
+print(json.dumps(ends))
+distributed.destroy_process_group()
+"""
+
+
+def together(size: int, store: Path, *folders: Path) -> list[list[str | None]]:
+    """Have processes finish some runs, without Ray, and return how each run ended for each of them."""
+    tail = [str(size), str(store), str(MOONS), *map(str, folders)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WORK, str(rank), *tail], stdout=subprocess.PIPE) for rank in range(size)
+    ]
+    return [json.loads(process.communicate(timeout=100)[0]) for process in processes]
+
+
+class Stop(Exception):  # noqa: N818 - it is none
+    """Ends a run before its first step."""
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Sequence[str]], Path]:
+    """Makes a run folder as workers find it, teachers included."""
+
+    def stop(*_: object) -> None:
+        raise Stop
+
+    def begin(name: str, recipe: str, overrides: Sequence[str]) -> Path:
+        monkeypatch.setattr("sequentia.training.descent.Descent.run", stop)
+        with pytest.raises(Stop):
+            train(MOONS, tmp_path / name, recipe=recipe, overrides=overrides)
+        monkeypatch.undo()
+        return tmp_path / name
+
+    return begin
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_workers_take_the_steps_of_one(
+    size: int, tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path]
+) -> None:
+    folders = [begun(name, recipe, overrides) for name, (recipe, overrides) in CASES.items()]
+    ends = together(size, tmp_path / "store", *folders)
+    assert all(end == ends[0] for end in ends)
+    *others, diverging = ends[0]
+    assert others == [None] * (len(CASES) - 1)
+    assert diverging is not None
+    assert "lower learning_rate" in diverging
+    for name, (recipe, overrides) in list(CASES.items())[:-1]:
+        train(MOONS, tmp_path / "alone" / name, recipe=recipe, overrides=overrides)
+        assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "alone" / name), abs=1e-4), name
+        ours, theirs = Checkpoint.load(tmp_path / name), Checkpoint.load(tmp_path / "alone" / name)
+        assert ours.record.step == theirs.record.step
+        for key, tensor in theirs.weights.items():
+            assert torch.allclose(ours.weights[key], tensor, atol=1e-3), (name, key)
+        for key, tensor in theirs.part("random").items():
+            assert torch.equal(ours.part("random")[key], tensor)
+
+
+def test_what_workers_cannot_do(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(OptionError, match="3 workers cannot share minibatches of 2: ask for fewer"):
+        train(MOONS, folder, recipe="mlp", overrides=["batch_size=2"], workers=3)
+    with pytest.raises(OptionError, match="the recipe ngram counts: there are no steps for workers to share"):
+        train(MOONS, folder, recipe="ngram", workers=2)
+    with pytest.raises(OptionError, match="workers"):
+        train(MOONS, folder, workers=0)
+    assert not folder.exists()
+
+
+def test_without_ray(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['ray'] = None; from sequentia.cli import main; main()"
+    command = [sys.executable, "-c", code, "train", str(MOONS), "-o", str(tmp_path / "run"), "--workers", "2"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    assert finished.stderr == "Error: this needs the package 'ray': install sequentia with its extra, sequentia[ray]\n"
+    assert not (tmp_path / "run").exists()
+
+
+# With Ray
+
+LONG = (*SMALL, *MIX, "steps=1000", "checkpoint_every=50")
+
+
+def workers_of(parent: int) -> list[int]:
+    """Return the processes in which Ray trains below a process."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+    parents = {int(pid): int(above) for pid, above, _ in rows}
+
+    def below(pid: int) -> bool:
+        return pid == parent or (pid in parents and below(parents[pid]))
+
+    return sorted(int(pid) for pid, _, name in rows if "RayTrainWorker" in name and below(int(pid)))
+
+
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")
+def test_a_killed_worker_is_started_again(tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path]) -> None:
+    pytest.importorskip("ray")
+    undisturbed = begun("undisturbed", "mlp", LONG)
+    together(2, tmp_path / "store", undisturbed)
+    train(MOONS, undisturbed, resume=True)
+    killed: list[int] = []
+
+    def report(step: int, *_: float) -> None:
+        if step > 200 and not killed:
+            killed.append(workers_of(os.getpid())[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    final = train(MOONS, tmp_path / "run", recipe="mlp", overrides=LONG, workers=2, report=report)
+    assert killed
+    for key, tensor in Checkpoint.load(undisturbed).tensors.items():
+        assert torch.equal(final.tensors[key], tensor), key
+    for name in (HISTORY, METRICS):
+        assert (tmp_path / "run" / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert not list((tmp_path / "run").glob(".workers"))
+
+
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")
+def test_an_interrupted_command_saves_and_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    folder = tmp_path / "run"
+    options = [word for override in (*LONG, "steps=20000") for word in ("--set", override)]
+    command = [sys.executable, "-m", "sequentia", "train", str(MOONS), "-o", str(folder), "--recipe", "mlp", *options]
+    with subprocess.Popen(
+        [*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        while process.poll() is None and len(losses(folder) if (folder / HISTORY).is_file() else []) < 100:
+            pass
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, errors = process.communicate(timeout=60)
+    step = Checkpoint.load(folder).record.step
+    assert 100 <= step < 20000
+    assert errors.startswith(f"Interrupted, saved at step {step} of 20000. Go on with: sequentia train ")
+    assert errors.endswith("--resume --workers 2\n")
+    assert process.returncode == 130
+
+
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")
+def test_a_wrong_address(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(OptionError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
+        train(MOONS, tmp_path / "run", recipe="mlp", overrides=SMALL, workers=2, address="127.0.0.1:1")
+    assert not (tmp_path / "run").exists()
