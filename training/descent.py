@@ -35,6 +35,9 @@ _RATIOS: Final = 500
 Report = Callable[[int, int, float, float], None]
 """Called now and then with the steps done, the steps in all, the last loss in nats, the learning rate."""
 
+Watch = Callable[[Checkpoint], object]
+"""Shown each checkpoint once it is saved."""
+
 
 def learning_rate(recipe: DescentRecipe, step: int) -> float:
     """Return the learning rate of a 0-based step."""
@@ -112,8 +115,13 @@ class Descent:
         self._all_windows: tuple[Tensor, Tensor, Tensor] | None = None
         self._lesson: tuple[int, Tensor, Tensor] | None = None
 
-    def run(self, tokens: Tokens, folder: Path, report: Report) -> None:
-        """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came."""
+    def run(self, tokens: Tokens, folder: Path, report: Report, watch: Watch | None = None) -> None:
+        """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came.
+
+        Each checkpoint but the one at the start is shown to ``watch``, also the one that the run goes on from.
+        """
+        if watch and self.step:
+            watch(self.checkpoint(self.record.history_bytes))
         recipe = self.recipe
         ratios_every = recipe.log_every * math.ceil(recipe.steps / _RATIOS / recipe.log_every)
         with _interruption() as interrupted, _history(folder, self.record.history_bytes) as file:
@@ -126,7 +134,10 @@ class Descent:
                 if saving or interrupted.is_set():
                     history_bytes = history.save()
                     self._check_finite()
-                    self.checkpoint(history_bytes).save(folder)
+                    checkpoint = self.checkpoint(history_bytes)
+                    checkpoint.save(folder)
+                    if watch:
+                        watch(checkpoint)
                 if interrupted.is_set():
                     raise KeyboardInterrupt(f"saved at step {self.step} of {recipe.steps}")
 

@@ -1,7 +1,8 @@
 """A training run, from corpus and recipe to the final checkpoint with its losses."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ import torch
 
 from sequentia._files import write_file
 from sequentia.errors import RecipeError, TrainingError
-from sequentia.likelihood import name_losses
+from sequentia.likelihood import Predict, name_losses
 from sequentia.novelty import KnownNames
 from sequentia.vocabulary import Vocabulary
 
@@ -38,6 +39,9 @@ from .recipes import (
 METRICS: Final = "metrics.json"
 TEACHERS: Final = "teachers"
 
+WatchDev = Callable[[int, int, float], object]
+"""Called with the steps done, the steps in all, and the loss on the dev part in nats."""
+
 
 def train(
     corpus: Path,
@@ -48,6 +52,8 @@ def train(
     device: str = "auto",
     resume: bool = False,
     report: Report | None = None,
+    test: bool = True,
+    watch_dev: WatchDev | None = None,
 ) -> Checkpoint:
     """Train a model on a corpus.
 
@@ -65,6 +71,8 @@ def train(
         device: ``auto``, ``cpu``, ``cuda`` or another name that PyTorch knows.
         resume: go on with the run in the folder.
         report: called with the progress.
+        test: whether to measure on the test part; a finished run that did not do so does it when it is resumed.
+        watch_dev: called at each checkpoint, where there are steps.
 
     Returns:
         The final checkpoint, its metrics included.
@@ -93,6 +101,8 @@ def train(
             )
     parts = split(data, record.recipe.split, record.recipe.first_names)
     del data  # the parts are copies: only one of the two need be in memory
+    if not test:
+        parts = replace(parts, test=parts.test[:0])
     if checkpoint is None:
         record = msgspec.structs.replace(record, recipe=fitted(record.recipe, len(parts.train)))
         _teachers(record, len(parts.train))  # so that nothing is begun if one is malformed
@@ -100,18 +110,27 @@ def train(
         asked = override(record.recipe, overrides) if recipe is None else read_recipe(recipe, overrides)
         _check_same_recipe(record.recipe, fitted(asked, len(parts.train)))
         if record.metrics is not None:
-            write_file(folder / METRICS, _metrics_json(record))
+            if record.metrics.test is None and len(parts.test):
+                checkpoint = _finished(checkpoint, parts, target)
+                checkpoint.save(folder)
+            write_file(folder / METRICS, _metrics_json(checkpoint.record))
             return checkpoint
-    return _run(record, checkpoint, parts, folder, target, report or (lambda *_: None))
+    return _run(record, checkpoint, parts, folder, target, report or (lambda *_: None), watch_dev)
 
 
 def _run(
-    record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, device: torch.device, report: Report
+    record: RunRecord,
+    checkpoint: Checkpoint | None,
+    parts: Split,
+    folder: Path,
+    device: torch.device,
+    report: Report,
+    watch_dev: WatchDev | None = None,
 ) -> Checkpoint:
     """Bring a run to its end, from its start or from a checkpoint, its teachers' runs first."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(record.recipe, DescentRecipe):
-        trained = _descend(record.recipe, record, checkpoint, parts, folder, device, report)
+        trained = _descend(record.recipe, record, checkpoint, parts, folder, device, report, watch_dev)
     else:
         trained = _count(record.recipe, record, parts.train)
     final = _finished(trained, parts, device)
@@ -128,6 +147,7 @@ def _descend(
     folder: Path,
     device: torch.device,
     report: Report,
+    watch_dev: WatchDev | None,
 ) -> Checkpoint:
     teachers = _teachers(record, len(parts.train))
     steps = [each.recipe.steps if isinstance(each.recipe, DescentRecipe) else 0 for each in (*teachers, record)]
@@ -135,6 +155,11 @@ def _descend(
     def reporting(number: int) -> Report:
         done, total = sum(steps[:number]), sum(steps)
         return lambda step, _, loss, rate: report(done + step, total, loss, rate)
+
+    def watch(checkpoint: Checkpoint) -> None:
+        if watch_dev is not None:
+            losses = name_losses(parts.dev, recipe.block_size, _predict(checkpoint, device), len(record.vocabulary) + 1)
+            watch_dev(checkpoint.record.step, recipe.steps, float(losses.sum()) / len(parts.dev))
 
     with isolated(device):
         descent = Descent(recipe, record, device)
@@ -154,7 +179,7 @@ def _descend(
                 teacher, ids = descent.teacher, len(record.vocabulary) + 1
                 mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
                 write_file(folder / TEACHERS / METRICS, _json(mixture))
-        descent.run(parts.train, folder, reporting(len(teachers)))
+        descent.run(parts.train, folder, reporting(len(teachers)), watch)
         add_diagnostics(folder, descent.step, descent.network, parts.train)
         return descent.checkpoint((folder / HISTORY).stat().st_size)
 
@@ -205,7 +230,7 @@ def _count(recipe: BigramCountsRecipe | NGramRecipe, record: RunRecord, tokens: 
 def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkpoint:
     """Return a checkpoint with the losses and samples of its network, and what it takes to tell the names it knows."""
     record = trained.record
-    predict = predictor(trained.network().for_inference(), device)
+    predict = _predict(trained, device)
     block_size, vocabulary = record.recipe.block_size, Vocabulary(record.vocabulary)
     metrics = evaluate(parts, lambda tokens: name_losses(tokens, block_size, predict, vocabulary.size))
     for part in metrics.__struct_fields__:
@@ -221,6 +246,10 @@ def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkp
         (name for part in everything for name in texts(part, vocabulary)), sum(map(count_names, everything))
     )
     return Checkpoint(record=final, tensors={**trained.tensors, NOVELTY: torch.from_numpy(known.hashes.view(np.int32))})
+
+
+def _predict(checkpoint: Checkpoint, device: torch.device) -> Predict:
+    return predictor(checkpoint.network().for_inference(), device)
 
 
 def _metrics_json(record: RunRecord) -> bytes:
