@@ -324,19 +324,10 @@ class _Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.job, self.corpus, self.folder, self.report = job, corpus, folder, report
         self.trials: list[Trial] = []
-        self._asha = ASHAScheduler("part", "loss", "min", max_t=_PARTS, reduction_factor=_KEPT)
+        self._asha: Any = ASHAScheduler("part", "loss", "min", max_t=_PARTS, reduction_factor=_KEPT)
         self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=job.seed))
         self._asked: list[Any] = []
-        self._distributions = {
-            key: optuna.distributions.CategoricalDistribution(range(len(each.choices)))
-            if isinstance(each, Choices)
-            else (
-                optuna.distributions.IntDistribution
-                if isinstance(each.low, int)
-                else optuna.distributions.FloatDistribution
-            )(each.low, each.high, log=each.log)
-            for key, each in job.space.items()
-        }
+        self._distributions = {key: _distribution(optuna.distributions, each) for key, each in job.space.items()}
         for line in _read_journal(folder):
             heard = line.number == len(self.trials)
             again = self._suggest() if heard else self._decide(replace(line, state=_before(line)))
@@ -421,7 +412,7 @@ class _Study:
 
         study, count = self, self.left
 
-        class Suggestions(Searcher):  # type: ignore[misc]
+        class Suggestions(Searcher):
             numbers: Final[dict[str, int]] = {}
 
             def suggest(self, trial_id: str) -> dict[str, Any]:
@@ -437,13 +428,14 @@ class _Study:
             def save_to_dir(self, *_: object) -> None:
                 pass  # the journal knows
 
-        class Decisions(FIFOScheduler):  # type: ignore[misc]
+        class Decisions(FIFOScheduler):
             def on_trial_result(self, _controller: object, trial: Any, result: dict[str, Any]) -> str:
                 number = trial.config["number"]
                 said = {key: result[key] for key in ("step", "steps", "loss", "state", "error") if key in result}
                 return self.STOP if study.tell(replace(study.trials[number], **said)) else self.CONTINUE
 
         os.environ |= {
+            "RAY_AIR_NEW_OUTPUT": "0",  # the old one can be silent
             "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
             "TUNE_DISABLE_SIGINT_HANDLER": "1",
             "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
@@ -455,7 +447,7 @@ class _Study:
                 tune.with_resources(_run_trial, {"cpu": 1}),
                 tune_config=tune.TuneConfig(
                     search_alg=Suggestions(metric="loss", mode="min"),
-                    scheduler=Decisions(),
+                    scheduler=Decisions(),  # type: ignore[no-untyped-call]
                     num_samples=count,
                     max_concurrent_trials=concurrency,
                     reuse_actors=True,
@@ -479,6 +471,14 @@ class _Study:
             "recipe": self.job.recipe,
             "overrides": _overrides(self.job, trial),
         }
+
+
+def _distribution(kinds: Any, dimension: Range | Choices) -> Any:
+    """Return a dimension as Optuna has it; of choices, the index."""
+    if isinstance(dimension, Choices):
+        return kinds.CategoricalDistribution(range(len(dimension.choices)))
+    kind = kinds.IntDistribution if isinstance(dimension.low, int) else kinds.FloatDistribution
+    return kind(dimension.low, dimension.high, log=dimension.log)
 
 
 def _before(line: Trial) -> Any:
