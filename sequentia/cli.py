@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .novelty import KnownNames
     from .training.descent import Report
     from .training.evaluation import Comparison
+    from .training.sweep import Trial
 
 _MANY = 100_000
 _MODEL_HELP = (
@@ -431,6 +432,59 @@ def train(
         sys.exit(130)
     _print_metrics(config.metrics)
     click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
+
+
+@cli.command()
+@_corpus_argument
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder of the sweep.")
+@click.option("--space", type=click.Path(path_type=Path), help="A .toml file of what to search.")
+@click.option("--recipe", "-r", help="A recipe's name, or the path of a .toml file.  [default: names]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key; repeatable.")
+@click.option("--seed", type=int, help="Of the suggestions; that of the runs is --set seed=…  [default: 0]")
+@click.option("--trials", type=click.IntRange(min=1), help="How many.  [default: 20]")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Trials at a time, a core each.  [default: all cores]")
+@click.option("--address", help="Of a Ray cluster, host:port or auto.  [default: one is started here]")
+@click.option("--resume", is_flag=True, help="Go on with the sweep in the folder.")
+def sweep(corpus: Path, output: Path, **options: Any) -> None:
+    """Search for the recipe with the lowest dev loss on CORPUS, by Optuna on Ray Tune.
+
+    The space is a TOML file of recipe keys, each with a value, { low = 0.001, high = 0.1, log = true } or
+    { choices = [[64], [128, 128]] }. Trials that are poor after a ninth or a third of their steps are stopped (ASHA).
+    The table of trials goes to stdout and leaderboard.csv, the best recipe to best.toml, its model to best.
+    """
+    from .export import export
+    from .training import find_recipe, plot
+    from .training.sweep import BEST, BEST_RECIPE, JOURNAL, TRIALS
+
+    def say(trial: "Trial") -> None:
+        loss = "" if trial.loss is None else f", {trial.loss:.4f} nats after {trial.step:,} of {trial.steps:,} steps"
+        click.echo(f"Trial {trial.number}: {trial.state}{loss}{trial.error and f': {trial.error}'}", err=True)
+
+    try:
+        trials = find_recipe(corpus, output, report=say, **options)
+    except KeyboardInterrupt:
+        if not (output / JOURNAL).is_file():
+            raise
+        command = shlex.join(["sequentia", "sweep", str(corpus), "-o", str(output), "--resume"])
+        click.echo(f"Interrupted. Go on with: {command}", err=True)
+        sys.exit(130)
+    click.echo("Drawing and exporting …", err=True)
+    plot(output)
+    plot(output / BEST)
+    config = export(output / BEST, output / BEST)
+    click.echo(f"| trial | state | dev | step | {' | '.join(trials[0].values)} |")
+    click.echo("|---" * (4 + len(trials[0].values)) + "|")
+    for trial in trials:
+        values = " | ".join(f"{each:.4g}" if isinstance(each, float) else str(each) for each in trial.values.values())
+        loss = "" if trial.loss is None else f"{trial.loss:.4f}"
+        click.echo(f"| {trial.number} | {trial.state} | {loss} | {trial.step} | {values} |")
+    click.echo()
+    _print_metrics(config.metrics)
+    click.echo(
+        f"Done. The best recipe is {output / BEST_RECIPE}; {output / TRIALS} may go. "
+        f"Try: sequentia generate --model {shlex.quote(str(output / BEST))}",
+        err=True,
+    )
 
 
 @cli.command(name="find-lr")

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from .learning_rates import find_learning_rate
     from .pictures import plot
     from .recipes import read_recipe, recipe_names
+    from .sweep import find_recipe
     from .trainer import train
 
 __all__ = [
     "compare",
     "evaluate_model",
     "find_learning_rate",
+    "find_recipe",
     "plot",
     "read_corpus",
     "read_recipe",
@@ -31,6 +33,7 @@ _MODULES = {
     "compare": ".evaluation",
     "evaluate_model": ".evaluation",
     "find_learning_rate": ".learning_rates",
+    "find_recipe": ".sweep",
     "plot": ".pictures",
     "read_corpus": ".corpus",
     "read_recipe": ".recipes",

@@ -35,6 +35,9 @@ _RATIOS: Final = 500
 Report = Callable[[int, int, float, float], None]
 """Called now and then with the steps done, the steps in all, the last loss in nats, the learning rate."""
 
+Watch = Callable[[Checkpoint], object]
+"""Shown each checkpoint once it is saved."""
+
 
 def learning_rate(recipe: DescentRecipe, step: int) -> float:
     """Return the learning rate of a 0-based step."""
@@ -145,8 +148,13 @@ class Descent:
         self._all_windows: tuple[Tensor, Tensor, Tensor] | None = None
         self._lesson: tuple[int, Tensor, Tensor] | None = None
 
-    def run(self, tokens: Tokens, folder: Path, report: Report) -> None:
-        """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came."""
+    def run(self, tokens: Tokens, folder: Path, report: Report, watch: Watch | None = None) -> None:
+        """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came.
+
+        Each checkpoint but the one at the start is shown to ``watch``, also the one that the run goes on from.
+        """
+        if watch and self.step:
+            watch(self.checkpoint(self.record.history_bytes))
         recipe, team = self.recipe, self.team
         ratios_every = recipe.log_every * math.ceil(recipe.steps / _RATIOS / recipe.log_every)
         place = folder / HISTORY if team.rank == 0 else Path(os.devnull)
@@ -162,8 +170,11 @@ class Descent:
                 if saving or stopping:
                     history_bytes = history.save()
                     self._check_finite()
+                    checkpoint = self.checkpoint(history_bytes)
                     if team.rank == 0:
-                        self.checkpoint(history_bytes).save(folder)
+                        checkpoint.save(folder)
+                    if watch:
+                        watch(checkpoint)
                 if stopping:
                     raise KeyboardInterrupt(f"saved at step {self.step} of {recipe.steps}")
 

@@ -34,6 +34,7 @@ from .descent import HISTORY
 from .diagnostics import SATURATED, Histogram, Snapshot, read_diagnostics
 from .learning_rates import LEARNING_RATES, Search, read_search
 from .networks import MLP, Network, predictor
+from .sweep import SWEEP, Choices, Job, Trial, read_job, read_trials
 
 _STYLE: Final = {
     "font.family": "DejaVu Sans",
@@ -72,7 +73,7 @@ def plot(folder: Path) -> list[Path]:
 
     A training run gives ``loss.png`` and ``updates.png`` from its history, ``activations.png`` and ``gradients.png``
     from its diagnostics, ``embedding.png`` and ``next_symbols.png`` from its checkpoint; a learning-rate search gives
-    ``learning_rate.png``.
+    ``learning_rate.png``, a sweep ``sweep.png``.
 
     Returns:
         The files written.
@@ -83,7 +84,9 @@ def plot(folder: Path) -> list[Path]:
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         figures = dict(_figures(folder))
         if not figures:
-            raise TrainingError(f"{folder}: nothing to draw here; give the folder of a training run or of find-lr")
+            raise TrainingError(
+                f"{folder}: nothing to draw here; give the folder of a training run, of find-lr or of a sweep"
+            )
         (folder / PICTURES).mkdir(exist_ok=True)
         for name, figure in figures.items():
             buffer = BytesIO()
@@ -111,6 +114,10 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
         yield "next_symbols.png", _next_symbols(network, checkpoint.record)
     if (folder / LEARNING_RATES).is_file():
         yield "learning_rate.png", _learning_rate(read_search(folder))
+    if (folder / SWEEP).is_file():
+        trials = sorted((trial for trial in read_trials(folder) if trial.loss is not None), key=lambda each: each.rank)
+        if trials:
+            yield "sweep.png", _sweep(trials, read_job(folder))
 
 
 def _read_history(path: Path) -> list[_Line]:
@@ -296,6 +303,35 @@ def _learning_rate(search: Search) -> Figure:
     axes.set_ylim(top=1.2 * max(_LEAST_LOSS, *search.smoothed[: max(1, len(search.smoothed) // 2)]))
     axes.set(title="Loss as the learning rate rises", xlabel="learning rate", ylabel="nats a symbol (log scale)")
     axes.legend(loc="lower left")
+    return figure
+
+
+# Sweep
+
+
+def _sweep(trials: Sequence[Trial], job: Job) -> Figure:
+    """Return a row of plots, the loss against each key; the trials are ranked."""
+    figure = Figure(figsize=(4 * len(job.space) + 1, 4.5), layout="constrained")
+    figure.suptitle("Loss of the trials on the dev part", x=0.01, ha="left", fontsize=13)
+    finished = [trial for trial in trials if trial.state == "finished"]
+    groups = (
+        ("stopped early", _PALE, [trial for trial in trials if trial.state != "finished"]),
+        ("finished", _INK, finished[1:]),
+        ("best", _MARK, finished[:1]),
+    )
+    for number, (key, dimension) in enumerate(job.space.items(), start=1):
+        axes = figure.add_subplot(1, len(job.space), number)
+        for label, color, group in groups:
+            values = [trial.values[key] for trial in group]
+            if isinstance(dimension, Choices):
+                values = [dimension.choices.index(value) for value in values]
+            axes.plot(values, [trial.loss for trial in group], "o", color=color, label=label)  # type: ignore[arg-type]
+        if isinstance(dimension, Choices):
+            axes.set_xticks(range(len(dimension.choices)), [str(choice) for choice in dimension.choices], rotation=30)
+        elif dimension.log:
+            axes.set_xscale("log")
+        axes.set(xlabel=key, ylabel="nats a symbol" if number == 1 else None)
+    figure.axes[0].legend()
     return figure
 
 

@@ -207,6 +207,15 @@ def fitted(recipe: Recipe, windows: int) -> Recipe:
     )
 
 
+def checked(recipe: Recipe, key: str, value: object, place: str) -> Any:
+    """Return a value as a key of a recipe's kind of model takes it.
+
+    Raises:
+        RecipeError: naming the place, if the value or the key is wrong.
+    """
+    return _check(key, value, str(recipe.__struct_config__.tag), place)
+
+
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with the package."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
@@ -243,7 +252,7 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
         values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
-    places = {key: f"{path}, line {_line_of(key, text)}" for key in values}
+    places = {key: f"{path}, line {line_of(key, text)}" for key in values}
     return _overridden(values, places, overrides, str(path))
 
 
@@ -273,7 +282,7 @@ def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Seque
         raise RecipeError(f"{places.get(error.key, source)}: {error}", key=error.key) from error
 
 
-def _line_of(key: str, text: str) -> int:
+def line_of(key: str, text: str) -> int:
     """Return the line where a key is set, or a table of that name begins."""
     name = re.escape(key)
     match = re.search(rf"(?m)^[ \t]*(?:[\"']?{name}[\"']?[ \t]*[=.]|\[+[ \t]*{name}\b)", text)

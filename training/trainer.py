@@ -1,7 +1,8 @@
 """A training run, from corpus and recipe to the final checkpoint with its losses."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,7 @@ import torch
 
 from sequentia._files import write_file
 from sequentia.errors import OptionError, RecipeError, TrainingError
-from sequentia.likelihood import name_losses
+from sequentia.likelihood import Predict, name_losses
 from sequentia.novelty import KnownNames
 from sequentia.options import whole
 from sequentia.vocabulary import Vocabulary
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 METRICS: Final = "metrics.json"
 TEACHERS: Final = "teachers"
 
+WatchDev = Callable[[int, int, float], object]
+"""Called with the steps done, the steps in all, and the loss on the dev part in nats."""
+
 
 def train(
     corpus: Path,
@@ -54,6 +58,8 @@ def train(
     report: Report | None = None,
     workers: int = 1,
     address: str | None = None,
+    test: bool = True,
+    watch_dev: WatchDev | None = None,
 ) -> Checkpoint:
     """Train a model on a corpus.
 
@@ -74,6 +80,8 @@ def train(
         workers: how many share each step, through Ray: cores, or on ``cuda`` GPUs. The result is that of one, but for
             rounding. One of them that dies is started again.
         address: of a cluster for them, see :func:`sequentia.cluster.cluster`; all its machines must see the folder.
+        test: whether to measure on the test part; a finished run that did not do so does it when it is resumed.
+        watch_dev: called at each checkpoint, where there are steps.
 
     Returns:
         The final checkpoint, its metrics included.
@@ -105,6 +113,8 @@ def train(
             )
     parts = split(data, record.recipe.split, record.recipe.first_names)
     del data  # the parts are copies: only one of the two need be in memory
+    if not test:
+        parts = replace(parts, test=parts.test[:0])
     if checkpoint is None:
         record = msgspec.structs.replace(record, recipe=fitted(record.recipe, len(parts.train)))
         _teachers(record, len(parts.train))  # so that nothing is begun if one is malformed
@@ -112,48 +122,46 @@ def train(
         asked = override(record.recipe, overrides) if recipe is None else read_recipe(recipe, overrides)
         _check_same_recipe(record.recipe, fitted(asked, len(parts.train)))
         if record.metrics is not None:
-            write_file(folder / METRICS, _metrics_json(record))
+            if record.metrics.test is None and len(parts.test):
+                checkpoint = _finished(checkpoint, parts, target)
+                checkpoint.save(folder)
+            write_file(folder / METRICS, _metrics_json(checkpoint.record))
             return checkpoint
-    report = report or (lambda *_: None)
+    way = _Way(target, report or (lambda *_: None), watch_dev)
     if workers == 1 and address is None:
-        return _run(record, checkpoint, parts, folder, target, report)
+        return _run(record, checkpoint, parts, folder, way)
     _check_workers(workers, (record, *_teachers(record, len(parts.train))))
     from .parallel import hired
 
     with hired(workers, address, target) as crew:
-        return _run(record, checkpoint, parts, folder, target, report, crew)
+        return _run(record, checkpoint, parts, folder, replace(way, crew=crew))
 
 
-def _run(
-    record: RunRecord,
-    checkpoint: Checkpoint | None,
-    parts: Split,
-    folder: Path,
-    device: torch.device,
-    report: Report,
-    crew: "Crew | None" = None,
-) -> Checkpoint:
+@dataclass(frozen=True)
+class _Way:
+    """How a run is brought to its end: where, who hears of it, and who shares its steps."""
+
+    device: torch.device
+    report: Report
+    watch_dev: WatchDev | None = None
+    crew: "Crew | None" = None
+
+
+def _run(record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, way: _Way) -> Checkpoint:
     """Bring a run to its end, from its start or from a checkpoint, its teachers' runs first."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(record.recipe, DescentRecipe):
-        trained = _descend(record.recipe, record, checkpoint, parts, folder, device, report, crew)
+        trained = _descend(record.recipe, record, checkpoint, parts, folder, way)
     else:
         trained = _count(record.recipe, record, parts.train)
-    final = _finished(trained, parts, device)
+    final = _finished(trained, parts, way.device)
     final.save(folder)
     write_file(folder / METRICS, _metrics_json(final.record))
     return final
 
 
 def _descend(
-    recipe: DescentRecipe,
-    record: RunRecord,
-    checkpoint: Checkpoint | None,
-    parts: Split,
-    folder: Path,
-    device: torch.device,
-    report: Report,
-    crew: "Crew | None",
+    recipe: DescentRecipe, record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, way: _Way
 ) -> Checkpoint:
     teachers = _teachers(record, len(parts.train))
     places = [folder / TEACHERS / f"{i}-{Path(each.recipe_name).stem}" for i, each in enumerate(teachers, start=1)]
@@ -161,10 +169,16 @@ def _descend(
 
     def reporting(number: int) -> Report:
         done, total = sum(steps[:number]), sum(steps)
-        return lambda step, _, loss, rate: report(done + step, total, loss, rate)
+        return lambda step, _, loss, rate: way.report(done + step, total, loss, rate)
 
-    with isolated(device):
-        descent = Descent(recipe, record, device)
+    def watch(checkpoint: Checkpoint) -> None:
+        if way.watch_dev is not None:
+            predict = _predict(checkpoint, way.device)
+            losses = name_losses(parts.dev, recipe.block_size, predict, len(record.vocabulary) + 1)
+            way.watch_dev(checkpoint.record.step, recipe.steps, float(losses.sum()) / len(parts.dev))
+
+    with isolated(way.device):
+        descent = Descent(recipe, record, way.device)
         if checkpoint is not None:
             descent.restore(checkpoint)
         else:
@@ -173,18 +187,18 @@ def _descend(
             add_diagnostics(folder, 0, descent.network, parts.train)
         if isinstance(recipe, MLPRecipe) and teachers:
             members = [
-                _member(start, parts, place, device, reporting(number), crew)
+                _member(start, parts, place, replace(way, report=reporting(number), watch_dev=None))
                 for number, (start, place) in enumerate(zip(teachers, places, strict=True))
             ]
-            descent.teacher = Teacher(members, recipe, parts.train, record.max_length, device)
+            descent.teacher = Teacher(members, recipe, parts.train, record.max_length, way.device)
             if not (folder / TEACHERS / METRICS).is_file():
                 teacher, ids = descent.teacher, len(record.vocabulary) + 1
                 mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
                 write_file(folder / TEACHERS / METRICS, _json(mixture))
-        if crew is None:
-            descent.run(parts.train, folder, reporting(len(teachers)))
+        if way.crew is None:
+            descent.run(parts.train, folder, reporting(len(teachers)), watch)
         else:
-            crew.run(parts.train, folder, places, reporting(len(teachers)))
+            way.crew.run(parts.train, folder, places, reporting(len(teachers)))
             descent.restore(Checkpoint.load(folder))
         add_diagnostics(folder, descent.step, descent.network, parts.train)
         return descent.checkpoint((folder / HISTORY).stat().st_size)
@@ -212,14 +226,12 @@ def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
     return records
 
 
-def _member(
-    record: RunRecord, parts: Split, folder: Path, device: torch.device, report: Report, crew: "Crew | None"
-) -> Checkpoint:
+def _member(record: RunRecord, parts: Split, folder: Path, way: _Way) -> Checkpoint:
     """Return the finished run of a teacher, which may have been finished or begun before."""
     checkpoint = Checkpoint.load(folder) if (folder / CHECKPOINT).is_file() else None
     if checkpoint is not None and checkpoint.record.metrics is not None:
         return checkpoint
-    return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, device, report, crew)
+    return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, way)
 
 
 def _count(recipe: BigramCountsRecipe | NGramRecipe, record: RunRecord, tokens: Tokens) -> Checkpoint:
@@ -238,7 +250,7 @@ def _count(recipe: BigramCountsRecipe | NGramRecipe, record: RunRecord, tokens: 
 def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkpoint:
     """Return a checkpoint with the losses and samples of its network, and what it takes to tell the names it knows."""
     record = trained.record
-    predict = predictor(trained.network().for_inference(), device)
+    predict = _predict(trained, device)
     block_size, vocabulary = record.recipe.block_size, Vocabulary(record.vocabulary)
     metrics = evaluate(parts, lambda tokens: name_losses(tokens, block_size, predict, vocabulary.size))
     for part in metrics.__struct_fields__:
@@ -254,6 +266,10 @@ def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkp
         (name for part in everything for name in texts(part, vocabulary)), sum(map(count_names, everything))
     )
     return Checkpoint(record=final, tensors={**trained.tensors, NOVELTY: torch.from_numpy(known.hashes.view(np.int32))})
+
+
+def _predict(checkpoint: Checkpoint, device: torch.device) -> Predict:
+    return predictor(checkpoint.network().for_inference(), device)
 
 
 def _metrics_json(record: RunRecord) -> bytes:
