@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sequentia import CorpusError
-from sequentia.training.corpus import Corpus, Tokens, fingerprint, read_corpus, split
+from sequentia.training.corpus import Corpus, Tokens, fingerprint, read_corpus, shards, split
 from sequentia.windows import windows
 
 from .conftest import MOONS
@@ -138,6 +138,17 @@ def test_all_keeps_the_order_of_the_file() -> None:
     parts = split(data, "all")
     np.testing.assert_array_equal(parts.train, data.tokens)
     assert len(parts.dev) == len(parts.test) == 0
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 12))
+def test_shards_are_whole_names(lengths: list[int], count: int) -> None:
+    tokens = np.concatenate([np.append(np.ones(length, dtype=np.uint8), 0) for length in lengths])
+    cuts = shards(tokens, count)
+    assert (len(cuts), cuts[0], cuts[-1]) == (count + 1, 0, len(tokens))
+    assert all(tokens[cut - 1] == 0 for cut in cuts[1:])
+    even = np.arange(1, count + 1) * len(tokens) // count
+    assert (even <= cuts[1:]).all()
+    assert (cuts[1:] - even <= max(lengths) + 1).all()
 
 
 def test_too_few_names_to_split(write_corpus: Write) -> None:

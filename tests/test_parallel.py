@@ -26,6 +26,7 @@ CASES = {
     "adamw": ("mlp", (*SMALL, *MIX)),
     "batch norm": ("mlp", (*SMALL, "batch_norm=all", "initialization=kaiming")),
     "large batches": ("mlp", (*SMALL, "batch_size=999")),
+    "few names": ("mlp", (*SMALL, "first_names=2")),  # of three workers, one has none
     "all windows": ("bigram", ("steps=60", "checkpoint_every=20")),
     "taught": ("mlp", (*SMALL, 'teachers=["ngram", "bigram-counts"]')),
     "diverging": ("mlp", (*SMALL, "learning_rate=1e38")),
@@ -42,16 +43,22 @@ from pathlib import Path
 import torch
 from torch import distributed
 from sequentia.training import read_corpus, split
-from sequentia.training.checkpoint import CHECKPOINT
-from sequentia.training.parallel import Workers
+from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
+from sequentia.training.corpus import shards
+from sequentia.training.parallel import take_part
+from sequentia.training.team import Workers
 rank, size, store, corpus, *folders = sys.argv[1:]
 torch.set_num_threads(1)
 distributed.init_process_group("gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(size))
-tokens = split(read_corpus(Path(corpus)), "lecture").train
 ends = []
 for folder in map(Path, folders):
     teachers = sorted(path.parent for path in folder.glob(f"teachers/*/{CHECKPOINT}"))
-    end = Workers(torch.device("cpu"), lambda _: False).take_part(tokens, folder, teachers)
+    recipe = Checkpoint.load(folder).record.recipe
+    tokens = split(read_corpus(Path(corpus)), recipe.split, recipe.first_names).train
+    cuts = shards(tokens, int(size))
+    own = tokens[cuts[int(rank)] : cuts[int(rank) + 1]].copy()
+    cpu = torch.device("cpu")
+    end = take_part(Workers(cpu, cuts, lambda _: False), own, folder, teachers, cpu, lambda *_: None)
     ends.append(None if end is None else str(end))
 print(json.dumps(ends))
 distributed.destroy_process_group()
@@ -150,7 +157,6 @@ def workers_of(parent: int) -> list[int]:
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
 def test_a_killed_worker_is_started_again(tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path]) -> None:
-    pytest.importorskip("ray")
     undisturbed = begun("undisturbed", "mlp", LONG)
     together(2, tmp_path / "store", undisturbed)
     train(MOONS, undisturbed, resume=True)
@@ -173,7 +179,6 @@ def test_a_killed_worker_is_started_again(tmp_path: Path, begun: Callable[[str, 
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
 def test_an_interrupted_command_saves_and_goes_on(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
     folder = tmp_path / "run"
     options = [word for override in (*LONG, "steps=20000") for word in ("--set", override)]
     command = [sys.executable, "-m", "sequentia", "train", str(MOONS), "-o", str(folder), "--recipe", "mlp", *options]
@@ -195,7 +200,6 @@ def test_an_interrupted_command_saves_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
 def test_a_wrong_address(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
     with pytest.raises(OptionError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
         train(MOONS, tmp_path / "run", recipe="mlp", overrides=SMALL, workers=2, address="127.0.0.1:1")
     assert not (tmp_path / "run").exists()

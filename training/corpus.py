@@ -198,6 +198,15 @@ def count_names(tokens: Tokens) -> int:
     return sum(map(len, _ends(tokens)))
 
 
+def shards(tokens: Tokens, count: int) -> list[int]:
+    """Return where to cut a token array into parts of whole names, about as long as each other: [count + 1]."""
+    cuts = [0]
+    for number in range(1, count):
+        last = max(len(tokens) * number // count, cuts[-1], 1) - 1
+        cuts.append(last + int(np.argmax(tokens[last : last + MAX_LENGTH + 1] == BOUNDARY)) + 1)
+    return [*cuts, len(tokens)]
+
+
 def texts(tokens: Tokens, vocabulary: Vocabulary) -> Iterator[str]:
     """Yield the names of a token array as text."""
     symbols = np.array(["\n", *vocabulary.symbols])

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -26,10 +26,9 @@ from .counts import count_ngrams
 from .distillation import Teacher
 from .networks import MLP, BatchNorm, Bigram, initialize, network_of
 from .recipes import BigramRecipe, DescentRecipe, MLPRecipe
+from .team import Team
 
 HISTORY: Final = "history.jsonl"
-_MOST_PENDING: Final = 100
-_SECONDS_PENDING: Final = 0.2
 _RATIOS: Final = 500
 
 Report = Callable[[int, int, float, float], None]
@@ -70,34 +69,6 @@ def isolated(device: torch.device) -> Iterator[None]:
     """Leave PyTorch's global random states as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
-
-
-class Team:
-    """The processes that take each step together, each with its part of the minibatch: here, one alone.
-
-    Attributes:
-        rank: which of them this is, from 0; the first keeps history and checkpoints.
-        size: how many they are.
-    """
-
-    rank = 0
-    size = 1
-
-    def joined(self, network: nn.Module) -> nn.Module:
-        """Return a network whose gradients are the mean of all processes', and whose batch is theirs together."""
-        return network
-
-    def mean(self, values: Tensor) -> Tensor:
-        """Return the mean of all processes' values."""
-        return values
-
-    def due(self, pending: int, seconds: float) -> bool:
-        """Return whether to fetch the losses of so many steps, the last of which were fetched so long ago."""
-        return pending >= _MOST_PENDING or seconds > _SECONDS_PENDING
-
-    def stopping(self, _step: int, interrupted: bool) -> bool:
-        """Return whether all processes are to stop after a step."""
-        return interrupted
 
 
 class Descent:
@@ -191,12 +162,14 @@ class Descent:
         for norm in self._norms:  # the first steps' statistics are a plain mean, so that the start leaves no trace
             norm.momentum = max(norm.least_momentum, 1 / (self.step + 1))
         logits = self._joined(contexts)
-        if weights is None:
-            loss = functional.cross_entropy(logits, targets)
-            if len(targets) * self.team.size != self.recipe.batch_size:  # parts that differ in size count accordingly
-                loss = loss * (len(targets) * self.team.size / self.recipe.batch_size)
-        else:
+        if weights is not None:
             loss = functional.cross_entropy(logits, targets, reduction="none") @ weights
+        elif self.team.size == 1:
+            loss = functional.cross_entropy(logits, targets)
+        else:  # parts of a minibatch differ in size, and may be empty
+            loss = functional.cross_entropy(logits, targets, reduction="sum") * (
+                self.team.size / self.recipe.batch_size
+            )
         if isinstance(self.recipe, BigramRecipe) and isinstance(self.network, Bigram):
             loss = loss + self.recipe.l2 * self.network.weight.square().mean()
         self.optimizer.zero_grad()
@@ -208,8 +181,9 @@ class Descent:
         return loss.detach()
 
     def _minibatch(self, tokens: Tokens) -> tuple[Tensor, Tensor, None]:
-        positions = torch.randint(0, len(tokens), (self.recipe.batch_size,), generator=self.generator).numpy()
-        contexts, targets = windows(tokens, positions[self.team.rank :: self.team.size], self.recipe.block_size)
+        length = self.team.length(tokens)
+        positions = torch.randint(0, length, (self.recipe.batch_size,), generator=self.generator).numpy()
+        contexts, targets = windows(tokens, self.team.own(positions)[1], self.recipe.block_size)
         return torch.from_numpy(contexts).to(self.device), torch.from_numpy(targets).to(self.device), None
 
     def _taught(self, teacher: Teacher) -> tuple[Tensor, Tensor, None]:
@@ -228,9 +202,8 @@ class Descent:
         if self._all_windows is None:
             ngrams, counts = count_ngrams(tokens, self.recipe.block_size + 1)
             rows = torch.from_numpy(ngrams).to(self.device, torch.int64)
-            weights = torch.from_numpy(counts / counts.sum() * self.team.size).to(self.device, torch.float32)
-            own = slice(self.team.rank, None, self.team.size)
-            self._all_windows = rows[own, :-1], rows[own, -1], weights[own]
+            shares = counts / self.team.length(tokens) * self.team.size
+            self._all_windows = rows[:, :-1], rows[:, -1], torch.from_numpy(shares).to(self.device, torch.float32)
         return self._all_windows
 
     def _matrices(self) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from sequentia.windows import windows
 from .checkpoint import Checkpoint
 from .corpus import Tokens, count_names
 from .recipes import MLPRecipe
+from .team import Team
 
 _MOST_CONTEXTS: Final = 1 << 17
 _MOST_BYTES: Final = 1 << 26
@@ -44,10 +45,17 @@ class Teacher:
         tokens: the text, each name followed by the boundary.
         max_length: symbols of the longest name.
         device: where to compute.
+        team: the processes that learn; each has its part of the text, and labels its share of the contexts.
     """
 
     def __init__(
-        self, members: Sequence[Checkpoint], recipe: MLPRecipe, tokens: Tokens, max_length: int, device: torch.device
+        self,
+        members: Sequence[Checkpoint],
+        recipe: MLPRecipe,
+        tokens: Tokens,
+        max_length: int,
+        device: torch.device,
+        team: Team | None = None,
     ) -> None:
         weights = recipe.teacher_weights or [1.0] * len(members)
         self._members = [
@@ -57,10 +65,13 @@ class Teacher:
         self._ids = len(members[0].record.vocabulary) + 1
         self.block_size = max(recipe.block_size, *(block_size for _, block_size, _ in self._members))
         self._learner_block_size, self._seed = recipe.block_size, recipe.seed
-        self._tokens, self._max_length, self._device = tokens, max_length, device
+        self._tokens, self._max_length, self._device, self._team = tokens, max_length, device, team or Team()
+        own = torch.tensor([count_names(tokens)], device=device)
+        names = int(self._team.merged(slice(self._team.rank, self._team.rank + 1), own, self._team.size).sum())
+        length = self._team.length(tokens)
         needed = recipe.batch_size * recipe.steps // _PASSES
         contexts = max(recipe.batch_size, min(needed, _MOST_CONTEXTS, _MOST_BYTES // (4 * self._ids)))
-        self._names = max(1, contexts // 2 * count_names(tokens) // len(tokens))
+        self._names = max(1, contexts // 2 * names // length)
         self._positions = contexts // 2
         self.steps_per_lesson = math.ceil(_PASSES * contexts / recipe.batch_size)
 
@@ -74,6 +85,12 @@ class Teacher:
                 mixed += weight * network(chunk[:, -block_size:]).softmax(dim=1)
             rows.append(mixed)
         return torch.cat(rows)
+
+    def _shared_probabilities(self, contexts: Tensor) -> Tensor:
+        """Return :meth:`probabilities`; each process computes whole chunks of them, so that the bits agree."""
+        which = np.arange(len(contexts)) // _CHUNK % self._team.size == self._team.rank
+        own = contexts[torch.from_numpy(which).to(self._device)]
+        return self._team.merged(which, self.probabilities(own), len(contexts))
 
     def predict(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the mixture's log-probabilities, which serve as logits, [n, ids], after contexts [n, block_size]."""
@@ -91,11 +108,14 @@ class Teacher:
         Returns:
             int64 [contexts, the learner's block_size]; float32 [contexts, ids].
         """
-        positions = np.random.default_rng((self._seed, number)).integers(0, len(self._tokens), self._positions)
-        contexts = torch.from_numpy(windows(self._tokens, positions, self.block_size)[0]).to(self._device)
+        length = self._team.length(self._tokens)
+        positions = np.random.default_rng((self._seed, number)).integers(0, length, self._positions)
+        which, own = self._team.own(positions)
+        contexts = torch.from_numpy(windows(self._tokens, own, self.block_size)[0]).to(self._device)
+        contexts = self._team.merged(which, contexts, len(positions))
         invented, follows = self._invent(number * self._names)
         shown = torch.cat([contexts, invented])[:, -self._learner_block_size :]
-        return shown, torch.cat([self.probabilities(contexts), follows])
+        return shown, torch.cat([self._shared_probabilities(contexts), follows])
 
     def _invent(self, first: int) -> tuple[Tensor, Tensor]:
         """Return every context of the names from index ``first`` on of the teacher's stream, and what follows it."""
@@ -105,7 +125,7 @@ class Teacher:
         contexts, rows = [], []
         for place in range(self._max_length + 1):
             contexts.append(context)
-            rows.append(self.probabilities(context))
+            rows.append(self._shared_probabilities(context))
             mass = rows[-1].cpu().numpy()
             symbols = choose(mass, np.arange(len(mass)), draws[:, place])
             going_on = symbols != BOUNDARY

@@ -1,42 +1,32 @@
-"""Training by several workers: each computes its part of every minibatch, and their gradients are averaged.
+"""Training by several workers, whom Ray starts on this machine or on a cluster.
 
-Ray starts the workers, on this machine or on a cluster, and PyTorch's DistributedDataParallel averages. All draw the
-same random numbers, so that they agree on the minibatch and on the units that it leaves out; each then cuts the windows
-of its own part alone. A step is the step that one process would take, but for rounding, and the state is the same on
-each of them: the first keeps history and checkpoints as one process does. If a worker dies, Ray starts all of them
-again, and they go on from the last checkpoint.
-
-The tokens, a byte or two a symbol, lie in Ray's object store: once on each machine, mapped into its workers' memory.
+Each gets its part of the text from Ray's object store, and takes its share of the steps, see :mod:`.team`. If a worker
+dies, Ray starts all of them again, and they go on from the last checkpoint.
 """
 
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from sequentia.cluster import cluster
 from sequentia.errors import OptionError, SequentiaError, TrainingError
 
 from .checkpoint import Checkpoint
-from .corpus import Tokens
-from .descent import Descent, Report, Team, interruption, isolated
+from .corpus import Tokens, shards
+from .descent import Descent, Report, interruption, isolated
 from .distillation import Teacher
-from .networks import BatchNorm
 from .recipes import DescentRecipe, MLPRecipe
+from .team import Progress, Team, Workers
 
 _RAYS_OWN: Final = ".workers"
 _MOST_FAILURES: Final = 10
-_STEPS_BETWEEN: Final = 10
 _SECONDS_BETWEEN: Final = 0.2
-
-Progress = tuple[int, int, float, float]
 
 
 class Crew:
@@ -69,8 +59,10 @@ class Crew:
 
         ray, folder = self._ray, folder.resolve()
         board = ray.remote(num_cpus=0)(_Board).remote()
+        cuts = shards(tokens, self._size)
         work = {
-            "tokens": ray.put(tokens),
+            "cuts": cuts,
+            "shards": [ray.put(tokens[begin:end]) for begin, end in pairwise(cuts)],
             "folder": folder,
             "teachers": [path.resolve() for path in teachers],
             "board": board,
@@ -148,91 +140,33 @@ class _Board:
         self._end = end
 
 
-class Workers(Team):
-    """The workers, as one of them sees them; PyTorch's process group is theirs.
+def take_part(
+    team: Team, tokens: Tokens, folder: Path, teachers: Sequence[Path], device: torch.device, report: Report
+) -> BaseException | None:
+    """Go on from the last checkpoint to the last step, or to what ends the run, which no restart would help.
 
     Args:
-        device: what this one computes on.
-        tell: takes the progress, and returns whether to stop; the first worker calls it now and then.
+        team: the workers, as this one sees them.
+        tokens: its part of the text.
+        folder: the run folder.
+        teachers: the run folders of its teachers.
+        device: where to compute.
+        report: called with the progress.
     """
-
-    def __init__(self, device: torch.device, tell: Callable[[Progress], bool]) -> None:
-        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
-        self._device, self._tell = device, tell
-        self._stop, self._told = False, 0.0
-
-    def take_part(self, tokens: Tokens, folder: Path, teachers: Sequence[Path]) -> BaseException | None:
-        """Go on from the last checkpoint to the last step, or to what ends the run, which no restart would help."""
-        checkpoint = Checkpoint.load(folder)
-        recipe = checkpoint.record.recipe
-        assert isinstance(recipe, DescentRecipe)  # noqa: S101 - only those have steps
-        with isolated(self._device):
-            descent = Descent(recipe, checkpoint.record, self._device, self)
-            descent.restore(checkpoint)
-            if isinstance(recipe, MLPRecipe) and teachers:
-                members = [Checkpoint.load(path) for path in teachers]
-                descent.teacher = Teacher(members, recipe, tokens, checkpoint.record.max_length, self._device)
-            try:
-                descent.run(tokens, folder, self._report)
-            except (SequentiaError, KeyboardInterrupt) as end:  # it comes to all workers, at the same step
-                return end
-        return None
-
-    def joined(self, network: nn.Module) -> nn.Module:
-        """Return a network whose gradients are the mean of all workers', and whose batch is theirs together."""
-        for module in network.modules():
-            if isinstance(module, BatchNorm):
-                module.moments = _moments
-        # Without find_unused_parameters, gradients change places in the buffer after the first step, and with them the
-        # order of additions among three workers or more: a restart would not be bit for bit.
-        own = [self._device] if self._device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=own, forward_sync_buffers=False, find_unused_parameters=True)
-
-    def mean(self, values: Tensor) -> Tensor:
-        """Return the mean of all workers' values."""
-        return _sum(values) / self.size
-
-    def due(self, pending: int, _seconds: float) -> bool:
-        """Return whether to fetch the losses, which all workers do at the same step."""
-        return pending >= _STEPS_BETWEEN
-
-    def stopping(self, step: int, _interrupted: bool) -> bool:
-        """Return whether the first worker was told to stop."""
-        if step % _STEPS_BETWEEN:
-            return False
-        return bool(self.mean(torch.tensor(float(self._stop), device=self._device)) > 0)
-
-    def _report(self, *progress: *Progress) -> None:
-        last = progress[0] == progress[1]
-        if self.rank == 0 and (last or time.monotonic() - self._told > _SECONDS_BETWEEN):
-            self._stop = self._tell(progress)
-            self._told = time.monotonic()
-
-
-class _Sum(torch.autograd.Function):
-    """The sum of all workers' values; a gradient flows from all results to all values."""
-
-    @staticmethod
-    def forward(_context: Any, values: Tensor) -> Tensor:
-        return _sum(values)
-
-    @staticmethod
-    def backward(_context: Any, gradient: Tensor) -> Tensor:
-        return _sum(gradient)
-
-
-def _sum(values: Tensor) -> Tensor:
-    total = values.clone(memory_format=torch.contiguous_format)
-    distributed.all_reduce(total)
-    return total
-
-
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and unbiased variance, float32 [width], of all workers' features, float32 [batch, width]."""
-    rows = _sum(torch.tensor(float(len(x)), device=x.device))
-    total: Callable[[Tensor], Tensor] = _Sum.apply
-    mean = total(x.sum(dim=0)) / rows
-    return mean, total((x - mean).square().sum(dim=0)) / (rows - 1)
+    checkpoint = Checkpoint.load(folder)
+    recipe = checkpoint.record.recipe
+    assert isinstance(recipe, DescentRecipe)  # noqa: S101 - only those have steps
+    with isolated(device):
+        descent = Descent(recipe, checkpoint.record, device, team)
+        descent.restore(checkpoint)
+        if isinstance(recipe, MLPRecipe) and teachers:
+            members = [Checkpoint.load(path) for path in teachers]
+            descent.teacher = Teacher(members, recipe, tokens, checkpoint.record.max_length, device, team)
+        try:
+            descent.run(tokens, folder, report)
+        except (SequentiaError, KeyboardInterrupt) as end:  # it comes to all workers, at the same step
+            return end
+    return None
 
 
 def _work(work: dict[str, Any]) -> None:
@@ -241,8 +175,10 @@ def _work(work: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     board = work["board"]
-    team = Workers(get_device(), lambda progress: bool(ray.get(board.tell.remote(progress))))
-    end = team.take_part(ray.get(work["tokens"]), work["folder"], work["teachers"])
+    device = get_device()
+    team = Workers(device, work["cuts"], lambda progress: bool(ray.get(board.tell.remote(progress))))
+    tokens = ray.get(work["shards"][team.rank])
+    end = take_part(team, tokens, work["folder"], work["teachers"], device, team.report)
     if end is not None and team.rank == 0:
         ray.get(board.end.remote(end))
 
