@@ -139,6 +139,9 @@ class _Board:
     def end(self, end: BaseException) -> None:
         self._end = end
 
+    def over(self) -> bool:
+        return self._end is not None
+
 
 def take_part(
     team: Team, tokens: Tokens, folder: Path, teachers: Sequence[Path], device: torch.device, report: Report
@@ -177,8 +180,14 @@ def _work(work: dict[str, Any]) -> None:
     board = work["board"]
     device = get_device()
     team = Workers(device, work["cuts"], lambda progress: bool(ray.get(board.tell.remote(progress))))
+    if ray.get(board.over.remote()):  # an error that no restart helps: the one below
+        return
     tokens = ray.get(work["shards"][team.rank])
-    end = take_part(team, tokens, work["folder"], work["teachers"], device, team.report)
+    try:
+        end = take_part(team, tokens, work["folder"], work["teachers"], device, team.report)
+    except (SequentiaError, OSError) as error:  # a full disk, or a folder that not all machines see
+        ray.get(board.end.remote(error))
+        raise
     if end is not None and team.rank == 0:
         ray.get(board.end.remote(end))
 

@@ -1,0 +1,160 @@
+"""How generation in bulk, training by workers and sweeps grow from one core to two.
+
+    python benchmarks/scaling.py names.txt [--names 10000000] [--steps 300] [--trials 8]
+
+Prints the figures of docs/scaling.md as Markdown, and what it is at to stderr. Each figure comes from commands in
+processes of their own, one at a time. Needs the extras ``[train,ray,arrow]``.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+_CORES = (1, 2)
+_START = "import sys; from sequentia.cluster import cluster\nwith cluster(None, int(sys.argv[1])): pass"
+_SPACE = "learning_rate = { low = 0.01, high = 1.0, log = true }\nhidden_sizes = { choices = [[32], [64], [32, 32]] }\n"
+
+
+def command(*words: object) -> float:
+    """Run a command of this library, and return the seconds it took."""
+    print("sequentia", *words, file=sys.stderr)
+    executable = str(Path(sys.executable).with_name("sequentia"))
+    started = time.perf_counter()
+    subprocess.run([executable, *map(str, words)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def start_of_ray(cores: int) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", _START, str(cores)], check=True)
+    return time.perf_counter() - started
+
+
+def print_table(title: str, note: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    print(f"### {title}\n\n{note}\n")
+    print("\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)) + "\n", flush=True)
+
+
+def print_bulk(names: int, starts: dict[int, float], scratch: Path) -> None:
+    seconds = {}
+    for cores in _CORES:
+        plain, folder, scores = scratch / f"{cores}.parquet", scratch / f"names{cores}", scratch / f"scores{cores}"
+        common = ("--seed", 1, "--threads", cores, "-o")
+        seconds["plain engine", cores] = command("generate", names, *common, plain)
+        spent = command("generate", names, "--engine", "ray", *common, folder)
+        seconds["Ray", cores] = spent - starts[cores]
+        spent = command("score", "--engine", "ray", "--threads", cores, "-i", plain, "-o", scores)
+        seconds["Ray, scoring", cores] = spent - starts[cores]
+    rows = [
+        (
+            engine,
+            str(cores),
+            f"{spent:.1f}",
+            f"{names / spent:,.0f}",
+            f"{seconds[engine, 1] / spent:.2f}",
+            f"{spent / seconds['plain engine', cores]:.2f}" if engine == "Ray" else "",
+        )
+        for (engine, cores), spent in sorted(seconds.items())
+    ]
+    note = (
+        f"{names:,} names to Parquet, whole commands, less what it takes Ray to start and stop: "
+        f"{' and '.join(f'{starts[cores]:.1f} s' for cores in _CORES)}, on one core and on two."
+    )
+    header = ["engine", "cores", "s", "names/s", "times one core", "time / plain engine"]
+    print_table("Names in bulk", note, header, rows)
+
+
+def time_steps(corpus: str, folder: str, recipe: str, steps: int, workers: int) -> None:
+    """Print the steps a second of a training, from the first that are reported to the last."""
+    from sequentia.training import train
+
+    seen: list[tuple[int, float]] = []
+    overrides = [f"steps={steps}", "epochs=0"] if recipe == "wide" else [f"steps={steps}"]
+    train(
+        Path(corpus),
+        Path(folder),
+        recipe=recipe,
+        overrides=[*overrides, f"checkpoint_every={steps}"],
+        workers=workers,
+        report=lambda step, *_: seen.append((step, time.perf_counter())),
+    )
+    (first, started), (last, ended) = seen[0], seen[-1]
+    print((last - first) / (ended - started))
+
+
+def steps_a_second(corpus: Path, folder: Path, recipe: str, steps: int, workers: int, threads: int) -> float:
+    print(f"train {recipe}: {workers} workers, {threads} threads", file=sys.stderr)
+    arguments = json.dumps([str(corpus), str(folder), recipe, steps, workers])
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    task = [sys.executable, __file__, "--task", arguments]
+    return float(subprocess.run(task, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout)
+
+
+def print_training(corpus: Path, steps: int, scratch: Path) -> None:
+    rows = []
+    for recipe, scale in (("wide", 1), ("fast", 4), ("mlp", 40)):
+        rates = {}
+        for what, workers, threads in (
+            ("1 process, 1 thread", 1, 1),
+            ("1 process, 2 threads", 1, 2),
+            ("2 workers", 2, 1),
+        ):
+            folder = scratch / f"{recipe}-{workers}-{threads}"
+            rates[what] = steps_a_second(corpus, folder, recipe, steps * scale, workers, threads)
+        rows += [
+            (recipe, what, f"{rate:,.1f}", f"{rate / rates['1 process, 1 thread']:.2f}") for what, rate in rates.items()
+        ]
+    note = "Steps a second, without what it takes to start; of each recipe, the minibatch is the same in all rows."
+    print_table("Training", note, ["recipe", "who", "steps/s", "times one core"], rows)
+
+
+def print_sweep(corpus: Path, trials: int, starts: dict[int, float], scratch: Path) -> None:
+    space = scratch / "space.toml"
+    space.write_text(_SPACE, encoding="utf-8")
+    settings = ("--recipe", "mlp", "--set", "steps=3000", "--trials", trials, "--space", space)
+    rows, rates = [], []
+    for cores in _CORES:
+        spent = command("sweep", corpus, "-o", scratch / f"sweep{cores}", *settings, "--concurrency", cores)
+        rates.append(trials / (spent - starts[cores]) * 3600)
+        rows.append((str(cores), f"{spent - starts[cores]:.1f}", f"{rates[-1]:,.0f}", f"{rates[-1] / rates[0]:.2f}"))
+    note = (
+        f"{trials} trials of 3,000 steps of the recipe mlp at most; the command's time less Ray's start, with the "
+        "pictures, the winner's test and its export, which one core does."
+    )
+    print_table("Sweeps", note, ["trials at a time", "s", "trials/h", "times one"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path, nargs="?", help="the list of names")
+    parser.add_argument("--names", type=int, default=10_000_000, help="to generate, and to score")
+    parser.add_argument("--steps", type=int, default=300, help="of the recipe wide; of fast 4 times, of mlp 40 times")
+    parser.add_argument("--trials", type=int, default=8, help="of a sweep")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.task:
+        time_steps(*json.loads(options.task))
+        return
+    if options.corpus is None:
+        parser.error("which list of names?")
+    versions = ", ".join(f"{package} {version(package)}" for package in ("numpy", "onnxruntime", "torch", "ray"))
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    print(f"{machine}, {versions}.\n")
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        starts = {cores: min(start_of_ray(cores) for _ in range(2)) for cores in _CORES}
+        print_bulk(options.names, starts, scratch)
+        print_training(options.corpus, options.steps, scratch)
+        print_sweep(options.corpus, options.trials, starts, scratch)
+
+
+if __name__ == "__main__":
+    main()
