@@ -24,6 +24,7 @@ from sequentia.output import FORMATS, Csv, JsonArray, format_of
 from sequentia.training import train
 from sequentia.vocabulary import Vocabulary
 
+from .conftest import python
 from .test_cli import fail, run_cli, succeed
 
 
@@ -136,6 +137,22 @@ def test_a_killed_run_leaves_no_file_that_looks_whole(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["names.parquet"]
+
+
+LIMITED = """
+import resource
+from sequentia.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["names.txt", "names.parquet"])
+def test_a_disk_that_is_full(tmp_path: Path, name: str) -> None:
+    """No file may grow beyond 3,000 bytes, which for one that is being written comes to the same."""
+    result = python("-c", LIMITED, "generate", "10000", "--seed", "1", "-o", str(tmp_path / name))
+    assert (result.returncode, result.stderr) == (1, f"Error: {tmp_path / name}: File too large\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_met_leaves_no_file(tmp_path: Path) -> None:
