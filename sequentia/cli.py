@@ -450,8 +450,8 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
     """Search for the recipe with the lowest dev loss on CORPUS: Optuna suggests, Ray Tune runs.
 
     The space is a TOML file of recipe keys, each with { low = 0.001, high = 0.1, log = true },
-    { choices = [[64], [128, 128]] } or a value. Trials that are poor after a ninth or a third of their steps are stopped
-    (ASHA). With --concurrency 1 the same command finds the same.
+    { choices = [[64], [128, 128]] }, or a value. Trials that are poor after a ninth or a third of their steps are
+    stopped (ASHA). With --concurrency 1 the same command finds the same.
 
     The table of trials goes to stdout and leaderboard.csv, the best recipe to best.toml, its model to best.
     """

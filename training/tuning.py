@@ -261,7 +261,11 @@ def _run(order: dict[str, Any]) -> None:
     except OSError as error:  # not the trial's fault
         ray_tune.report({"stop": str(error)})
     except Exception as error:  # noqa: BLE001 - whatever it is, the sweep goes on
-        ray_tune.report({"state": "failed", "error": " ".join(str(error).split()) or type(error).__name__})
+        ray_tune.report({"state": "failed", "error": _message(error)})
     else:
         steps = max(1, record.step)
         ray_tune.report({"step": steps, "steps": steps, "loss": record.metrics.dev.loss, "state": "finished"})
+
+
+def _message(error: Exception) -> str:
+    return " ".join(str(error).removeprefix("--set: ").split()) or type(error).__name__
