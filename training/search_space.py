@@ -62,8 +62,9 @@ def _dimension(recipe: Recipe, key: str, value: object, place: str) -> Range | C
     if not isinstance(value, dict):
         return Choices([checked(recipe, key, value, place)])
     named = f"{place}: {key}"
+    kind = "choices" if "choices" in value else "range"
     try:
-        asked = msgspec.convert(value, Choices if "choices" in value else Range)
+        asked = msgspec.convert({"kind": kind, **value}, Range | Choices)
     except msgspec.ValidationError as error:
         raise RecipeError(f"{named}: {error}; {_FORMS}", key=key) from error
     if isinstance(asked, Choices):

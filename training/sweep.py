@@ -194,9 +194,12 @@ def _job(
     name = str(Path(name).resolve()) if name.endswith(".toml") else name
     changes = list(overrides) or (before.overrides if before else [])
     settings = read_recipe(name, changes)
-    if space is None and before is None:
+    if space is not None:
+        dimensions = read_space(space, settings)
+    elif before is not None:
+        dimensions = before.space
+    else:
         raise RecipeError("a sweep needs a search space: --space FILE.toml")
-    dimensions = read_space(space, settings) if space is not None else before.space
     data = read_corpus(corpus)
     parts = split(data, settings.split, settings.first_names)
     if not len(parts.dev):
