@@ -381,7 +381,7 @@ def test_a_worker_that_is_killed(
         assert trials == 5
         if ended == 1 and not killed and trial.step > trial.steps // 3:
             named = {each: Path(f"/proc/{each}/cmdline").read_bytes() for each in descendants(pid)}
-            killed.extend(each for each, name in named.items() if name.startswith(b"ray::") and b"IDLE" not in name)
+            killed.extend(each for each, name in named.items() if name.startswith(b"ray::ImplicitFunc"))
             for each in killed:
                 os.kill(each, signal.SIGKILL)
 
