@@ -38,7 +38,7 @@ from sequentia.training.tuning import Study, suggest
 
 from .conftest import MOONS, SMALL, python
 from .test_bulk import CLUSTER, descendants
-from .test_cli import fail, run_cli
+from .test_cli import run_cli
 from .test_pictures import looks_drawn
 
 MLP = read_recipe("mlp", SMALL)
@@ -194,6 +194,7 @@ def test_suggestions_find_what_is_better(job: Job) -> None:
         trial = Trial(number=number, values=suggest(job, trials), state="finished", step=9, steps=9)
         trials.append(replace(trial, loss=loss_of(trial, 9)))
     assert all(set(trial.values) == set(job.space) for trial in trials)
+    assert len({trial.values["average_decay"] for trial in trials}) == 60
     assert {str(trial.values["hidden_sizes"]) for trial in trials} == {"[8]", "[16, 16]"}
     assert {trial.values["direct"] for trial in trials} == {0, 1, 2}
     close = sum(abs(trial.values["average_decay"] - 0.8) < 0.1 for trial in trials[20:])
@@ -262,13 +263,6 @@ SWEEP_ARGUMENTS = [
     *(word for override in SWEEP_OPTIONS["overrides"] for word in ("--set", override)),
     *("--seed", "2", "--trials", "5", "--concurrency", "1"),
 ]
-with_ray = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # warnings of Ray's own
-
-
-def marked(test: Any) -> Any:
-    for mark in with_ray:
-        test = mark(test)
-    return test
 
 
 @pytest.fixture(scope="module")
@@ -281,11 +275,14 @@ def ray_cluster() -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, ray_cluster: tuple[str, int]
+) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
     """A space, the folder of a sweep that nobody disturbed, and what the command said."""
     folder = tmp_path_factory.mktemp("sweeps")
     (folder / "space.toml").write_text(SPACE, encoding="utf-8")
-    said = run_cli("sweep", MOONS, "--space", folder / "space.toml", "-o", folder / "sweep", *SWEEP_ARGUMENTS)
+    arguments = ["--space", folder / "space.toml", *SWEEP_ARGUMENTS, "--address", ray_cluster[0]]
+    said = run_cli("sweep", MOONS, "-o", folder / "sweep", *arguments)
     return folder / "space.toml", folder / "sweep", said
 
 
@@ -298,7 +295,8 @@ def is_the_same(folder: Path, other: Path) -> None:
     assert all(torch.equal(tensor, theirs.tensors[key]) for key, tensor in ours.tensors.items())
 
 
-@marked
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")  # warnings of Ray's own
 def test_the_command(undisturbed: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     _, folder, said = undisturbed
     assert said.returncode == 0, said.stderr
@@ -346,15 +344,15 @@ def test_the_command(undisturbed: tuple[Path, Path, subprocess.CompletedProcess[
     assert looks_drawn(picture)
 
 
-@marked
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")  # warnings of Ray's own
 def test_a_finished_sweep_is_left_as_it_is(
     undisturbed: tuple[Path, Path, subprocess.CompletedProcess[str]], write_corpus: Callable[[bytes | str], Path]
 ) -> None:
     space, folder, _ = undisturbed
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert "is not empty: go on with its sweep by --resume" in fail(
-        "sweep", MOONS, "--space", space, "-o", folder, *SWEEP_ARGUMENTS
-    )
+    with pytest.raises(TrainingError, match="is not empty: go on with its sweep by --resume"):
+        find_recipe(MOONS, folder, space=space, **SWEEP_OPTIONS)
     other = write_corpus(MOONS.read_bytes() + b"another\n")
     with pytest.raises(TrainingError, match="has another text: choose another folder"):
         find_recipe(other, folder, resume=True)
@@ -369,7 +367,8 @@ def test_a_finished_sweep_is_left_as_it_is(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-@marked
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")  # warnings of Ray's own
 def test_a_worker_that_is_killed(
     undisturbed: tuple[Path, Path, subprocess.CompletedProcess[str]], ray_cluster: tuple[str, int], tmp_path: Path
 ) -> None:
@@ -391,7 +390,8 @@ def test_a_worker_that_is_killed(
     is_the_same(tmp_path / "sweep", folder)
 
 
-@marked
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")  # warnings of Ray's own
 def test_a_driver_that_is_killed(
     undisturbed: tuple[Path, Path, subprocess.CompletedProcess[str]], ray_cluster: tuple[str, int], tmp_path: Path
 ) -> None:
