@@ -18,6 +18,7 @@ import torch
 from msgspec.structs import replace
 from optuna.trial import TrialState
 from ray import tune as ray_tune
+from ray.exceptions import RayError
 from ray.tune import FailureConfig, RunConfig, Stopper, TuneConfig, TuneError
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import Searcher
@@ -77,7 +78,7 @@ def tune(job: Job, corpus: Path, folder: Path, concurrency: int, report: Report)
                 verbose=0,
             ),
         ).fit()
-    except TuneError as error:
+    except (RayError, TuneError) as error:
         raise TrainingError(
             f"the sweep stopped: {str(error).strip().splitlines()[-1]}; {folder} holds its trials, go on by --resume"
         ) from error
