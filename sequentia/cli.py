@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .novelty import KnownNames
     from .training.descent import Report
     from .training.evaluation import Comparison
+    from .training.sweep import Report as SweepReport
     from .training.sweep import Trial
 
 _MANY = 100_000
@@ -438,40 +439,41 @@ def train(
 @_corpus_argument
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder of the sweep.")
 @click.option("--space", type=click.Path(path_type=Path), help="A .toml file of what to search.")
-@click.option("--recipe", "-r", help="A recipe's name, or the path of a .toml file.  [default: names]")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key; repeatable.")
+@click.option("--recipe", "-r", help="A recipe's name, or the path of a .toml file.  [default: mlp]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key for all trials; repeatable.")
 @click.option("--seed", type=int, help="Of the suggestions; that of the runs is --set seed=…  [default: 0]")
 @click.option("--trials", type=click.IntRange(min=1), help="How many.  [default: 20]")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Trials at a time, a core each.  [default: all cores]")
-@click.option("--address", help="Of a Ray cluster, host:port or auto.  [default: one is started here]")
-@click.option("--resume", is_flag=True, help="Go on with the sweep in the folder.")
+@_address_option
+@click.option("--resume", is_flag=True, help="Go on with the sweep in the folder; --trials may ask for more.")
 def sweep(corpus: Path, output: Path, **options: Any) -> None:
-    """Search for the recipe with the lowest dev loss on CORPUS, by Optuna on Ray Tune.
+    """Search for the recipe with the lowest dev loss on CORPUS: Optuna suggests, Ray Tune runs.
 
-    The space is a TOML file of recipe keys, each with a value, { low = 0.001, high = 0.1, log = true } or
-    { choices = [[64], [128, 128]] }. Trials that are poor after a ninth or a third of their steps are stopped (ASHA).
+    The space is a TOML file of recipe keys, each with { low = 0.001, high = 0.1, log = true },
+    { choices = [[64], [128, 128]] }, or a value. Trials that are poor after a ninth or a third of their steps are
+    stopped (ASHA). With --concurrency 1 the same command finds the same.
+
     The table of trials goes to stdout and leaderboard.csv, the best recipe to best.toml, its model to best.
     """
     from .export import export
     from .training import find_recipe, plot
-    from .training.sweep import BEST, BEST_RECIPE, JOURNAL, TRIALS
-
-    def say(trial: "Trial") -> None:
-        loss = "" if trial.loss is None else f", {trial.loss:.4f} nats after {trial.step:,} of {trial.steps:,} steps"
-        click.echo(f"Trial {trial.number}: {trial.state}{loss}{trial.error and f': {trial.error}'}", err=True)
+    from .training.sweep import BEST, BEST_RECIPE, SWEEP, TRIALS
 
     try:
-        trials = find_recipe(corpus, output, report=say, **options)
+        with _trials() as report:
+            trials = find_recipe(corpus, output, report=report, **options)
+        click.echo("Drawing and exporting …", err=True)
+        plot(output)
+        plot(output / BEST)
+        config = export(output / BEST, output / BEST)
     except KeyboardInterrupt:
-        if not (output / JOURNAL).is_file():
+        if not (output / SWEEP).is_file():
             raise
-        command = shlex.join(["sequentia", "sweep", str(corpus), "-o", str(output), "--resume"])
-        click.echo(f"Interrupted. Go on with: {command}", err=True)
+        command = ["sequentia", "sweep", str(corpus), "-o", str(output), "--resume"]
+        command += ["--concurrency", str(options["concurrency"])] if options["concurrency"] else []
+        command += ["--address", options["address"]] if options["address"] else []
+        click.echo(f"Interrupted. Go on with: {shlex.join(command)}", err=True)
         sys.exit(130)
-    click.echo("Drawing and exporting …", err=True)
-    plot(output)
-    plot(output / BEST)
-    config = export(output / BEST, output / BEST)
     click.echo(f"| trial | state | dev | step | {' | '.join(trials[0].values)} |")
     click.echo("|---" * (4 + len(trials[0].values)) + "|")
     for trial in trials:
@@ -485,6 +487,26 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
         f"Try: sequentia generate --model {shlex.quote(str(output / BEST))}",
         err=True,
     )
+
+
+@contextmanager
+def _trials() -> Iterator["SweepReport"]:
+    """Show the trials of a sweep: those that end as lines, those on their way beside a bar."""
+    with _bar(None, "trials", "sweep") as bar:
+
+        def report(trial: "Trial", ended: int, trials: int) -> None:
+            loss = (
+                "" if trial.loss is None else f", {trial.loss:.4f} nats after {trial.step:,} of {trial.steps:,} steps"
+            )
+            line = f"Trial {trial.number}: {trial.state}{loss}{trial.error and f': {trial.error}'}"
+            if trial.state != "running":
+                bar.write(line, file=sys.stderr)
+            bar.total = trials
+            bar.set_postfix_str(line, refresh=False)
+            bar.update(ended - bar.n)
+            bar.refresh()
+
+        yield report
 
 
 @cli.command(name="find-lr")

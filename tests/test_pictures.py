@@ -77,7 +77,7 @@ def test_the_search(tmp_path: Path) -> None:
 
 
 def test_folders_with_nothing_to_draw(tmp_path: Path, run: Path) -> None:
-    with pytest.raises(TrainingError, match="nothing to draw here; give the folder of a training run or of find-lr"):
+    with pytest.raises(TrainingError, match="nothing to draw here; give the folder of a training run, of find-lr or"):
         plot(tmp_path)
     for name in (HISTORY, DIAGNOSTICS, LEARNING_RATES):
         folder = tmp_path / name

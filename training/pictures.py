@@ -34,7 +34,8 @@ from .descent import HISTORY
 from .diagnostics import SATURATED, Histogram, Snapshot, read_diagnostics
 from .learning_rates import LEARNING_RATES, Search, read_search
 from .networks import MLP, Network, predictor
-from .sweep import SWEEP, Choices, Job, Trial, read_job, read_trials
+from .search_space import Choices
+from .sweep import SWEEP, Job, Trial, read_job, read_trials
 
 _STYLE: Final = {
     "font.family": "DejaVu Sans",
@@ -310,17 +311,20 @@ def _learning_rate(search: Search) -> Figure:
 
 
 def _sweep(trials: Sequence[Trial], job: Job) -> Figure:
-    """Return a row of plots, the loss against each key; the trials are ranked."""
-    figure = Figure(figsize=(4 * len(job.space) + 1, 4.5), layout="constrained")
+    """Return a row of plots, the loss against each key that varies; the trials are ranked."""
+    varied = {
+        key: each for key, each in job.space.items() if not (isinstance(each, Choices) and len(each.choices) == 1)
+    }
+    figure = Figure(figsize=(4 * len(varied) + 1, 4.5), layout="constrained")
     figure.suptitle("Loss of the trials on the dev part", x=0.01, ha="left", fontsize=13)
     finished = [trial for trial in trials if trial.state == "finished"]
     groups = (
-        ("stopped early", _PALE, [trial for trial in trials if trial.state != "finished"]),
+        ("ended early", _PALE, [trial for trial in trials if trial.state != "finished"]),
         ("finished", _INK, finished[1:]),
         ("best", _MARK, finished[:1]),
     )
-    for number, (key, dimension) in enumerate(job.space.items(), start=1):
-        axes = figure.add_subplot(1, len(job.space), number)
+    for number, (key, dimension) in enumerate(varied.items(), start=1):
+        axes = figure.add_subplot(1, len(varied), number)
         for label, color, group in groups:
             values = [trial.values[key] for trial in group]
             if isinstance(dimension, Choices):
@@ -328,6 +332,7 @@ def _sweep(trials: Sequence[Trial], job: Job) -> Figure:
             axes.plot(values, [trial.loss for trial in group], "o", color=color, label=label)  # type: ignore[arg-type]
         if isinstance(dimension, Choices):
             axes.set_xticks(range(len(dimension.choices)), [str(choice) for choice in dimension.choices], rotation=30)
+            axes.set_xlim(-0.5, len(dimension.choices) - 0.5)
         elif dimension.log:
             axes.set_xscale("log")
         axes.set(xlabel=key, ylabel="nats a symbol" if number == 1 else None)

@@ -1,0 +1,79 @@
+"""What a sweep may try: a TOML file of recipe keys, each with a range, choices or a value."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from sequentia.errors import RecipeError
+
+from .recipes import Recipe, checked, line_of
+
+_THE_SAME_FOR_ALL: Final = frozenset({"model", "split", "first_names"})
+_FORMS: Final = "give { low = …, high = …, log = true } or { choices = […] }"
+
+
+class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="range", tag_field="kind"):
+    """A key's values from ``low`` to ``high``; with ``log``, uniformly by their logarithms."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+
+class Choices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="choices", tag_field="kind"):
+    """A key's values."""
+
+    choices: list[Any]
+
+
+Space = dict[str, Range | Choices]
+"""By key of a recipe."""
+
+
+def read_space(path: Path, recipe: Recipe) -> Space:
+    """Read a search space: TOML, each key one of a recipe's.
+
+    ``{ low = 0.001, high = 0.1, log = true }`` is a range, ends included, of whole numbers where the key takes those;
+    ``{ choices = [[64], [128, 128]] }`` lists values, and a mere value is the only choice. A key may also be a table.
+
+    Args:
+        path: the file.
+        recipe: whose keys, and whose kind of model.
+
+    Raises:
+        RecipeError: naming file, line and key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        values = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"{path}: cannot read the search space: {error}") from error
+    space = {key: _dimension(recipe, key, value, f"{path}, line {line_of(key, text)}") for key, value in values.items()}
+    if all(isinstance(each, Choices) and len(each.choices) == 1 for each in space.values()):
+        raise RecipeError(f"{path}: there is nothing to search: for a key, {_FORMS}")
+    return space
+
+
+def _dimension(recipe: Recipe, key: str, value: object, place: str) -> Range | Choices:
+    if key in _THE_SAME_FOR_ALL:
+        raise RecipeError(f"{place}: {key} decides what losses mean: it is the same for all trials, by --set", key=key)
+    if not isinstance(value, dict):
+        return Choices([checked(recipe, key, value, place)])
+    named = f"{place}: {key}"
+    kind = "choices" if "choices" in value else "range"
+    try:
+        asked = msgspec.convert({"kind": kind, **value}, Range | Choices)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"{named}: {error}; {_FORMS}", key=key) from error
+    if isinstance(asked, Choices):
+        if not asked.choices:
+            raise RecipeError(f"{named}: there is nothing to choose from", key=key)
+        return Choices([checked(recipe, key, each, place) for each in asked.choices])
+    low, high = (checked(recipe, key, end, place) for end in (asked.low, asked.high))
+    if not low < high:
+        raise RecipeError(f"{named}: low = {low} is not below high = {high}", key=key)
+    if asked.log and low <= 0:
+        raise RecipeError(f"{named}: a range by logarithms starts above 0, not at {low}", key=key)
+    return Range(low, high, asked.log)
