@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
 import sequentia
 from sequentia.cli import cli
@@ -150,6 +151,31 @@ def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.Monk
         assert result.exit_code == 0, (command, result.output)
     for recipe in recipe_names():
         assert len(sequentia.generate(3, model=Path("ladder") / recipe, seed=1)) == 3
+
+
+@pytest.mark.ray
+def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand, but for a shorter list, fewer trials, steps and names."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(MOONS, "planets.txt")
+    text = (DOCS / "scaling.md").read_text(encoding="utf-8")
+    (space,), (commands,) = (re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL) for language in ("toml", "sh"))
+    assert "20000" in space
+    Path("space.toml").write_text(space.replace("20000", "60"), encoding="utf-8")
+    for size in ("--trials 40", "10000000"):
+        assert size in commands
+    for command in commands.replace("--trials 40", "--trials 3").replace("10000000", "3000").splitlines():
+        program, *arguments = shlex.split(command)
+        assert program == "sequentia"
+        result = python("-m", "sequentia", *arguments)
+        assert result.returncode == 0, (command, result.stderr)
+    names = parquet.read_table("names/part-0000000.parquet").column("name").to_pylist()
+    model = sequentia.load("planets")
+    assert names == model.generate(3000, seed=1)
+    assert model.config.training.settings == msgspec.to_builtins(read_recipe("search/best.toml"))
+    scores = parquet.read_table("scores/part-0000000.parquet")
+    assert scores.column("name").to_pylist() == names
+    assert scores.column("log_probability").to_pylist() == model.score(names).tolist()
 
 
 def test_the_figures_of_the_ladder() -> None:
