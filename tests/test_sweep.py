@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +120,12 @@ def test_a_space_that_cannot_be_read(write_space: Callable[[str], Path], tmp_pat
     for path in (tmp_path / "none.toml", tmp_path, write_space("steps = {")):
         with pytest.raises(RecipeError, match="cannot read the search space"):
             read_space(path, MLP)
+
+
+def test_the_space_of_the_readme(write_space: Callable[[str], Path]) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert set(read_space(write_space(example), read_recipe("mlp"))) == {"learning_rate", "hidden_sizes", "steps"}
 
 
 # The journal
@@ -390,25 +397,37 @@ def test_a_worker_that_is_killed(
     is_the_same(tmp_path / "sweep", folder)
 
 
+def ended(command: list[str], folder: Path, number: int, lines: int) -> tuple[int, str]:
+    """Send a sweep's process and all of its terminal a signal in the middle of a trial; return its exit and errors."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        journal: list[Trial] = []
+        while not (len(journal) > lines and journal[-1].state == "running" and journal[-1].step):
+            assert process.poll() is None
+            time.sleep(0.01)
+            journal = read_journal(folder)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")  # warnings of Ray's own
-def test_a_driver_that_is_killed(
+def test_a_driver_that_is_interrupted_and_killed(
     undisturbed: tuple[Path, Path, subprocess.CompletedProcess[str]], ray_cluster: tuple[str, int], tmp_path: Path
 ) -> None:
     space, folder, _ = undisturbed
     disturbed = tmp_path / "sweep"
-    command = [sys.executable, "-m", "sequentia", "sweep", str(MOONS), "--space", str(space), "-o", str(disturbed)]
-    with subprocess.Popen([*command, *SWEEP_ARGUMENTS], stderr=subprocess.PIPE) as process:
-        lines: list[Trial] = []
-        while not (len(lines) > 12 and lines[-1].state == "running" and lines[-1].step):
-            assert process.poll() is None
-            time.sleep(0.01)
-            lines = read_journal(disturbed)
-        process.kill()
-        process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    before = read_journal(disturbed)
-    assert any(trial.state == "running" for trial in read_trials(disturbed))
+    command = [sys.executable, "-m", "sequentia", "sweep", str(MOONS), "-o", str(disturbed)]
+    first = [*command, "--space", str(space), *SWEEP_ARGUMENTS, "--address", ray_cluster[0]]
+    code, errors = ended(first, disturbed, signal.SIGINT, 2)
+    assert code == 130
+    *_, last = errors.splitlines()
+    assert last.startswith(f"Interrupted. Go on with: sequentia sweep {MOONS} -o {disturbed} --resume --concurrency 1")
+    assert "Traceback" not in errors
+    code, errors = ended([*command, "--resume", "--concurrency", "1"], disturbed, signal.SIGKILL, 12)
+    assert code == -signal.SIGKILL
+    before = read_trials(disturbed)
+    assert before[-1].state == "running"
     assert not (disturbed / LEADERBOARD).exists()
     reported: list[Trial] = []
     find_recipe(
@@ -419,5 +438,5 @@ def test_a_driver_that_is_killed(
         address=ray_cluster[0],
         report=lambda trial, *_: reported.append(trial),
     )
-    assert not any(line.state != "running" and line in reported for line in before), "no finished trial is lost"
+    assert min(trial.number for trial in reported) == before[-1].number, "no finished trial is run again"
     is_the_same(disturbed, folder)
