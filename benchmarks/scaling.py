@@ -20,6 +20,16 @@ from pathlib import Path
 
 _CORES = (1, 2)
 _START = "import sys; from sequentia.cluster import cluster\nwith cluster(None, int(sys.argv[1])): pass"
+_SHARD = """
+import resource, sys
+from pathlib import Path
+import sequentia
+from sequentia.bulk import ROWS_OF_SHARD, Job, write_shard
+rows = ROWS_OF_SHARD
+job = Job(command="generate", model="", names=rows, rows_of_shard=rows, scores=False, options={"seed": 1})
+shard = write_shard(sequentia.load("names"), job, Path(sys.argv[1]), 0)
+print(shard.size / shard.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+"""
 _SPACE = "learning_rate = { low = 0.01, high = 1.0, log = true }\nhidden_sizes = { choices = [[32], [64], [32, 32]] }\n"
 
 
@@ -68,6 +78,9 @@ def print_bulk(names: int, starts: dict[int, float], scratch: Path) -> None:
         f"{names:,} names to Parquet, whole commands, less what it takes Ray to start and stop: "
         f"{' and '.join(f'{starts[cores]:.1f} s' for cores in _CORES)}, on one core and on two."
     )
+    task = [sys.executable, "-c", _SHARD, str(scratch)]
+    size, peak = subprocess.run(task, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    note += f" A name takes {float(size):.1f} bytes, and a process that draws a shard {float(peak):.0f} MB of memory."
     header = ["engine", "cores", "s", "names/s", "times one core", "time / plain engine"]
     print_table("Names in bulk", note, header, rows)
 

@@ -47,7 +47,7 @@ from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
 from sequentia.training.corpus import shards
 from sequentia.training.parallel import take_part
 from sequentia.training.team import Workers
-rank, size, store, corpus, *folders = sys.argv[1:]
+rank, size, store, stop, corpus, *folders = sys.argv[1:]
 torch.set_num_threads(1)
 distributed.init_process_group("gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(size))
 ends = []
@@ -58,16 +58,17 @@ for folder in map(Path, folders):
     cuts = shards(tokens, int(size))
     own = tokens[cuts[int(rank)] : cuts[int(rank) + 1]].copy()
     cpu = torch.device("cpu")
-    end = take_part(Workers(cpu, cuts, lambda _: False), own, folder, teachers, cpu, lambda *_: None)
+    team = Workers(cpu, cuts, lambda _: stop == "stop")
+    end = take_part(team, own, folder, teachers, cpu, team.report)
     ends.append(None if end is None else str(end))
 print(json.dumps(ends))
 distributed.destroy_process_group()
 """
 
 
-def together(size: int, store: Path, *folders: Path) -> list[list[str | None]]:
-    """Have processes finish some runs, without Ray, and return how each run ended for each of them."""
-    tail = [str(size), str(store), str(MOONS), *map(str, folders)]
+def together(size: int, store: Path, *folders: Path, stop: bool = False) -> list[list[str | None]]:
+    """Have processes finish some runs, or stop them at once, without Ray; return how each ended for each of them."""
+    tail = [str(size), str(store), "stop" if stop else "go", str(MOONS), *map(str, folders)]
     processes = [
         subprocess.Popen([sys.executable, "-c", WORK, str(rank), *tail], stdout=subprocess.PIPE) for rank in range(size)
     ]
@@ -115,6 +116,22 @@ def test_workers_take_the_steps_of_one(
             assert torch.allclose(ours.weights[key], tensor, atol=1e-3), (name, key)
         for key, tensor in theirs.part("random").items():
             assert torch.equal(ours.part("random")[key], tensor)
+
+
+def test_workers_that_start_again_go_on_bit_for_bit(
+    tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path]
+) -> None:
+    whole, stopped = (begun(name, *CASES["adamw"]) for name in ("whole", "stopped"))
+    together(3, tmp_path / "store", whole)
+    ends = together(3, tmp_path / "again", stopped, stop=True)
+    step = Checkpoint.load(stopped).record.step
+    assert 0 < step < 60
+    assert ends == [[f"saved at step {step} of 60"]] * 3
+    together(3, tmp_path / "and again", stopped)
+    ours, theirs = Checkpoint.load(stopped), Checkpoint.load(whole)
+    for key, tensor in theirs.tensors.items():
+        assert torch.equal(ours.tensors[key], tensor), key
+    assert (stopped / HISTORY).read_bytes() == (whole / HISTORY).read_bytes()
 
 
 def test_what_workers_cannot_do(tmp_path: Path) -> None:

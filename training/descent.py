@@ -115,7 +115,9 @@ class Descent:
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
         self._norms = [module for module in self.network.modules() if isinstance(module, BatchNorm)]
-        self._joined = self.team.joined(self.network)
+        self._joined = self.team.joined(
+            self.network, torch.zeros((2, recipe.block_size), dtype=torch.int64, device=device)
+        )
         self._all_windows: tuple[Tensor, Tensor, Tensor] | None = None
         self._lesson: tuple[int, Tensor, Tensor] | None = None
 

@@ -52,8 +52,13 @@ class Team:
         """Return all of so many rows, of which this process has some."""
         return rows
 
-    def joined(self, network: nn.Module) -> nn.Module:
-        """Return a network whose gradients are the mean of all processes', and whose batch is theirs together."""
+    def joined(self, network: nn.Module, _contexts: Tensor) -> nn.Module:
+        """Return a network whose gradients are the mean of all processes', and whose batch is theirs together.
+
+        Args:
+            network: one process's; its random states and its buffers are to be set after this.
+            contexts: any batch that it takes.
+        """
         return network
 
     def mean(self, values: Tensor) -> Tensor:
@@ -101,15 +106,20 @@ class Workers(Team):
         distributed.all_reduce(merged)
         return merged
 
-    def joined(self, network: nn.Module) -> nn.Module:
+    def joined(self, network: nn.Module, contexts: Tensor) -> nn.Module:
         """Return a network whose gradients are the mean of all processes', and whose batch is theirs together."""
         for module in network.modules():
             if isinstance(module, BatchNorm):
                 module.moments = _moments
-        # Without find_unused_parameters, gradients change places in the buffer after the first step, and with them the
-        # order of additions among three workers or more: a restart would not be bit for bit.
         own = [self._device] if self._device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=own, forward_sync_buffers=False, find_unused_parameters=True)
+        joined = DistributedDataParallel(
+            network, device_ids=own, forward_sync_buffers=False, gradient_as_bucket_view=True
+        )
+        # After the first pass, gradients change places in the buffer, and with them the order of additions among three
+        # workers or more: that pass is done here, so that a restart goes on bit for bit.
+        joined(contexts).sum().backward()
+        joined.zero_grad()
+        return joined
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of all processes' values."""
