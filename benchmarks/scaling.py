@@ -1,6 +1,6 @@
 """How generation in bulk, training by workers and sweeps grow from one core to two.
 
-    python benchmarks/scaling.py names.txt [--names 10000000] [--steps 300] [--trials 8]
+    python benchmarks/scaling.py names.txt [--names 10000000] [--steps 300] [--trials 16] [--only training]
 
 Prints the figures of docs/scaling.md as Markdown, and what it is at to stderr. Each figure comes from commands in
 processes of their own, one at a time. Needs the extras ``[train,ray,arrow]``.
@@ -85,17 +85,16 @@ def print_bulk(names: int, starts: dict[int, float], scratch: Path) -> None:
     print_table("Names in bulk", note, header, rows)
 
 
-def time_steps(corpus: str, folder: str, recipe: str, steps: int, workers: int) -> None:
+def time_steps(corpus: str, folder: str, recipe: str, overrides: list[str], workers: int) -> None:
     """Print the steps a second of a training, from the first that are reported to the last."""
     from sequentia.training import train
 
     seen: list[tuple[int, float]] = []
-    overrides = [f"steps={steps}", "epochs=0"] if recipe == "wide" else [f"steps={steps}"]
     train(
         Path(corpus),
         Path(folder),
         recipe=recipe,
-        overrides=[*overrides, f"checkpoint_every={steps}"],
+        overrides=overrides,
         workers=workers,
         report=lambda step, *_: seen.append((step, time.perf_counter())),
     )
@@ -103,9 +102,9 @@ def time_steps(corpus: str, folder: str, recipe: str, steps: int, workers: int) 
     print((last - first) / (ended - started))
 
 
-def steps_a_second(corpus: Path, folder: Path, recipe: str, steps: int, workers: int, threads: int) -> float:
-    print(f"train {recipe}: {workers} workers, {threads} threads", file=sys.stderr)
-    arguments = json.dumps([str(corpus), str(folder), recipe, steps, workers])
+def steps_a_second(corpus: Path, folder: Path, recipe: str, overrides: list[str], workers: int, threads: int) -> float:
+    print(f"train {recipe}, {', '.join(overrides)}: {workers} workers, {threads} threads", file=sys.stderr)
+    arguments = json.dumps([str(corpus), str(folder), recipe, overrides, workers])
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     task = [sys.executable, __file__, "--task", arguments]
     return float(subprocess.run(task, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout)
@@ -113,44 +112,54 @@ def steps_a_second(corpus: Path, folder: Path, recipe: str, steps: int, workers:
 
 def print_training(corpus: Path, steps: int, scratch: Path) -> None:
     rows = []
-    for recipe, scale in (("wide", 1), ("fast", 4), ("mlp", 40)):
+    for recipe, batch, number in (("wide", 16_384, steps // 5), ("wide", 1024, steps), ("mlp", 32, 40 * steps)):
+        overrides = [f"batch_size={batch}", f"steps={number}", f"checkpoint_every={number}"]
+        overrides += ["epochs=0"] if recipe == "wide" else []
         rates = {}
         for what, workers, threads in (
             ("1 process, 1 thread", 1, 1),
             ("1 process, 2 threads", 1, 2),
             ("2 workers", 2, 1),
         ):
-            folder = scratch / f"{recipe}-{workers}-{threads}"
-            rates[what] = steps_a_second(corpus, folder, recipe, steps * scale, workers, threads)
+            folder = scratch / f"{recipe}-{batch}-{workers}-{threads}"
+            rates[what] = steps_a_second(corpus, folder, recipe, overrides, workers, threads)
         rows += [
-            (recipe, what, f"{rate:,.1f}", f"{rate / rates['1 process, 1 thread']:.2f}") for what, rate in rates.items()
+            (recipe, f"{batch:,}", what, f"{rate:,.1f}", f"{rate / rates['1 process, 1 thread']:.2f}")
+            for what, rate in rates.items()
         ]
-    note = "Steps a second, without what it takes to start; of each recipe, the minibatch is the same in all rows."
-    print_table("Training", note, ["recipe", "who", "steps/s", "times one core"], rows)
+    note = "Steps a second, without what it takes to start. The minibatch is that of all workers together."
+    print_table("Training", note, ["recipe", "minibatch", "who", "steps/s", "times one core"], rows)
 
 
 def print_sweep(corpus: Path, trials: int, starts: dict[int, float], scratch: Path) -> None:
     space = scratch / "space.toml"
     space.write_text(_SPACE, encoding="utf-8")
-    settings = ("--recipe", "mlp", "--set", "steps=3000", "--trials", trials, "--space", space)
     rows, rates = [], []
     for cores in _CORES:
-        spent = command("sweep", corpus, "-o", scratch / f"sweep{cores}", *settings, "--concurrency", cores)
-        rates.append(trials / (spent - starts[cores]) * 3600)
-        rows.append((str(cores), f"{spent - starts[cores]:.1f}", f"{rates[-1]:,.0f}", f"{rates[-1] / rates[0]:.2f}"))
+        folder = scratch / f"sweep{cores}"
+        settings = ("--set", "steps=6000", "--trials", trials, "--space", space, "--concurrency", cores)
+        spent = command("sweep", corpus, "-o", folder, *settings) - starts[cores]
+        last = command("sweep", corpus, "-o", folder, "--resume")
+        rates.append(trials / (spent - last) * 3600)
+        rows.append(
+            (str(cores), f"{spent - last:.1f}", f"{last:.1f}", f"{rates[-1]:,.0f}", f"{rates[-1] / rates[0]:.2f}")
+        )
     note = (
-        f"{trials} trials of 3,000 steps of the recipe mlp at most; the command's time less Ray's start, with the "
-        "pictures, the winner's test and its export, which one core does."
+        f"{trials} trials of at most 6,000 steps of the recipe mlp; whole commands less what it takes Ray to start and "
+        "stop, and less what comes after the trials, on one core: to measure the best on the test part, to draw and to "
+        "export. The two sweeps try other values from the second trial on."
     )
-    print_table("Sweeps", note, ["trials at a time", "s", "trials/h", "times one"], rows)
+    header = ["trials at a time", "trials, s", "then, s", "trials/h", "times one"]
+    print_table("Sweeps", note, header, rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, nargs="?", help="the list of names")
     parser.add_argument("--names", type=int, default=10_000_000, help="to generate, and to score")
-    parser.add_argument("--steps", type=int, default=300, help="of the recipe wide; of fast 4 times, of mlp 40 times")
-    parser.add_argument("--trials", type=int, default=8, help="of a sweep")
+    parser.add_argument("--steps", type=int, default=300, help="of the recipe wide; of mlp 40 times as many")
+    parser.add_argument("--trials", type=int, default=16, help="of a sweep")
+    parser.add_argument("--only", choices=["bulk", "training", "sweep"], help="measure one of the three")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.task:
@@ -164,9 +173,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         starts = {cores: min(start_of_ray(cores) for _ in range(2)) for cores in _CORES}
-        print_bulk(options.names, starts, scratch)
-        print_training(options.corpus, options.steps, scratch)
-        print_sweep(options.corpus, options.trials, starts, scratch)
+        if options.only in {None, "bulk"}:
+            print_bulk(options.names, starts, scratch)
+        if options.only in {None, "training"}:
+            print_training(options.corpus, options.steps, scratch)
+        if options.only in {None, "sweep"}:
+            print_sweep(options.corpus, options.trials, starts, scratch)
 
 
 if __name__ == "__main__":

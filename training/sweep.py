@@ -275,8 +275,11 @@ def read_journal(folder: Path) -> list[Trial]:
 def write_journal(folder: Path, line: Trial) -> None:
     """Add a line to a folder's journal, in place of one left unfinished, and bring it to the disk."""
     with (folder / JOURNAL).open("a+b") as file:
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
         file.write(msgspec.json.encode(line) + b"\n")
         file.flush()
         os.fsync(file.fileno())
