@@ -21,14 +21,17 @@ from pathlib import Path
 _CORES = (1, 2)
 _START = "import sys; from sequentia.cluster import cluster\nwith cluster(None, int(sys.argv[1])): pass"
 _SHARD = """
-import resource, sys
+import resource, sys, tracemalloc
 from pathlib import Path
 import sequentia
-from sequentia.bulk import ROWS_OF_SHARD, Job, write_shard
+from sequentia.bulk import ROWS_OF_SHARD, Job, Shard, write_shard
 rows = ROWS_OF_SHARD
 job = Job(command="generate", model="", names=rows, rows_of_shard=rows, scores=False, options={"seed": 1})
 shard = write_shard(sequentia.load("names"), job, Path(sys.argv[1]), 0)
-print(shard.size / shard.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+tracemalloc.start()
+shards = {i: Shard(file=f"part-{i:07}.parquet", rows=rows, size=10**7 + i, sha256=f"{i:064x}") for i in range(10_000)}
+print(shard.size / shard.rows, peak / 1000, tracemalloc.get_traced_memory()[0] / len(shards))
 """
 _SPACE = "learning_rate = { low = 0.01, high = 1.0, log = true }\nhidden_sizes = { choices = [[32], [64], [32, 32]] }\n"
 
@@ -79,8 +82,11 @@ def print_bulk(names: int, starts: dict[int, float], scratch: Path) -> None:
         f"{' and '.join(f'{starts[cores]:.1f} s' for cores in _CORES)}, on one core and on two."
     )
     task = [sys.executable, "-c", _SHARD, str(scratch)]
-    size, peak = subprocess.run(task, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    note += f" A name takes {float(size):.1f} bytes, and a process that draws a shard {float(peak):.0f} MB of memory."
+    size, peak, record = subprocess.run(task, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    note += (
+        f" A name takes {float(size):.1f} bytes, a process that draws a shard {float(peak):.0f} MB of memory, and the "
+        f"first process {float(record):.0f} bytes for each shard that is there."
+    )
     header = ["engine", "cores", "s", "names/s", "times one core", "time / plain engine"]
     print_table("Names in bulk", note, header, rows)
 

@@ -164,22 +164,12 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert 0 < step < 200_000
 
 
-def _heed_ctrl_c() -> None:
-    """Undo what a shell does to the commands that it runs in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_before_anything_is_saved(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "sequentia", "train", str(fifo), "-o", str(tmp_path / "run")]
     with (
-        subprocess.Popen(
-            command,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - it calls nothing that another thread could hold
-        ) as process,
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
         fifo.open("w"),
     ):
         process.send_signal(signal.SIGINT)  # opening the pipe returned once the command reads it
