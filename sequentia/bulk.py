@@ -10,6 +10,7 @@ import hashlib
 import pickle
 import secrets
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
@@ -269,7 +270,7 @@ class _Work:
             """Make one shard; an error comes back as a value, since Ray would leave no more of it than its text."""
             (number,) = rows["number"].tolist()
             try:
-                made: Shard | Exception = write_shard(ray.get(shared), job, folder, number)
+                made: Shard | Exception = write_shard(_held(shared), job, folder, number)
             except (SequentiaError, OSError) as error:
                 made = error
             return {"number": [number], "made": [pickle.dumps(made)]}
@@ -300,6 +301,15 @@ class _Work:
         for left in (*self.folder.glob("part-*.json"), *self.folder.glob(".part-*.partial")):  # of whom was killed
             left.unlink(missing_ok=True)
         return self.manifest
+
+
+@lru_cache(maxsize=1)
+def _held(reference: Any) -> SequenceModel:
+    """Return a model of Ray's store: one for all tasks of a process, whom its memory of contexts serves."""
+    import ray
+
+    model: SequenceModel = ray.get(reference)
+    return model
 
 
 # One shard
