@@ -169,6 +169,8 @@ def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert program == "sequentia"
         result = python("-m", "sequentia", *arguments)
         assert result.returncode == 0, (command, result.stderr)
+    columns = Path("search/leaderboard.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert len(set(columns)) == len(columns) == 5 + 3 + 1, "also where steps are searched"
     names = parquet.read_table("names/part-0000000.parquet").column("name").to_pylist()
     model = sequentia.load("planets")
     assert names == model.generate(3000, seed=1)

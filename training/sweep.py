@@ -288,7 +288,7 @@ def write_journal(folder: Path, line: Trial) -> None:
 def _table(trials: Sequence[Trial], job: Job) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "dev", "step", "steps", *job.space, "error"])
+    writer.writerow(["trial", "state", "dev", "step", "last_step", *job.space, "error"])  # no recipe has such keys
     for trial in trials:
         values = [each if isinstance(each, str) else _toml(each) for each in trial.values.values()]
         writer.writerow([trial.number, trial.state, trial.loss, trial.step, trial.steps, *values, trial.error])
