@@ -143,11 +143,11 @@ class Descent:
                 if saving or stopping:
                     history_bytes = history.save()
                     self._check_finite()
-                    checkpoint = self.checkpoint(history_bytes)
                     if team.rank == 0:
+                        checkpoint = self.checkpoint(history_bytes)
                         checkpoint.save(folder)
-                    if watch:
-                        watch(checkpoint)
+                        if watch:
+                            watch(checkpoint)
                 if stopping:
                     raise KeyboardInterrupt(f"saved at step {self.step} of {recipe.steps}")
 

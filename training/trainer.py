@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -171,11 +172,10 @@ def _descend(
         done, total = sum(steps[:number]), sum(steps)
         return lambda step, _, loss, rate: way.report(done + step, total, loss, rate)
 
-    def watch(checkpoint: Checkpoint) -> None:
-        if way.watch_dev is not None:
-            predict = _predict(checkpoint, way.device)
-            losses = name_losses(parts.dev, recipe.block_size, predict, len(record.vocabulary) + 1)
-            way.watch_dev(checkpoint.record.step, recipe.steps, float(losses.sum()) / len(parts.dev))
+    def watch(tell: WatchDev, checkpoint: Checkpoint) -> None:
+        predict = _predict(checkpoint, way.device)
+        losses = name_losses(parts.dev, recipe.block_size, predict, len(record.vocabulary) + 1)
+        tell(checkpoint.record.step, recipe.steps, float(losses.sum()) / len(parts.dev))
 
     with isolated(way.device):
         descent = Descent(recipe, record, way.device)
@@ -196,7 +196,8 @@ def _descend(
                 mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
                 write_file(folder / TEACHERS / METRICS, _json(mixture))
         if way.crew is None:
-            descent.run(parts.train, folder, reporting(len(teachers)), watch)
+            watching = partial(watch, way.watch_dev) if way.watch_dev else None
+            descent.run(parts.train, folder, reporting(len(teachers)), watching)
         else:
             way.crew.run(parts.train, folder, places, reporting(len(teachers)))
             descent.restore(Checkpoint.load(folder))
