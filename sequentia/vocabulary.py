@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import VocabularyError
+from .text import refused
 
 BOUNDARY: Final = 0
 _FIRST_COMBINING_MARK: Final = "\u0300"
@@ -25,16 +26,18 @@ class Vocabulary:
         symbols: distinct single code points, in id order.
 
     Raises:
-        VocabularyError: if a symbol is repeated, is NUL or a line break, or is not one code point.
+        VocabularyError: if a symbol is repeated, is not one code point, or is one that no name may hold, such as a
+            control character or a line break; see :func:`sequentia.text.refused`.
     """
 
     def __init__(self, symbols: Iterable[str]) -> None:
         self.symbols: tuple[str, ...] = tuple(symbols)
         self._ids: dict[str, int] = {}
         for position, symbol in enumerate(self.symbols):
-            if len(symbol) != 1 or symbol in "\0\r\n" or "\ud800" <= symbol <= "\udfff":
+            if len(symbol) != 1 or refused(symbol):
                 raise VocabularyError(
-                    f"symbol {position} of the vocabulary is {symbol!r}, not one code point of text",
+                    f"symbol {position} of the vocabulary is {symbol!r}, "
+                    "not one code point of text that a name may hold",
                     symbol=symbol,
                     position=position,
                 )
@@ -75,12 +78,20 @@ class Vocabulary:
         except KeyError as error:
             symbol = str(error.args[0])
             position = text.index(symbol)
+        other = self.other_case(text)
         raise VocabularyError(
-            f"{text!r} holds {symbol!r} at position {position}, which is not in the vocabulary ({self.describe()})",
+            f"{text!r} holds {symbol!r} at position {position}, which is not in the vocabulary ({self.describe()})"
+            if other is None
+            else f"the model's alphabet has no {symbol!r}; try {other!r}",
             symbol=symbol,
             position=position,
             text=text,
         )
+
+    def other_case(self, text: str) -> str | None:
+        """Return a text in lower, upper or title case, the first of these that the alphabet has all symbols of."""
+        cases = (unicodedata.normalize("NFC", case) for case in (text.lower(), text.upper(), text.title()))
+        return next((case for case in cases if case != text and None not in self.ids_of(case)), None)
 
     def decode(self, ids: NDArray[np.integer]) -> list[str]:
         """Return the texts of padded rows of ids, integer [n, length], each ended by boundaries or the row's end."""

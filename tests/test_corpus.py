@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import random
 import unicodedata
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,14 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sequentia import CorpusError
-from sequentia.training.corpus import Corpus, Tokens, fingerprint, read_corpus, shards, split
+from sequentia.training.corpus import Corpus, Tokens, fingerprint, read_corpus, shards, split, texts
 from sequentia.windows import windows
 
 from .conftest import MOONS
 
 Write = Callable[[bytes | str], Path]
 ITEMS = st.lists(
-    st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=9),
+    st.text(
+        st.characters(exclude_categories=["Cs", "Cc", "Cf", "Cn", "Zs", "Zl", "Zp"], exclude_characters="\ufffc\ufffd"),
+        min_size=1,
+        max_size=9,
+    ),
     min_size=2,
 )
 
@@ -58,6 +63,59 @@ def test_what_editors_do_to_text_files(write_corpus: Write) -> None:
     assert names_of(corpus.tokens, corpus) == ["anna", "eve", "zoë ann"]
 
 
+def test_files_that_were_put_together_by_cat(write_corpus: Write) -> None:
+    with pytest.warns(UserWarning, match=r"left out 1 invisible characters \(1 x U\+FEFF .*, the first in line 3"):
+        corpus = read_corpus(write_corpus("\ufeffanna\neve\n\ufeffzoe\nann\n"))
+    assert names_of(corpus.tokens, corpus) == ["anna", "eve", "zoe", "ann"]
+    assert "\ufeff" not in corpus.vocabulary.symbols
+
+
+LEFT_OUT = "\u00ad\u061c\u200b\u200e\u200f\u202a\u202e\u2060\u2066\u2069\ufeff\ufff9"
+AT_THE_ENDS = "\u00a0\u1680\u2003\u202f\u3000\u2028\u2029\x85\x0b\x0c\x1c\x1f"
+
+
+@pytest.mark.parametrize("symbol", LEFT_OUT + AT_THE_ENDS)
+def test_invisible_characters_are_left_out_with_a_count(write_corpus: Write, symbol: str) -> None:
+    """As docs/lists.md says of each."""
+    inside = symbol if symbol in LEFT_OUT else ""
+    count = 4 if inside else 3
+    with pytest.warns(UserWarning, match=f"left out {count} invisible characters .*, the first in line 2") as caught:
+        corpus = read_corpus(write_corpus(f"eve\n{symbol}an{inside}na\nzoe{symbol}{symbol}\n"))
+    assert len(caught) == 1
+    assert names_of(corpus.tokens, corpus) == ["eve", "anna", "zoe"]
+
+
+@pytest.mark.parametrize(
+    "item", ["New\u00a0York", "\u0645\u06cc\u200c\u0634\u0648\u062f", "👩\u200d👧", "❤\ufe0f", "ab c", "東\u3000京"]
+)
+def test_what_an_item_may_need_is_kept(write_corpus: Write, item: str) -> None:
+    corpus = read_corpus(write_corpus(f"{item}\neve\n"))
+    assert names_of(corpus.tokens, corpus) == [item, "eve"]
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=5), min_size=2))
+def test_items_are_as_many_lines_for_python_too(tmp_path_factory: pytest.TempPathFactory, items: list[str]) -> None:
+    path = tmp_path_factory.mktemp("corpus") / "items.txt"
+    path.write_bytes("\n".join(items).encode())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            corpus = read_corpus(path)
+        except CorpusError:
+            return
+    written = "".join(f"{name}\n" for name in texts(corpus.tokens, corpus.vocabulary))
+    assert len(written.splitlines()) == len(corpus)
+
+
+def test_an_alphabet_that_no_model_could_hold(write_corpus: Write) -> None:
+    symbols = [chr(i) for i in range(0x3400, 0x20000) if unicodedata.category(chr(i)) in {"Lo", "Ll", "Lu", "Co"}]
+    symbols = [symbol for symbol in symbols if unicodedata.normalize("NFC", symbol) == symbol]
+    symbols += [chr(i) for i in range(0xF0000, 0xF0000 + 65_535 - len(symbols))]
+    assert len(read_corpus(write_corpus("\n".join(symbols))).vocabulary.symbols) == 65_535
+    with pytest.raises(CorpusError, match="more than 65,535 different symbols"):
+        read_corpus(write_corpus("\n".join([*symbols, "a"])))
+
+
 def test_alphabets_wider_than_a_byte(write_corpus: Write) -> None:
     names = [chr(0x4E00 + i) + chr(0x4E00 + 7 * i % 6000) for i in range(3000)]
     corpus = read_corpus(write_corpus("\n".join(names)))
@@ -77,8 +135,13 @@ def test_alphabets_wider_than_a_byte(write_corpus: Write) -> None:
         (b"a\nb\0c\n", "line 2 holds NUL", 2, None),
         (b"a\rb\nc\n", "line 1 holds a carriage return", 1, None),
         (b"ok\n" + b"x" * 4097, "line 2 has more than 4096 symbols", 2, None),
-        (b"y" * 10**6, "line 1 has more than 4096 symbols", 1, None),
-        ("一" * 30_000, "line 1 has more than 4096 symbols", 1, None),
+        (b"y" * 10**6, "line 1 is longer than 65,536 bytes", 1, None),
+        ("一" * 30_000, "line 1 is longer than 65,536 bytes", 1, None),
+        (b"anna\tf\t7065\neve\tf\t12\n", "line 1 holds a tab: if the file is a table", 1, None),
+        (b"ok\na\x1b[31mb\n", r"line 2 holds U\+001B", 2, None),
+        ("ok\na\u2028b\n", r"line 2 holds U\+2028 \(line separator\)", 2, None),
+        ("ok\na\x85b\n", r"line 2 holds U\+0085", 2, None),
+        ("ok\n\n\ufffdna\n", r"line 3 holds U\+FFFD, which stands for a character that was lost", 3, None),
     ],
 )
 def test_a_file_that_is_no_corpus(

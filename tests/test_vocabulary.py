@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sequentia import VocabularyError
 from sequentia.vocabulary import Vocabulary
 
-SYMBOLS = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n")
+SYMBOLS = st.characters(exclude_categories=["Cs", "Cc", "Cn", "Zl", "Zp"], exclude_characters="\ufffc\ufffd")
 
 
 @given(st.text(SYMBOLS, min_size=1))
@@ -64,3 +64,41 @@ def test_value_semantics() -> None:
     assert pickle.loads(pickle.dumps(vocabulary)) == vocabulary
     assert len({vocabulary, Vocabulary("abc"), Vocabulary("abd")}) == 2
     assert vocabulary != "abc"
+
+
+@pytest.mark.parametrize(
+    "symbol", ["\t", "\x0b", "\x1b", "\x1c", "\x85", "\x9b", "\u2028", "\u2029", "\ufffd", "\uffff"]
+)
+def test_symbols_that_no_name_may_hold(symbol: str) -> None:
+    with pytest.raises(VocabularyError, match="not one code point of text that a name may hold"):
+        Vocabulary(["a", symbol])
+
+
+def test_no_symbol_ends_a_line() -> None:
+    """Names written one a line are as many lines for Python too, whatever the alphabet holds."""
+    for symbol in map(chr, range(0x110000)):
+        if len(f"a{symbol}b".splitlines()) > 1:
+            with pytest.raises(VocabularyError):
+                Vocabulary([symbol])
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "text", "other"),
+    [
+        ("amr", "Mar", "mar"),
+        ("AMR", "mar", "MAR"),
+        ("Mar", "MAR", "Mar"),
+        ("áéi", "ÉÁ", "éá"),
+        ("ar", "Mar", None),
+        ("mar", "Mar!", None),
+        ("ß", "SS", None),
+    ],
+)
+def test_the_other_case_is_suggested(alphabet: str, text: str, other: str | None) -> None:
+    with pytest.raises(VocabularyError) as caught:
+        Vocabulary(alphabet).encode(text)
+    symbol = caught.value.symbol
+    if other is None:
+        assert "try" not in str(caught.value)
+    else:
+        assert str(caught.value) == f"the model's alphabet has no {symbol!r}; try {other!r}"

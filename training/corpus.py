@@ -6,7 +6,6 @@ A symbol takes one byte, or two if the alphabet has more than 255. Context windo
 
 import hashlib
 import random
-import unicodedata
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sequentia._files import printable_name
-from sequentia.artifact import MAX_LENGTH, CorpusRecord, SplitName
+from sequentia.artifact import MAX_LENGTH, MAX_SYMBOLS, CorpusRecord, SplitName
 from sequentia.errors import CorpusError
+from sequentia.text import Stripped, TextError, clean, read_lines
 from sequentia.vocabulary import BOUNDARY, Vocabulary
 
 Tokens = NDArray[np.unsignedinteger]
 
 _LECTURE_SEED: Final = 42
 _CHUNK: Final = 1 << 14
-_MAX_LINE_BYTES: Final = 1 << 16
 _CODE_POINTS: Final = 0x110000
 
 
@@ -71,11 +70,15 @@ class Split:
 def read_corpus(path: Path) -> Corpus:
     """Read a UTF-8 text file, one item a line.
 
-    A byte-order mark, CRLF line ends, blank lines and spaces around an item are accepted; text becomes NFC.
+    Byte-order marks, CRLF line ends, blank lines and spaces around an item are accepted, and invisible characters are
+    left out; text becomes NFC. docs/lists.md has the whole table.
 
     Raises:
-        CorpusError: if the file is missing, empty or not UTF-8, has an item of more than 4,096 symbols, or has only
-            one distinct item.
+        CorpusError: if the file is missing, empty or not UTF-8, has an item of more than 4,096 symbols, more than
+            65,535 different symbols, a character that no item may hold, or only one distinct item.
+
+    Warns:
+        UserWarning: once, with their number, if characters were left out.
     """
     digest = hashlib.sha256()
     symbols: list[str] = []
@@ -89,6 +92,12 @@ def read_corpus(path: Path) -> Corpus:
             known.add(symbol)
             symbols.append(symbol)
             by_appearance[ord(symbol)] = len(symbols)
+        if len(symbols) > MAX_SYMBOLS:
+            raise CorpusError(
+                f"{path}: the file has more than {MAX_SYMBOLS:,} different symbols, and a model's alphabet holds no "
+                "more; is it text with one item a line?",
+                path=path,
+            )
         ids = by_appearance[np.frombuffer(text.encode("utf-32-le"), dtype="<u4")]
         tokens = _widened(tokens, len(symbols))
         tokens.frombytes(ids.astype(tokens.typecode).tobytes())
@@ -143,42 +152,23 @@ def _items(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise CorpusError(f"{path}: cannot read the corpus: {reason}", path=path) from error
+    stripped = Stripped()
     with file:
-        start = number = 0
-        while line := file.readline(_MAX_LINE_BYTES):
-            number += 1
-            digest.update(line)
-            if len(line) == _MAX_LINE_BYTES and not line.endswith(b"\n"):
-                raise _too_long(path, number)
-            try:
-                text = line.decode()
-            except UnicodeDecodeError as error:
-                byte = start + error.start
-                raise CorpusError(
-                    f"{path}: byte {byte} (line {number}) is not UTF-8: {error.reason}; save the file as UTF-8",
-                    path=path,
-                    line=number,
-                    byte=byte,
-                ) from error
-            start += len(line)
-            item = unicodedata.normalize("NFC", (text.removeprefix("\ufeff") if number == 1 else text).strip())
-            if len(item) > MAX_LENGTH:
-                raise _too_long(path, number)
-            if "\0" in item or "\r" in item:
-                raise CorpusError(
-                    f"{path}: line {number} holds {'NUL' if chr(0) in item else 'a carriage return inside'}; "
-                    "the file needs to be text with one item a line",
-                    path=path,
-                    line=number,
-                )
-            if item:
-                yield item
-
-
-def _too_long(path: Path, line: int) -> CorpusError:
-    return CorpusError(
-        f"{path}: line {line} has more than {MAX_LENGTH} symbols; the file needs one item a line", path=path, line=line
-    )
+        try:
+            for number, text in read_lines(file, digest.update):
+                item = clean(text, number, stripped)
+                if len(item) > MAX_LENGTH:
+                    raise TextError(f"line {number} has more than {MAX_LENGTH} symbols", number)
+                if item:
+                    yield item
+        except TextError as error:
+            raise CorpusError(
+                f"{path}: {error}; the file needs to be text with one item a line",
+                path=path,
+                line=error.line,
+                byte=error.byte,
+            ) from error
+    stripped.warn(path)
 
 
 def fingerprint(tokens: Tokens) -> NDArray[np.uint64]:
