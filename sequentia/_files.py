@@ -1,16 +1,23 @@
 """Files and folders that are written wholly or not at all."""
 
-import ctypes
 import errno
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows, which deletes no file that a process has open
+    fcntl = None  # type: ignore[assignment]
+
+_PARTIAL: Final = ".partial"
+_LONGEST_STEM: Final = 40
 _AT_FDCWD: Final = -100
 _RENAME_SWAP: Final = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
@@ -28,21 +35,55 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     What is there but is no regular file (a terminal, a pipe, ``/dev/null``) is written to directly.
     """
     if path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            yield file
+        with path.open("wb") as stream:
+            yield stream
         return
     path = path.resolve()
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(path.parent))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary, file = _create_beside(path)
     try:
-        with _naming(path), temporary.open("xb") as file:
+        with naming(path), file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_abandoned(folder: Path, name: str) -> None:
+    """Delete the partial files of killed processes from a folder that only one job writes to.
+
+    A process holds a lock on each file that it is writing, so the files of running processes stay.
+
+    Args:
+        folder: the folder.
+        name: what the names of the files start with that were to be written.
+    """
+    for path in folder.glob(f".{name}*{_PARTIAL}"):
+        with suppress(OSError), path.open("rb") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def _create_beside(path: Path) -> tuple[Path, BinaryIO]:
+    """Create and lock a hidden file next to ``path`` under a random name, one that no other process can have."""
+    while True:
+        temporary = path.with_name(f".{path.name[:_LONGEST_STEM]}.{secrets.token_hex(8)}{_PARTIAL}")
+        try:
+            file = temporary.open("xb")
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        if fcntl is not None:
+            with suppress(OSError):  # some file systems have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if temporary.exists():  # else it was taken for abandoned before it was locked
+            return temporary, file
+        file.close()
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, last: str, removed: Collection[str] = ()) -> None:
@@ -98,19 +139,19 @@ def printable_name(path: Path) -> str:
 
 
 def _write_through(path: Path, data: bytes) -> None:
-    with _naming(path), path.open("xb") as file:
+    with naming(path), path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(file: Path | str) -> Iterator[None]:
     """Name the file in an error of writing it, a full disk say, which does not by itself."""
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        error.filename = error.filename or str(file)
         raise
 
 
@@ -123,6 +164,8 @@ def _link_or_copy(source: str, target: str) -> None:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Swap two folders in one step, if the system has one for them; return whether it had."""
+    import ctypes  # only here: loading it takes milliseconds
+
     libc = ctypes.CDLL(None) if os.name == "posix" else None
     swap = getattr(libc, "renamex_np" if sys.platform == "darwin" else "renameat2", None)
     here = () if sys.platform == "darwin" else (_AT_FDCWD,)

@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from . import __version__
-from ._files import write_file, writing
+from ._files import remove_abandoned, write_file, writing
 from .architectures import Count
 from .arrow import ParquetTable, copy_rows, count_rows, read_names
 from .artifact import GRAPH, Sha256
@@ -298,8 +298,9 @@ class _Work:
             kept.append(shard if surplus <= 0 else _cut(self.folder, number, shard.rows - surplus))
         self.manifest = Manifest(job=self.job, shards=kept)
         write_file(self.folder / MANIFEST, _json(self.manifest))
-        for left in (*self.folder.glob("part-*.json"), *self.folder.glob(".part-*.partial")):  # of whom was killed
-            left.unlink(missing_ok=True)
+        for record in self.folder.glob("part-*.json"):
+            record.unlink(missing_ok=True)
+        remove_abandoned(self.folder, "part-")
         return self.manifest
 
 
