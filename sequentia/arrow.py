@@ -1,6 +1,6 @@
 """Names as Arrow columns, straight from their ids; pyarrow comes with the extra ``[arrow]``."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -24,9 +24,9 @@ except ModuleNotFoundError as error:
 _ROWS: Final = 1 << 16
 
 
-def column(batches: Iterable[Names], vocabulary: Vocabulary) -> pa.ChunkedArray:
-    """Return batches of names as one column of strings, a chunk for each batch."""
-    return pa.chunked_array([strings(names, vocabulary) for names in batches], type=pa.string())
+def column(chunks: list[pa.StringArray]) -> pa.ChunkedArray:
+    """Return some strings, of which there may be none, as one column."""
+    return pa.chunked_array(chunks, type=pa.string())
 
 
 def strings(names: Names, vocabulary: Vocabulary) -> pa.StringArray:
@@ -55,9 +55,10 @@ class ParquetTable:
         columns = [strings(names, vocabulary), *([] if scores is None else [pa.array(scores)])]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
-    def write_texts(self, texts: list[str], scores: NDArray[np.float64]) -> None:
-        """Write a batch of names that are texts already, and their scores, float64 [names]."""
-        self._writer.write_batch(pa.record_batch([pa.array(texts), pa.array(scores)], schema=self._schema))
+    def write_texts(self, texts: list[str], scores: NDArray[np.float64] | None) -> None:
+        """Write a batch of names that are texts already, and their scores, if there is a column for them."""
+        columns = [pa.array(texts, pa.string()), *([] if scores is None else [pa.array(scores)])]
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def close(self) -> None:
         """Write what stands behind the last row group."""

@@ -16,7 +16,7 @@
 Each is built from its message, carries its facts as attributes, and survives pickling.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -83,6 +83,7 @@ class GenerationError(SequentiaError, RuntimeError):
         candidates: how many names were sampled.
         accepted: how many of them were returned.
         rejected: reason → how many candidates it rejected.
+        names: those found before giving up, where the call would have returned them.
     """
 
     def __init__(
@@ -92,11 +93,23 @@ class GenerationError(SequentiaError, RuntimeError):
         candidates: int = 0,
         accepted: int = 0,
         rejected: Mapping[str, int] = MappingProxyType({}),
+        names: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.candidates = candidates
         self.accepted = accepted
         self.rejected = dict(rejected)
+        self.names = list(names)
+
+    def with_names(self, names: Sequence[str]) -> "GenerationError":
+        """Return the error as it is for a caller who gets no other hold of the names found so far."""
+        return GenerationError(
+            f"{self} (the {len(names):,} names found so far are in error.names)" if names else str(self),
+            candidates=self.candidates,
+            accepted=self.accepted,
+            rejected=self.rejected,
+            names=names,
+        )
 
 
 class HubError(SequentiaError, ConnectionError):

@@ -198,14 +198,21 @@ def _flag(option: str, value: object) -> bool:
     return value
 
 
+def texts(option: str, values: object) -> list[str]:
+    """Return several strings as a list, or raise :class:`OptionError` that says which of them is none."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise _out_of_range(option, values, "several strings: a list, also for one")
+    listed = list(values)
+    for place, value in enumerate(listed):
+        if not isinstance(value, str):
+            raise OptionError(f"{option}[{place}] must be a string, not {value!r}", option=option, value=values)
+    return listed
+
+
 def _rows_of(names: object, vocabulary: Vocabulary, max_length: int) -> frozenset[bytes]:
     """Return names as the bytes of padded rows of ids; what the model cannot draw anyway is left out."""
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise _out_of_range("exclude", names, "several names: a list, also for one")
     rows = set()
-    for name in names:
-        if not isinstance(name, str):
-            raise _out_of_range("exclude", names, "names: strings")
+    for name in texts("exclude", names):
         ids = vocabulary.ids_of(unicodedata.normalize("NFC", name))
         if None not in ids and len(ids) <= max_length:
             rows.add(np.array(ids + [BOUNDARY] * (max_length - len(ids)), dtype=vocabulary.dtype).tobytes())
@@ -216,9 +223,12 @@ def _contradiction(pattern: str, prefix: str, least: int, most: int, vocabulary:
     lengths = f"{least} to {most} symbols" if least < most else f"{least} symbols"
     begins = f" that starts with {prefix!r}" if prefix else ""
     anchors = "; it always matches the whole name, and ^ and $ stand for themselves" if set(pattern) & set("^$") else ""
+    letters = dict.fromkeys(letter for letter in pattern if vocabulary.ids_of(letter) == [None])
+    cases = [f"{other!r}, not {letter!r}" for letter in letters if (other := vocabulary.other_case(letter))]
+    has = f"; it has {', '.join(cases)}" if cases else ""
     return (
         f"no name of {lengths}{begins} matches the pattern {pattern!r}, in the model's alphabet "
-        f"({vocabulary.describe()}){anchors}"
+        f"({vocabulary.describe()}){has}{anchors}"
     )
 
 

@@ -5,6 +5,7 @@ algorithm"), and that a deterministic one by the subset construction, but only a
 the model's alphabet can reach: a pattern whose whole automaton would be exponential stays small, or is refused.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,19 @@ from numpy.typing import NDArray
 from .errors import OptionError
 
 _MOST_STATES: Final = 4096
+_SUPPORTED: Final = (
+    r"supported are symbols, ., classes such as [a-e] and [^x], \d \w \s \D \W \S, groups, |, "
+    "and the repetitions ? * + {2} {2,} {2,3}"
+)
+_UNSUPPORTED: Final = (
+    (r"\(\?[aiLmsux-]+[:)]", "flags such as (?i) are not supported: for either case of a letter write [Mm]"),
+    (r"\(\?<?[=!]", "look-ahead and look-behind are not supported"),
+    (r"\\[bBAZzG]", "anchors and word boundaries are not supported: a pattern always matches the whole name"),
+    (r"\\[1-9]|\(\?P=", "back-references are not supported"),
+    (r"\\[pP]", "Unicode categories are not supported: list the symbols in a class"),
+    (r"[*+?}]\+", "possessive repetitions are not supported"),
+    (r"\{,", "a repetition needs its least number: {0,3}"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +64,11 @@ def automaton(pattern: str, symbols: tuple[str, ...], max_length: int) -> Automa
     try:
         tree = greenery.parse(pattern)
     except (Exception, RecursionError) as error:
-        reason = str(error) or "it is nested too deeply"
-        raise OptionError(f"pattern {pattern!r} cannot be read: {reason}", option="pattern", value=pattern) from error
+        raise OptionError(
+            f"pattern {pattern!r} cannot be read: {_reason(pattern, error)}; {_SUPPORTED}",
+            option="pattern",
+            value=pattern,
+        ) from error
     try:
         return _determinized(_Nondeterministic(tree, symbols, max_length), len(symbols) + 1, max_length)
     except _TooManyStatesError:
@@ -60,6 +77,14 @@ def automaton(pattern: str, symbols: tuple[str, ...], max_length: int) -> Automa
             option="pattern",
             value=pattern,
         ) from None
+
+
+def _reason(pattern: str, error: BaseException) -> str:
+    """Return why a pattern cannot be read: what it holds that is not supported, or else what greenery says."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    known = (reason for construct, reason in _UNSUPPORTED if re.search(construct, pattern))
+    return next(known, str(error))
 
 
 class _TooManyStatesError(Exception):

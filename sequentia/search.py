@@ -41,9 +41,10 @@ def most_likely(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, n: int) 
         if opened > _MOST_PREFIXES:
             raise GenerationError(
                 f"{len(found)} names found among {opened:,} prefixes, and too many of those equally probable to be "
-                f"sure of {n}; ask for fewer names, or tighter options",
+                f"sure of {n}; ask for fewer names, or tighter options (error.names holds those found)",
                 candidates=opened,
                 accepted=len(found),
+                names=[_text(vocabulary, ids) for _, ids in found],
             )
         for (loss, ids, state), row in zip(best, _losses(contexts, [ids for _, ids, _ in best]), strict=True):
             losses = loss + row
@@ -59,7 +60,11 @@ def most_likely(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, n: int) 
                 elif _wanted(ids, vocabulary, plan):
                     found.append((float(losses[BOUNDARY]), ids))
         found = sorted(found)[:n]
-    return [(vocabulary.decode(np.array([ids]))[0], -loss) for loss, ids in found]
+    return [(_text(vocabulary, ids), -loss) for loss, ids in found]
+
+
+def _text(vocabulary: Vocabulary, ids: tuple[int, ...]) -> str:
+    return vocabulary.decode(np.array([ids]))[0]
 
 
 def _loss(contexts: Contexts, prefix: tuple[int, ...]) -> float:

@@ -161,7 +161,7 @@ def test_choices_follow_the_distribution() -> None:
     ],
 )
 def test_an_option_out_of_its_range_is_named(option: str, value: object) -> None:
-    with pytest.raises(OptionError, match=f"{option} must be") as caught:
+    with pytest.raises(OptionError, match=rf"{option}(\[\d\])? must be") as caught:
         plan(**{option: value})
     assert caught.value.option == option
     assert caught.value.value is value
