@@ -1,6 +1,5 @@
 """A run folder in, an artifact folder out."""
 
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -16,7 +15,7 @@ from sequentia.training.networks import tensors_to_store
 from sequentia.vocabulary import Vocabulary
 
 from .card import model_card
-from .graph import write_graph
+from .graph import graph_of
 from .parity import check_parity
 
 
@@ -62,12 +61,11 @@ def export(run: Path, folder: Path) -> Config:
         samples=record.samples,
         files={},
     )
-    with tempfile.TemporaryDirectory() as temporary:
-        weights, graph = Path(temporary, artifact.WEIGHTS), Path(temporary, artifact.GRAPH)
-        weights.write_bytes(save(tensors_to_store(network)))
-        write_graph(network.for_inference(), config, graph)
-        check_parity(network, config, weights, graph)
-        contents = {artifact.WEIGHTS: weights.read_bytes(), artifact.GRAPH: graph.read_bytes()}
+    contents = {
+        artifact.WEIGHTS: save(tensors_to_store(network)),
+        artifact.GRAPH: graph_of(network.for_inference(), config),
+    }
+    check_parity(network, config, contents[artifact.WEIGHTS], contents[artifact.GRAPH])
     pictures = artifact.read_pictures(run)
     known = checkpoint.known
     if known is not None:

@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
@@ -25,8 +24,8 @@ _LARGEST_FOLDED: Final = 16  # constants: what a runtime folds, tables among the
 _LARGEST_TABLES: Final = 16 << 20
 
 
-def write_graph(network: nn.Module, config: Config, path: Path) -> None:
-    """Trace a network, in evaluation mode, and write its graph with the config's metadata.
+def graph_of(network: nn.Module, config: Config) -> bytes:
+    """Trace a network, in evaluation mode, and return its graph with the config's metadata, as a file's contents.
 
     The first layer of an MLP becomes look-ups, where their tables take no more than 16 MiB. Weights that float16 holds
     without loss are stored so. The input is ``context``, int64 [batch, block_size]; the output is ``logits``, float32
@@ -55,7 +54,8 @@ def write_graph(network: nn.Module, config: Config, path: Path) -> None:
     _strip_traces(model.graph)
     _halve(model.graph)
     onnx.helper.set_model_props(model, metadata(config))
-    onnx.save(model, path)
+    data: bytes = model.SerializeToString()
+    return data
 
 
 class _LookedUp(MLP):

@@ -5,18 +5,17 @@ the row's largest logit or of 1, whichever is greater: a float32 sum is as exact
 its value.
 """
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from sequentia.artifact import Config, metadata
 from sequentia.errors import ExportError
 from sequentia.graph_check import fault_of_graph
+from sequentia.session import open_session
 from sequentia.training.networks import Network, NGram, tensors_to_store
 
 from .graph import IR_VERSION, OPSET
@@ -28,13 +27,13 @@ TOLERANCE: Final = 1e-5
 """Largest difference of a logit, in the units above."""
 
 
-def check_parity(network: Network, config: Config, weights: Path, graph: Path) -> None:
-    """Hold the written files against the network they come from.
+def check_parity(network: Network, config: Config, weights: bytes, graph: bytes) -> None:
+    """Hold the contents of the two files against the network they come from.
 
     Raises:
         ExportError: naming the first rung that fails.
     """
-    model = onnx.load(graph, load_external_data=False)
+    model = onnx.load_model_from_string(graph)
     _interface(model, config)
     _checker(graph)
     _weights(network, weights)
@@ -73,16 +72,16 @@ def _interface(model: onnx.ModelProto, config: Config) -> None:
         raise _fail("interface", metadata(config), found_metadata)
 
 
-def _checker(graph: Path) -> None:
+def _checker(graph: bytes) -> None:
     try:
-        onnx.checker.check_model(str(graph), full_check=True)
+        onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise _fail("checker", "a valid ONNX model", error) from error
 
 
-def _weights(network: Network, path: Path) -> None:
+def _weights(network: Network, weights: bytes) -> None:
     """Bitwise: the same names, dtypes and shapes, and the same bytes."""
-    stored, own = load_file(path), tensors_to_store(network)
+    stored, own = load(weights), tensors_to_store(network)
     if stored.keys() != own.keys():
         raise _fail("weights", sorted(own), sorted(stored))
     for name, tensor in own.items():
@@ -91,19 +90,19 @@ def _weights(network: Network, path: Path) -> None:
             raise _fail("weights", f"{name} as it was", "other values")
 
 
-def _reader(config: Config, graph: Path) -> None:
-    fault = fault_of_graph(graph.read_bytes(), config.block_size, len(config.vocabulary) + 1)
+def _reader(config: Config, graph: bytes) -> None:
+    fault = fault_of_graph(graph, config.block_size, len(config.vocabulary) + 1)
     if fault:
         raise _fail("reader", "a graph that the library opens", fault)
 
 
 @torch.no_grad()
-def _logits(network: Network, config: Config, graph: Path) -> None:
+def _logits(network: Network, config: Config, graph: bytes) -> None:
     """Onnxruntime against PyTorch, at batch sizes other than the traced one.
 
     The contexts are random, of every padding; an n-gram model, which hardly knows any of those, gets its own as well.
     """
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = open_session(graph)
     random = np.random.Generator(np.random.PCG64(0))
     for batch in BATCH_SIZES:
         contexts = random.integers(1, len(config.vocabulary) + 1, (batch, config.block_size))

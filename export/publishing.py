@@ -9,7 +9,7 @@ from safetensors.torch import load
 
 from sequentia import artifact, hub
 from sequentia.architectures import MLPArchitecture
-from sequentia.artifact import CARD, GRAPH, PICTURES, WEIGHTS, Artifact
+from sequentia.artifact import CARD, PICTURES, WEIGHTS, Artifact
 from sequentia.errors import ModelNotFoundError
 from sequentia.hub import Published
 from sequentia.model import SequenceModel
@@ -29,7 +29,8 @@ def check(folder: Path) -> Artifact:
     """
     read = artifact.read(folder)
     SequenceModel(read)
-    check_parity(_network(read), read.config, folder / WEIGHTS, folder / GRAPH)
+    weights = artifact.read_listed(folder, WEIGHTS, read.config)
+    check_parity(_network(read, weights), read.config, weights, read.graph)
     return read
 
 
@@ -50,11 +51,11 @@ def assemble(checked: Artifact, repo_id: str, facts: CardFacts) -> dict[str, byt
     return artifact.pack(folder, config, files) | {f"{PICTURES}/{name}": data for name, data in pictures.items()}
 
 
-def _network(read: Artifact) -> Network:
+def _network(read: Artifact, stored: bytes) -> Network:
     """Return the network that an artifact's weights are of."""
     config = read.config
     network = network_of(config.architecture, config.block_size, read.vocabulary.size)
-    weights = load(artifact.read_listed(read.folder, WEIGHTS, config))
+    weights = load(stored)
     if isinstance(config.architecture, MLPArchitecture):
         weights = {name: tensor.float() for name, tensor in weights.items()}
     network.load_state_dict(weights)

@@ -14,9 +14,10 @@ before reading, hashes before parsing, and the numbers in the files before a lib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +28,9 @@ from .graph_check import fault_of_graph
 from .inspection import fault_of_weights
 from .novelty import KnownNames
 from .vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 FORMAT_VERSION: Final = 1
 CONFIG: Final = "config.json"
@@ -39,11 +43,15 @@ SHOWN: Final = ("loss.png", "embedding.png", "next_symbols.png")
 REQUIRED: Final = (WEIGHTS, GRAPH, CARD)
 FILES: Final = (*REQUIRED, NOVELTY)
 
+BUNDLED: Final = Path(str(resources.files(__package__) / "models"))
+"""Where the models of the package lie, each in a folder of its own; in a package that is a zip file, there is none."""
+
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
 MAX_SYMBOLS: Final = 65_535
 MAX_BYTES: Final = {CONFIG: 4 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
 MAX_PICTURE_BYTES: Final = 16 << 20
+_PNG: Final = b"\x89PNG"
 
 BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -242,6 +250,12 @@ def read(folder: Path) -> Artifact:
     return Artifact(config=config, vocabulary=vocabulary, graph=graph, known=known, folder=folder)
 
 
+def bundled_models() -> list[str]:
+    """Return the names of the models that come with the package."""
+    models = resources.files(__package__) / BUNDLED.name
+    return sorted(each.name for each in models.iterdir() if each.is_dir())
+
+
 def _read_known(folder: Path, config: Config) -> KnownNames | None:
     if NOVELTY not in config.files:
         return None
@@ -255,7 +269,7 @@ def _read_known(folder: Path, config: Config) -> KnownNames | None:
 def read_config(folder: Path) -> Config:
     """Read and check ``config.json`` alone; see :func:`read`."""
     path = folder / CONFIG
-    if not path.is_file():
+    if not _place(folder, CONFIG).is_file():
         what = "holds no config.json" if folder.is_dir() else "does not exist"
         raise ModelNotFoundError(f"{folder}: no model here, the folder {what}", model=str(folder))
     return _decode_config(path, _read_bounded(folder, CONFIG, MAX_BYTES[CONFIG]))
@@ -301,38 +315,59 @@ def read_listed(folder: Path, name: str, config: Config) -> bytes:
     return data
 
 
+def _place(folder: Path, name: str) -> "Traversable":
+    """Return a file of an artifact, which for a bundled model is a resource of the package."""
+    if folder.parent == BUNDLED:
+        return resources.files(__package__).joinpath(BUNDLED.name, folder.name, name)
+    return folder / name
+
+
 def _read_bounded(folder: Path, name: str, most: int) -> bytes:
     path = folder / name
     try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise ArtifactError.at(path, expected="a file", found="a folder or a device")
-        if size > most:
-            raise ArtifactError.at(path, expected=f"at most {most} bytes", found=f"{size}")
-        if not path.resolve().is_relative_to(_boundary(folder)):
-            raise ArtifactError.at(path, expected="a file of this folder", found=f"a link to {path.resolve()}")
-        with path.open("rb") as file:
-            return file.read(most)
+        if folder.parent != BUNDLED:
+            _check_file(folder, path, most)
+        with _place(folder, name).open("rb") as file:
+            data: bytes = file.read(most)
+            return data
     except OSError as error:
         raise ArtifactError.at(path, expected="a readable file", found=error.strerror or str(error)) from error
 
 
-def _boundary(folder: Path) -> Path:
-    """Return what no file of an artifact may lie outside of: its folder, or the hub's cache if that holds it."""
-    resolved = folder.resolve()
-    if resolved.parent.name == "snapshots" and resolved.parents[1].name.startswith("models--"):
-        return resolved.parents[2]  # where repositories share what they have in common
-    return resolved
+def _check_file(folder: Path, path: Path, most: int) -> None:
+    size = path.stat().st_size
+    if not path.is_file():
+        raise ArtifactError.at(path, expected="a file", found="a folder or a device")
+    if size > most:
+        raise ArtifactError.at(path, expected=f"at most {most} bytes", found=f"{size}")
+    if not (path.resolve().is_relative_to(folder.resolve()) or _is_snapshot(folder)):
+        raise ArtifactError.at(path, expected="a file of this folder", found=f"a link to {path.resolve()}")
+
+
+def _is_snapshot(folder: Path) -> bool:
+    """Return whether a folder is a snapshot in the hub's cache, whose files are links.
+
+    The client links them to the cache's blobs, and the owner of a cache may link repositories or blobs to another disk.
+    In any other folder, a link could make ``push`` send a private file.
+    """
+    places = (folder.absolute(), folder.resolve())
+    return any(place.parent.name == "snapshots" and place.parents[1].name.startswith("models--") for place in places)
 
 
 def read_pictures(folder: Path) -> dict[str, bytes]:
     """Return those pictures of a folder that belong in a card, by name.
 
     Raises:
-        ArtifactError: naming the one that cannot be read.
+        ArtifactError: naming the one that cannot be read, or is no PNG.
     """
-    present = [name for name in SHOWN if (folder / PICTURES / name).exists()]
-    return {name: _read_bounded(folder, f"{PICTURES}/{name}", MAX_PICTURE_BYTES) for name in present}
+    pictures = {}
+    for name in SHOWN:
+        path = f"{PICTURES}/{name}"
+        if _place(folder, path).is_file():
+            pictures[name] = _read_bounded(folder, path, MAX_PICTURE_BYTES)
+            if not pictures[name].startswith(_PNG):
+                raise ArtifactError.at(folder / path, expected="a PNG picture", found="something else")
+    return pictures
 
 
 def file_record(data: bytes) -> FileRecord:

@@ -202,8 +202,26 @@ def test_links_of_the_hubs_cache_are_followed(run: Path, tmp_path: Path) -> None
     sequentia.load(snapshot)
     (cache / "shared").rename(tmp_path / "elsewhere")
     (cache / "shared").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ArtifactError, match="expected a file of this folder"):
-        sequentia.load(snapshot)
+    sequentia.load(snapshot)
+    snapshot.parent.parent.rename(tmp_path / "another disk")
+    snapshot.parent.parent.symlink_to(tmp_path / "another disk")
+    sequentia.load(snapshot)
+    assert sequentia.generate(model=snapshot, seed=1) == sequentia.load(snapshot).generate(seed=1)
+
+
+def test_pictures_are_pictures_of_the_folder(run: Path, tmp_path: Path) -> None:
+    """A link, or a file under another's name, does not get into a card, and so not onto the hub."""
+    (tmp_path / "secret").write_bytes(b"\x89PNG, or so")
+    (run / "pictures").mkdir(exist_ok=True)
+    picture = run / "pictures" / "loss.png"
+    picture.unlink(missing_ok=True)
+    picture.symlink_to(tmp_path / "secret")
+    with pytest.raises(ArtifactError, match=r"loss\.png: expected a file of this folder, found a link"):
+        sequentia.load(run).save_pretrained(tmp_path / "copy")
+    picture.unlink()
+    picture.write_bytes(b"-----BEGIN")
+    with pytest.raises(ArtifactError, match=r"loss\.png: expected a PNG picture"):
+        sequentia.load(run).save_pretrained(tmp_path / "copy")
 
 
 @pytest.mark.parametrize("name", artifact.FILES)

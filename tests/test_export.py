@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,7 +12,8 @@ from safetensors.torch import load_file, save_file
 import sequentia
 from sequentia import ExportError, TrainingError, artifact, graph_check
 from sequentia.export import export, graph, parity
-from sequentia.export.graph import IR_VERSION, OPSET, TRACED_BATCH, write_graph
+from sequentia.export.graph import IR_VERSION, OPSET, TRACED_BATCH, graph_of
+from sequentia.session import open_session
 from sequentia.training import train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.networks import MLP
@@ -46,11 +46,11 @@ def test_the_files_are_what_they_claim(trained: Path) -> None:
     assert config.training.settings["steps"] == 60
 
 
-def test_the_graph_holds_no_node_for_training(trained: Path, tmp_path: Path) -> None:
+def test_the_graph_holds_no_node_for_training(trained: Path) -> None:
     config = artifact.read(trained).config
     network = MLP(len(config.vocabulary) + 1, config.block_size, network_of(trained).architecture, dropout=0.5).train()
-    write_graph(network, config, tmp_path / "model.onnx")
-    operators = {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node}
+    graph = onnx.load_model_from_string(graph_of(network, config)).graph
+    operators = {node.op_type for node in graph.node}
     assert "Gather" in operators
     assert operators.isdisjoint({"Dropout", "BatchNormalization", "RandomUniformLike", "Bernoulli"})
 
@@ -62,7 +62,7 @@ def test_the_graph_tells_nothing_of_the_machine(trained: Path) -> None:
 
 
 def test_the_graph_alone_is_enough_for_another_runtime(trained: Path) -> None:
-    session = onnxruntime.InferenceSession(trained / artifact.GRAPH)
+    session = open_session(trained / artifact.GRAPH)
     contexts = np.zeros((5, 4), dtype=np.int64)
     logits = session.run(None, {"context": contexts})[0]
     np.testing.assert_array_equal(logits[0], sequentia.load(trained).logits(contexts)[0])
@@ -90,7 +90,7 @@ def test_direct_connections_are_exported(tmp_path: Path, precision: str) -> None
     assert torch.equal(stored["direct.weight"], table.half() if half else table)
 
     contexts = np.random.default_rng(1).integers(0, ids, (500, 4))
-    session = onnxruntime.InferenceSession(tmp_path / "moons" / artifact.GRAPH)
+    session = open_session(tmp_path / "moons" / artifact.GRAPH)
     with torch.no_grad():
         expected = network_of(run)(torch.from_numpy(contexts)).numpy()
     np.testing.assert_allclose(session.run(None, {"context": contexts})[0], expected, atol=1e-4, rtol=1e-4)
@@ -152,9 +152,14 @@ def edit(folder: Path, change: Any) -> None:
     (folder / artifact.GRAPH).write_bytes(model.SerializeToString())
 
 
+def check(network: MLP, config: artifact.Config, folder: Path) -> None:
+    contents = [(folder / name).read_bytes() for name in (artifact.WEIGHTS, artifact.GRAPH)]
+    parity.check_parity(network, config, *contents)
+
+
 def failing(network: MLP, config: artifact.Config, folder: Path) -> str:
     with pytest.raises(ExportError) as caught:
-        parity.check_parity(network, config, folder / artifact.WEIGHTS, folder / artifact.GRAPH)
+        check(network, config, folder)
     return caught.value.rung
 
 
@@ -173,7 +178,7 @@ def failing(network: MLP, config: artifact.Config, folder: Path) -> str:
 )
 def test_a_malformed_graph(run: Path, rung: str, change: Any) -> None:
     network, config = network_of(run), artifact.read(run).config
-    parity.check_parity(network, config, run / artifact.WEIGHTS, run / artifact.GRAPH)
+    check(network, config, run)
     edit(run, change)
     assert failing(network, config, run) == rung
 
@@ -216,7 +221,7 @@ def test_a_batch_size_frozen_into_the_graph(run: Path) -> None:
             logits: torch.Tensor = self.network(context)
             return logits[:TRACED_BATCH]
 
-    write_graph(Frozen(), config, run / artifact.GRAPH)
+    (run / artifact.GRAPH).write_bytes(graph_of(Frozen(), config))
     edit(run, lambda m: setattr(m.graph.output[0].type.tensor_type.shape.dim[0], "dim_param", "batch"))
     assert failing(network, config, run) in {"checker", "logits"}
 

@@ -4,8 +4,9 @@ import math
 import re
 import tomllib
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -14,8 +15,12 @@ from sequentia.architectures import MAX_ORDER, Activation, Direct, Discount, Hid
 from sequentia.artifact import BlockSize, SplitName
 from sequentia.errors import RecipeError
 
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
 DEFAULT_RECIPE: Final = "names"
-_FOLDER: Final = Path(__file__).parent / "recipes"
+_SUFFIX: Final = ".toml"
+_FOLDER: Final = resources.files(__package__) / "recipes"
 
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
@@ -218,22 +223,22 @@ def checked(recipe: Recipe, key: str, value: object, place: str) -> Any:
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with the package."""
-    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    return sorted(file.name.removesuffix(_SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(_SUFFIX))
 
 
-def recipe_path(recipe: str) -> Path:
+def recipe_path(recipe: str) -> "Traversable":
     """Return the file of a recipe, given its name or, ending in ``.toml``, its path.
 
     Raises:
         RecipeError: if there is none.
     """
-    if recipe.endswith(".toml"):
+    if recipe.endswith(_SUFFIX):
         return Path(recipe)
     if recipe not in recipe_names():
         raise RecipeError(
             f"no recipe {recipe!r}; there are {', '.join(recipe_names())}, or give the path of a .toml file"
         )
-    return _FOLDER / f"{recipe}.toml"
+    return _FOLDER / f"{recipe}{_SUFFIX}"
 
 
 def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
