@@ -24,7 +24,9 @@ from typing import Any, NamedTuple
 import generation_tasks as tasks  # loads nothing large: the peak memory of a process starts at that of its parent
 
 _BARE_RUN = """\
+import os
 import sys
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import numpy
 import onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])

@@ -39,12 +39,10 @@ def without_memory(model: "SequenceModel") -> "SequenceModel":
 
 
 def session_of(graph: Path) -> Any:
-    """Open a graph with the options of a model on one thread."""
-    import onnxruntime
+    """Open a graph as a model does, on one thread."""
+    from sequentia.session import open_session
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return open_session(graph)
 
 
 def bundled_graph() -> Path:
@@ -305,7 +303,7 @@ def first_layers() -> dict[str, list[float]]:
         sessions = {"bundled": session_of(bundled_graph())}
         for kind, most in (("product", 0), ("tables", 1 << 30)):
             with patch.object(graph, "_LARGEST_TABLES", most):
-                graph.write_graph(network, model.config, Path(folder, kind))
+                Path(folder, kind).write_bytes(graph.graph_of(network, model.config))
             sessions[kind] = session_of(Path(folder, kind))
     spent: dict[str, list[float]] = {}
     for rows in (256, 8):

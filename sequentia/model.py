@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from . import artifact
 from .artifact import Artifact, Config
 from .contexts import Contexts
-from .errors import ArtifactError, ModelNotFoundError, OptionError
+from .errors import ArtifactError, GenerationError, ModelNotFoundError, OptionError
 from .generation import Names, draw_shard, stream_names
 from .likelihood import name_losses
-from .options import Plan, SamplingOptions, whole
+from .options import Plan, SamplingOptions, texts, whole
 from .sampling import log_softmax
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DEFAULT_MODEL: Final = "names"
-_BUNDLED: Final = Path(__file__).parent / "models"
 _REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+(@.+)?", re.ASCII)
 
 # Matrix kernels may round differently for different numbers of rows, so a run of the network has eight, which fill a
@@ -40,9 +39,6 @@ _ROWS_BEFORE_A_LOOK: Final = 512
 
 class SequenceModel:
     """A model ready to generate; safe to share between threads, to pickle, and to use after a fork.
-
-    (A process made by a bare ``os.fork`` has to end by ``os._exit``, as those of ``multiprocessing`` do: onnxruntime's
-    own exit handler waits for threads that the fork left behind.)
 
     Args:
         source: a checked artifact, as :func:`sequentia.artifact.read` returns it.
@@ -78,8 +74,18 @@ class SequenceModel:
         return self._artifact.vocabulary
 
     def generate(self, n: int = 1, **options: Unpack[SamplingOptions]) -> list[str]:
-        """Return the first ``n`` names of a seeded stream; see :func:`sequentia.generate` for the options."""
-        return list(chain.from_iterable(map(self.vocabulary.decode, self.batches(n, **options))))
+        """Return the first ``n`` names of a seeded stream; see :func:`sequentia.generate` for the options.
+
+        Raises:
+            GenerationError: if the options leave too few names; ``error.names`` holds those that were found.
+        """
+        names: list[str] = []
+        try:
+            for batch in self.batches(n, **options):
+                names += self.vocabulary.decode(batch)
+        except GenerationError as error:
+            raise error.with_names(names) from error.__cause__
+        return names
 
     def stream(self, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """Return the endless stream of which :meth:`generate` is the start, with the same options.
@@ -132,9 +138,15 @@ class SequenceModel:
         Raises:
             MissingExtraError: if pyarrow is missing; the extra ``[arrow]`` brings it.
         """
-        from .arrow import column
+        from .arrow import column, strings
 
-        return column(self.batches(n, **options), self.vocabulary)
+        chunks = []
+        try:
+            for batch in self.batches(n, **options):
+                chunks.append(strings(batch, self.vocabulary))  # noqa: PERF401 - the chunks before an error count
+        except GenerationError as error:
+            raise error.with_names(column(chunks).to_pylist()) from error.__cause__
+        return column(chunks)
 
     def score(self, names: Iterable[str]) -> NDArray[np.float64]:
         """Return the natural-log probability of each whole name, float64 [n].
@@ -142,11 +154,10 @@ class SequenceModel:
         It is that of drawing exactly this name without any option: its symbols one by one, then the end.
 
         Raises:
+            OptionError: if what is given is not several strings.
             VocabularyError: if a name holds an unknown symbol.
         """
-        if isinstance(names, str):
-            raise TypeError("score() takes several names: pass a list, also for one")
-        encoded = [np.append(self.vocabulary.encode(name), BOUNDARY) for name in names]
+        encoded = [np.append(self.vocabulary.encode(name), BOUNDARY) for name in texts("names", names)]
         if not encoded:
             return np.zeros(0)
         tokens = np.concatenate(encoded)
@@ -165,9 +176,10 @@ class SequenceModel:
         computed at once, and it is a list.
 
         Raises:
+            OptionError: if it is neither a string nor several.
             VocabularyError: if a prefix holds an unknown symbol.
         """
-        prefixes = [prefix] if isinstance(prefix, str) else prefix
+        prefixes = [prefix] if isinstance(prefix, str) else texts("prefix", prefix)
         encoded = [np.append(self.vocabulary.encode(each), BOUNDARY) for each in prefixes]
         if not encoded:
             return []
@@ -374,14 +386,10 @@ class SequenceModel:
         return session
 
     def _open_session(self) -> Any:
-        import onnxruntime
+        from .session import open_session
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # several runs at once, rather than several threads in a run
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
-            session = onnxruntime.InferenceSession(self._artifact.graph, options, providers=["CPUExecutionProvider"])
+            session = open_session(self._artifact.graph)
         except Exception as error:
             raise self._graph_error("a graph that onnxruntime can run", str(error)) from error
         self._check_metadata(session)
@@ -480,27 +488,26 @@ def locate(
     token: str | bool | None = None,
 ) -> Path:
     """Return the folder of a model, as :func:`load` understands its arguments; what is on the hub is fetched."""
-    model = _default(model)
+    model = _chosen(model)
     folder = _here(model)
     if folder is not None:
         if revision is not None:
             raise OptionError(
-                f"{os.fspath(model)!r} is a folder or a bundled model, which has no revisions",
+                f"{model or folder.name!r} is a folder or a bundled model, which has no revisions",
                 option="revision",
                 value=revision,
             )
         return folder
-    source = os.fspath(model)
-    if not _REPOSITORY.fullmatch(source):
+    if model is None or not _REPOSITORY.fullmatch(model):
         raise ModelNotFoundError(
-            f"no model {source!r}: it is neither a folder, nor a bundled model ({', '.join(_bundled())}), "
-            "nor owner/name of a repository on the hub",
-            model=source,
+            f"no model {model!r}: it is neither a folder, nor a bundled model "
+            f"({', '.join(artifact.bundled_models())}), nor owner/name of a repository on the hub",
+            model=str(model),
         )
     from .hub import fetch
 
     return fetch(
-        source,
+        model,
         revision,
         cache_dir=None if cache_dir is None else Path(cache_dir),
         force_download=force_download,
@@ -509,39 +516,39 @@ def locate(
     )
 
 
-def _default(model: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    return (os.environ.get("SEQUENTIA_MODEL") or _BUNDLED / DEFAULT_MODEL) if model is None else model
+def _chosen(model: str | os.PathLike[str] | None) -> str | None:
+    """Return the model that the caller or the environment asks for, None for the bundled default."""
+    return os.environ.get("SEQUENTIA_MODEL") or None if model is None else os.fspath(model)
 
 
-def _here(model: str | os.PathLike[str]) -> Path | None:
+def _here(model: str | None) -> Path | None:
     """Return the folder of a model that is on this machine."""
-    source = os.fspath(model)
-    folder = Path(source)
+    if model is None:
+        return artifact.BUNDLED / DEFAULT_MODEL
+    folder = Path(model)
     try:
-        if source in _bundled() and not (folder / artifact.CONFIG).is_file():
-            return _BUNDLED / source
+        if model in artifact.bundled_models() and not (folder / artifact.CONFIG).is_file():
+            return artifact.BUNDLED / model
         return folder if folder.is_dir() else None
     except (OSError, ValueError):  # what cannot be a path is no folder
         return None
 
 
-def _bundled() -> list[str]:
-    return sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
-
-
 def _loaded(model: str | os.PathLike[str] | None) -> SequenceModel:
     """Return a model that stays loaded; a folder's for as long as its configuration does not change."""
-    source = _default(model)
+    source = _chosen(model)
     folder = _here(source)
     if folder is None:
-        return _load_once(os.fspath(source), None)
-    folder = folder.resolve()
-    stamp = (folder / artifact.CONFIG).stat() if (folder / artifact.CONFIG).is_file() else None
-    return _load_once(folder, (stamp.st_mtime_ns, stamp.st_ino) if stamp else None)
+        return _load_once(source, None)
+    config = folder / artifact.CONFIG
+    stamp = config.stat() if config.is_file() else None
+    return _load_once(
+        None if source is None else folder.absolute(), (stamp.st_mtime_ns, stamp.st_ino) if stamp else None
+    )
 
 
 @lru_cache(maxsize=4)
-def _load_once(model: str | Path, _version: tuple[int, int] | None) -> SequenceModel:
+def _load_once(model: str | Path | None, _version: tuple[int, int] | None) -> SequenceModel:
     return load(model)
 
 

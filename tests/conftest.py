@@ -31,6 +31,9 @@ os.environ |= {
 # Ray reads these when it is imported: a cluster of the tests lets in whoever knows their token.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
 
+# Tests that look at what onnxruntime does by default take it out again.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import sequentia  # noqa: E402
 from sequentia import SequenceModel  # noqa: E402
 from sequentia.export import export  # noqa: E402

@@ -29,7 +29,6 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import onnx
-import onnxruntime  # noqa: F401 - loaded before the forks, not by each
 from onnx import TensorProto, helper, numpy_helper
 
 import sequentia
@@ -1224,6 +1223,7 @@ def corrupted(model: Path, indices: Sequence[int], *, seed: int, jobs: int) -> I
     """Yield what becomes of some corrupted artifacts."""
     names = [artifact.CONFIG, *(name for name in artifact.FILES if (model / name).exists())]
     files = {name: (model / name).read_bytes() for name in names}
+    sequentia.load()  # so that onnxruntime is imported before the forks, not by each
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
         yield from pool.map(partial(attempt, seed=seed, files=files), indices, chunksize=8)
 

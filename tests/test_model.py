@@ -24,7 +24,7 @@ from sequentia import GenerationError, ModelNotFoundError, OptionError, Sequence
 from sequentia.architectures import MLPArchitecture
 from sequentia.artifact import Artifact
 from sequentia.export import export
-from sequentia.export.graph import write_graph
+from sequentia.export.graph import graph_of
 from sequentia.training import evaluate_model, train
 from sequentia.training.networks import MLP
 
@@ -136,6 +136,26 @@ def test_patience_has_an_end(moons: SequenceModel) -> None:
     assert caught.value.rejected["unique"] == caught.value.candidates - caught.value.accepted > 10_000
 
 
+def test_what_was_found_before_giving_up_is_not_lost(moons: SequenceModel) -> None:
+    options: dict[str, Any] = {"max_length": 1, "temperature": 0.3, "unique": True, "seed": 1}
+    for generate in (moons.generate, moons.generate_arrow):
+        with pytest.raises(GenerationError, match=r"the \d+ names found so far are in error\.names") as caught:
+            generate(len(moons.vocabulary.symbols), **options)
+        found = caught.value.names
+        assert len(found) == caught.value.accepted > 1
+        assert found == moons.generate(len(found), **options)
+    with pytest.raises(GenerationError, match="allow") as caught:
+        moons.generate(10_000, **options)
+    assert caught.value.names == []
+    assert "error.names" not in str(caught.value)
+
+
+def test_names_that_differ_across_calls(moons: SequenceModel) -> None:
+    stream = moons.stream(unique=True, seed=1)
+    calls = [list(itertools.islice(stream, 50)) for _ in range(4)]
+    assert len({name for call in calls for name in call}) == 200
+
+
 def test_a_prefix_of_the_greatest_length_is_the_whole_name(moons: SequenceModel) -> None:
     assert moons.generate(2, prefix="titan", max_length=5) == ["titan", "titan"]
 
@@ -199,6 +219,10 @@ def test_next_symbols_of_several_prefixes(moons: SequenceModel) -> None:
     assert moons.next_symbols([]) == []
     with pytest.raises(VocabularyError, match="'!' at position 0"):
         moons.next_symbols(["a", "!"])
+    with pytest.raises(OptionError, match=r"prefix\[0\] must be a string, not 5"):
+        moons.next_symbols([5])  # type: ignore[list-item]
+    with pytest.raises(OptionError, match="prefix must be several strings"):
+        moons.next_symbols(None)  # type: ignore[call-overload]
 
 
 def test_score_is_the_sum_of_its_steps(moons: SequenceModel) -> None:
@@ -210,8 +234,12 @@ def test_score_is_the_sum_of_its_steps(moons: SequenceModel) -> None:
     assert scores.dtype == np.float64
     np.testing.assert_allclose(scores, steps, rtol=1e-9)
     assert moons.score([]).shape == (0,)
-    with pytest.raises(TypeError, match="pass a list"):
-        moons.score("titan")
+    for wrong in ("titan", b"titan", 5, None):
+        with pytest.raises(OptionError, match="names must be several strings: a list, also for one, not"):
+            moons.score(wrong)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"names\[1\] must be a string, not None") as caught:
+        moons.score(["titan", None])  # type: ignore[list-item]
+    assert (caught.value.option, caught.value.value) == ("names", ["titan", None])
     with pytest.raises(VocabularyError, match="'!' at position 2"):
         moons.score(["titan", "io!"])
 
@@ -226,9 +254,7 @@ def wide(moons: SequenceModel, folder: Path) -> SequenceModel:
     config = msgspec.structs.replace(moons.config, architecture=architecture)
     torch.manual_seed(1)
     network = MLP(moons.vocabulary.size, config.block_size, architecture)
-    write_graph(network, config, folder / "model.onnx")
-    graph = (folder / "model.onnx").read_bytes()
-    return SequenceModel(Artifact(config, moons.vocabulary, graph, None, folder))
+    return SequenceModel(Artifact(config, moons.vocabulary, graph_of(network, config), None, folder))
 
 
 @pytest.mark.parametrize("which", ["moons", "bundled", "wide"])
