@@ -13,7 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,6 +25,7 @@ from huggingface_hub import (
     ModelInfo,
     constants,
     get_session,
+    get_token,
     hf_hub_url,
     try_to_load_from_cache,
 )
@@ -48,7 +49,8 @@ _SILENCE: Final = 6 * constants.HF_HUB_DOWNLOAD_TIMEOUT
 _PATIENCE: Final = 3
 _LONGEST_WAIT: Final = 60
 _TOO_MANY_REQUESTS: Final = 429
-_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_REFUSED: Final = {401, 403}
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PUBLISHED: Final = {CONFIG, *FILES, *(f"{PICTURES}/{name}" for name in SHOWN)}
 
 T = TypeVar("T")
@@ -94,8 +96,9 @@ def fetch(
 ) -> Path:
     """Return the folder of the hub's cache with a repository's artifact, downloaded as far as it is not there.
 
-    A commit that is in the cache needs no network. A branch or tag is looked up, unless the network is not to be used;
-    if the hub cannot be reached, what it was last time serves, with a warning.
+    A commit that is in the cache needs no network. A branch or tag is looked up, unless the network is not to be used.
+    If that fails, or the new commit cannot be downloaded or stored, the last known commit serves, with a warning. A
+    token that the hub refuses is left out, with a warning, if the repository can be read without one.
 
     Args:
         repo_id: ``owner/name``, or ``owner/name@revision`` as in the hub's own URIs.
@@ -132,16 +135,17 @@ def fetch(
             f"run `sequentia info {source}` without local_files_only and HF_HUB_OFFLINE first",
             model=repo_id,
         )
+    info = None
     try:
-        info = source.info(patience=0 if cached else _PATIENCE)
+        source, info = source.reached(patience=0 if cached else _PATIENCE)
+        if cached is not None and cached.name == info.sha and not pictures:
+            return cached
+        return source.download(info, pictures=pictures)
     except HubError as error:
-        if cached is None or not _may_pass(error):
+        if cached is None or (pictures and info is not None):
             raise
         logger.warning("%s; going on with what is in the cache, commit %s", error, cached.name)
         return cached
-    if cached is not None and cached.name == info.sha and not pictures:
-        return cached
-    return source.download(info, pictures=pictures)
 
 
 def _checked(revision: str) -> str:
@@ -153,11 +157,6 @@ def _checked(revision: str) -> str:
 
 def _api(token: str | bool | None) -> HfApi:
     return HfApi(token=token, library_name="sequentia", library_version=__version__)
-
-
-def _may_pass(error: HubError) -> bool:
-    """Return whether it is no answer, or one of a busy or failing server."""
-    return error.status is None or error.status == _TOO_MANY_REQUESTS or error.status >= 500
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,27 @@ class _Source:
             return None
         return folder
 
-    def info(self, patience: int) -> ModelInfo:
+    def reached(self, patience: int) -> tuple["_Source", ModelInfo]:
+        """Ask the hub what the revision is; return how it answers, without the token if it refuses that, and what."""
+        try:
+            return self, self._info(patience)
+        except HubError as error:
+            if error.status not in _REFUSED or not self._sends_token():
+                raise
+            refusal = error
+        anonymous = replace(self, api=_api(token=False))
+        try:
+            info = anonymous._info(patience)
+        except SequentiaError:
+            raise refusal from refusal.__cause__
+        logger.warning("%s; going on without the token", refusal)
+        return anonymous, info
+
+    def _sends_token(self) -> bool:
+        with self._translated():
+            return isinstance(self.api.token, str) or (self.api.token is not False and get_token() is not None)
+
+    def _info(self, patience: int) -> ModelInfo:
         """Ask the hub what the revision is, and what files it has."""
         return self._ask(
             lambda: self.api.model_info(self.repo_id, revision=self.revision, timeout=_SECONDS, files_metadata=True),
@@ -278,7 +297,7 @@ class _Source:
                 with self._translated():
                     return request()
             except HubError as error:
-                if error.status is None or not _may_pass(error):
+                if error.status is None or (error.status < 500 and error.status != _TOO_MANY_REQUESTS):
                     raise
                 asked = _wait_asked_for(error)
                 if asked > _LONGEST_WAIT:
@@ -441,9 +460,12 @@ def _translation(error: BaseException, what: str, repo_id: str) -> SequentiaErro
         reason = f"the hub asks to wait{_in_seconds(error)} (429): too many requests"
     elif status is not None:
         reason = f"the hub answered {status}: {_first_line(error)}; try again later"
-    elif isinstance(error, OSError) and error.errno in _NO_ROOM:
+    elif isinstance(error, OSError) and (error.filename is not None or error.errno in _NO_ROOM):
         where = error.filename or constants.HF_HUB_CACHE
-        reason = f"cannot store it in {where}: {error.strerror}; make room, or give another cache_dir (HF_HUB_CACHE)"
+        reason = (
+            f"cannot store it in {where}: {error.strerror}; make room, or choose another folder by cache_dir, "
+            "HF_HUB_CACHE or HF_HOME"
+        )
     elif error.__cause__ is not None and not isinstance(error.__cause__, SequentiaError):
         return _translation(error.__cause__, what, repo_id)
     else:

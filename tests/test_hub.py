@@ -360,6 +360,92 @@ def test_not_in_the_cache(hub: HubServer, published: str, cache: Path) -> None:
     load(cache, local_files_only=True)
 
 
+def unprivileged() -> list[str]:
+    """What to put before a command so that it obeys the permissions of files, as the superuser does not."""
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+def test_a_cache_that_cannot_be_written(hub: HubServer, published: str, other: Path, cache: Path) -> None:
+    """The owner pushes, and the last known commit serves."""
+    before = names(load(cache))
+    hub.commit(REPO, contents(other))
+    code = f"import sequentia; print(sequentia.load({REPO!r}).generate(20, seed=3))"
+    folders = [cache, *(path for path in cache.rglob("*") if path.is_dir())]
+    modes = {path: path.stat().st_mode for path in folders}
+    for path in folders:
+        path.chmod(0o555)
+    try:
+        result = subprocess.run(
+            [*unprivileged(), sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "HF_HUB_CACHE": str(cache)},
+            timeout=120,
+            check=False,
+        )
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+    assert (result.returncode, result.stdout) == (0, f"{before}\n"), result.stderr
+    assert "cannot store it in" in result.stderr
+    assert f"going on with what is in the cache, commit {published}" in result.stderr
+    assert names(load(cache)) != before
+
+
+def test_a_token_that_has_expired(
+    hub: HubServer, published: str, trained: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A public model loads without it, and a private one from the cache."""
+    load(cache, token="hf_expired")
+    assert "the hub refused (401)" in caplog.text
+    assert "going on without the token" in caplog.text
+    hub.create("you/private", private=True)
+    commit = hub.commit("you/private", contents(trained))
+    with pytest.raises(HubError, match=r"the hub refused \(401\)"):
+        sequentia.load("you/private", cache_dir=cache, token="hf_expired")
+    sequentia.load("you/private", cache_dir=cache, token="token-you")
+    caplog.clear()
+    sequentia.load("you/private", cache_dir=cache, token="hf_expired")
+    assert f"going on with what is in the cache, commit {commit}" in caplog.text
+    environment = {"HF_TOKEN": "hf_expired", "HF_HUB_CACHE": str(cache / "new")}
+    result = run_cli("generate", "-m", REPO, **environment)
+    assert (result.returncode, len(result.stdout.splitlines())) == (0, 10)
+    assert "going on without the token" in result.stderr
+
+
+@pytest.mark.parametrize("linked", ["models--you--moons", "models--you--moons/blobs"])
+def test_a_cache_that_is_linked_to_another_disk(
+    hub: HubServer, published: str, other: Path, cache: Path, tmp_path: Path, linked: str
+) -> None:
+    before = names(load(cache))
+    disk = tmp_path / "disk"
+    (cache / linked).rename(disk)
+    (cache / linked).symlink_to(disk)
+    assert names(load(cache, local_files_only=True)) == before
+    snapshot = cache / "models--you--moons" / "snapshots" / published
+    assert sequentia.generate(20, seed=3, model=snapshot) == before
+    hub.commit(REPO, contents(other))
+    after = names(load(cache))
+    assert after == names(sequentia.load(other))
+    assert names(load(cache, local_files_only=True)) == after
+
+
+def test_a_home_that_is_no_folder(hub: HubServer, published: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_HOME", "XDG_"))}
+    result = subprocess.run(
+        [sys.executable, "-m", "sequentia", "generate", "-m", REPO],
+        capture_output=True,
+        text=True,
+        env={**environment, "HOME": "/dev/null"},
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "cannot store it in /dev/null/.cache/huggingface" in result.stderr
+    assert "HF_HOME" in result.stderr
+    assert "connection" not in result.stderr
+
+
 RESOLVE, INFO = "/resolve/", "/api/models/"
 
 
@@ -448,9 +534,11 @@ def test_a_download_that_fails_leaves_the_earlier_commit_in_use(
     before = names(load(cache))
     hub.commit(REPO, contents(other))
     hub.fail("drop", path="cdn", method="GET", after=300)
-    with pytest.raises(HubError):
-        load(cache)
+    assert names(load(cache)) == before
+    assert f"going on with what is in the cache, commit {published}" in caplog.text
     assert names(load(cache, local_files_only=True)) == before
+    with pytest.raises(HubError, match="no proper answer"):
+        load(cache, force_download=True)
     hub.fail("status", path=INFO, status=503)
     assert names(load(cache)) == before
     assert "the hub answered 503" in caplog.text
