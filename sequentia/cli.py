@@ -2,16 +2,31 @@
 
 import os
 import shlex
+import shutil
+import signal
 import sys
+import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
 from . import __version__
+from ._files import naming, writing
+from ._streams import (
+    STANDARD,
+    failed_output,
+    flush_output,
+    open_closed_descriptors,
+    standard_input,
+    standard_output,
+    standard_streams,
+)
 from .errors import SequentiaError
 
 if TYPE_CHECKING:
@@ -19,7 +34,9 @@ if TYPE_CHECKING:
 
     from .artifact import Config, Metrics, SplitName
     from .bulk import Manifest
+    from .model import SequenceModel
     from .novelty import KnownNames
+    from .output import Writer
     from .training.descent import Report
     from .training.evaluation import Comparison
     from .training.sweep import Report as SweepReport
@@ -35,24 +52,35 @@ _MODEL_HELP = (
 class _Commands(click.Group):
     """Reports an error in one line instead of a traceback."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with standard_streams(), warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return super().main(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            flush_output()
         except BrokenPipeError:
             raise
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
-            ctx.exit(130)
+            ctx.exit(_interrupted())
         except (SequentiaError, OSError, UnicodeError, ModuleNotFoundError) as error:
             if os.environ.get("SEQUENTIA_DEBUG"):
                 raise
-            raise click.ClickException(_message(error)) from error
+            raise click.ClickException(_message(failed_output() or error)) from error
+        return result
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"Warning: {message}", err=True)
 
 
 def _message(error: Exception) -> str:
     """Return an error's message in one line."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("sequentia."):
         here = Path(__file__).parent
         return f"{here} is a checkout's folder and hides the installed package: run from another folder"
@@ -67,7 +95,70 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    open_closed_descriptors()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
+            signal.signal(number, _end)
     cli(prog_name="sequentia")
+
+
+_last_signal: int = signal.SIGINT
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    """End the command as Ctrl-C does, so that it removes what it has begun; the same signal again kills it."""
+    global _last_signal  # noqa: PLW0603 - for the exit status of this process
+    _last_signal = number
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
+def _interrupted() -> int:
+    """Return the exit status of a command that a signal ended."""
+    return 128 + _last_signal
+
+
+class _InputFile(click.Path):
+    """A file to read; ``-`` is standard input, kept in a file while the command runs."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value != STANDARD or ctx is None:
+            return super().convert(value, param, ctx)
+        return ctx.with_resource(_kept_standard_input())
+
+
+@contextmanager
+def _kept_standard_input() -> Iterator[Path]:
+    """Copy standard input to a file, and call it by its name in errors."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "stdin")
+        with naming(path), path.open("wb") as file:
+            shutil.copyfileobj(standard_input(), file)
+        try:
+            yield path
+        except SequentiaError as error:
+            error.args = (str(error).replace(str(path), "standard input"), *error.args[1:])
+            raise
+
+
+class _OutputFolder(click.Path):
+    """A folder to write, which standard output cannot be."""
+
+    name = "directory"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == STANDARD:
+            self.fail("this is a folder, and - is standard output; for a folder of that name, write ./-", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def _model_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,7 +166,7 @@ def _model_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _corpus_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.argument("corpus", type=click.Path(path_type=Path))(command)
+    return click.argument("corpus", type=_InputFile())(command)
 
 
 def _address_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,7 +242,6 @@ def generate(
     With --engine ray, they go to Parquet files in a folder, drawn by all cores of a cluster; the same command goes on
     with what was interrupted.
     """
-    from . import output as outputs
     from .model import load
 
     if engine is not None:
@@ -177,35 +267,68 @@ def generate(
     if address is not None:
         raise click.UsageError("--address needs --engine ray")
 
-    kind: type[outputs.Writer] = outputs.Lines if output is None else outputs.format_of(output)
-    if as_json:
-        kind = outputs.JsonArray
+    output = _file(output)
+    kind = _kind(output, as_json=as_json)
     if threads is None:
         threads = _cores() if n >= _MANY else 1
     loaded = load(model, threads=threads)
     batches = loaded.batches(n, **options)
     if n < _MANY:  # so few come all, or not at all
         batches = iter(list(batches))
-    with ExitStack() as stack:
-        file: BinaryIO = sys.stdout.buffer
-        bar = None
-        if output is not None:
-            from ._files import writing
-
-            file, bar = stack.enter_context(writing(output)), stack.enter_context(_bar(n, "names"))
-        writer = kind(file, loaded.vocabulary, scored=scores)
+    with _written(kind, output, loaded, scored=scores, total=n) as (writer, report):
         for names in batches:
             writer.write(names, loaded.score(loaded.vocabulary.decode(names)) if scores else None)
-            if bar is not None:
-                bar.update(len(names))
+            report(len(names))
+
+
+def _file(path: Path | None) -> Path | None:
+    """Return the file that an option names, None for a standard stream."""
+    return None if path == Path(STANDARD) else path
+
+
+def _kind(output: Path | None, *, as_json: bool) -> "type[Writer]":
+    """Return the format of what goes to a file, or to standard output."""
+    from .output import JsonArray, Lines, format_of
+
+    return JsonArray if as_json else Lines if output is None else format_of(output)
+
+
+@contextmanager
+def _written(
+    kind: "type[Writer]", output: Path | None, model: "SequenceModel", *, scored: bool, total: int | None
+) -> "Iterator[tuple[Writer, Callable[[int], object]]]":
+    """Open a writer of names to a file or to standard output, and a function that reports how many were written."""
+
+    def report(count: int) -> None:
+        if bar is not None:
+            bar.update(count)
+
+    with ExitStack() as stack:
+        file, bar = standard_output(), None
+        if output is not None:
+            file, bar = stack.enter_context(writing(output)), stack.enter_context(_bar(total, "names"))
+        writer = kind(file, model.vocabulary, scored=scored)
+        yield writer, report
         writer.close()
 
 
 @cli.command()
-@click.argument("names", nargs=-1, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
 @_model_option
-@click.option("--input", "-i", "source", type=click.Path(path_type=Path), help="With Ray: a Parquet file of names.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="With Ray: the folder for the result.")
+@click.option(
+    "--input",
+    "-i",
+    "source",
+    type=click.Path(path_type=Path),
+    help="A file of names: .txt (one a line), .csv, .jsonl or .parquet (column name); - is standard input. "
+    "With Ray: .parquet.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet; with Ray, to a folder.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="With Ray: cores to use.  [default: all]")
 @_engine_options
 @_json_option
@@ -219,17 +342,24 @@ def score(
     engine: str | None,
     address: str | None,
 ) -> None:
-    """Print the natural-log probability of each NAME.
+    """Print the natural-log probability of each NAME, or of each name of a file.
 
-    With --engine ray, the names are those of a file, its column "name", and go with their scores to Parquet files in a
-    folder; the same command goes on with what was interrupted.
+    A single NAME - reads the names from standard input, one a line.
+
+    With --engine ray, the names of a Parquet file go with their scores to Parquet files in a folder; the same command
+    goes on with what was interrupted.
     """
+    from .input import score_file
     from .model import load
 
+    if names == (STANDARD,) and source is None:
+        names, source = (), Path(STANDARD)
+    if bool(names) == (source is not None):
+        raise click.UsageError("give names, or a file of them: --input FILE")
     if engine is not None:
         folder = _folder_for_ray(output)
-        if names or source is None:
-            raise click.UsageError("--engine ray takes the names of a file: --input FILE")
+        if source is None or _file(source) is None or as_json:
+            raise click.UsageError("--engine ray takes the names of a file, --input FILE, and has no --json")
         from . import bulk
 
         with _bar(None, "names") as progress:
@@ -243,16 +373,21 @@ def score(
             )
         _say_made(folder, made)
         return
-    if not names or source or output or threads or address:
-        raise click.UsageError("give names; --input, --output, --threads and --address are for --engine ray")
+    if threads or address:
+        raise click.UsageError("--threads and --address need --engine ray")
 
-    scores = load(model).score(names).tolist()
-    if as_json:
-        rows = [{"name": name, "log_probability": value} for name, value in zip(names, scores, strict=True)]
-        click.echo(_json(rows), nl=False)
+    output = _file(output)
+    kind = _kind(output, as_json=as_json)
+    loaded = load(model)
+    if source is None:
+        scored = iter([(list(names), loaded.score(names))])
     else:
-        for name, value in zip(names, scores, strict=True):
-            click.echo(f"{value:.4f}\t{name}")
+        file = _file(source)
+        scored = score_file(loaded, file, standard_input() if file is None else None)
+    with _written(kind, output, loaded, scored=True, total=len(names) or None) as (writer, report):
+        for texts, scores in scored:
+            writer.write_texts(texts, scores)
+            report(len(texts))
 
 
 @cli.command()
@@ -380,7 +515,7 @@ def _progress(what: str) -> Iterator["Report"]:
 
 @cli.command()
 @_corpus_argument
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The run folder.")
+@click.option("--output", "-o", type=_OutputFolder(), required=True, help="The run folder.")
 @_recipe_options
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Cores, or GPUs, to share each step.")
@@ -430,15 +565,15 @@ def train(
         command += ["--address", address] if address else []
         saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
         click.echo(f"{saved} Go on with: {shlex.join(command)}", err=True)
-        sys.exit(130)
+        sys.exit(_interrupted())
     _print_metrics(config.metrics)
     click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
 
 
 @cli.command()
 @_corpus_argument
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder of the sweep.")
-@click.option("--space", type=click.Path(path_type=Path), help="A .toml file of what to search.")
+@click.option("--output", "-o", type=_OutputFolder(), required=True, help="The folder of the sweep.")
+@click.option("--space", type=_InputFile(), help="A .toml file of what to search.")
 @click.option("--recipe", "-r", help="A recipe's name, or the path of a .toml file.  [default: mlp]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key for all trials; repeatable.")
 @click.option("--seed", type=int, help="Of the suggestions; that of the runs is --set seed=…  [default: 0]")
@@ -473,7 +608,7 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
         command += ["--concurrency", str(options["concurrency"])] if options["concurrency"] else []
         command += ["--address", options["address"]] if options["address"] else []
         click.echo(f"Interrupted. Go on with: {shlex.join(command)}", err=True)
-        sys.exit(130)
+        sys.exit(_interrupted())
     click.echo(f"| trial | state | dev | step | {' | '.join(trials[0].values)} |")
     click.echo("|---" * (4 + len(trials[0].values)) + "|")
     for trial in trials:
@@ -514,7 +649,7 @@ def _trials() -> Iterator["SweepReport"]:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=_OutputFolder(),
     default=Path("find-lr"),
     show_default=True,
     help="The folder for the numbers and the picture.",
@@ -567,9 +702,7 @@ def plot(folder: Path) -> None:
 @cli.command()
 @_corpus_argument
 @click.option("--quick", is_flag=True, help="Leave out the runs that take minutes.")
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="Keep the runs in this folder, and go on with those in it."
-)
+@click.option("--output", "-o", type=_OutputFolder(), help="Keep the runs in this folder, and go on with those in it.")
 def reproduce(corpus: Path, quick: bool, output: Path | None) -> None:
     """Run the ladder of recipes on CORPUS, names.txt, and compare with the published figures.
 
@@ -598,7 +731,7 @@ def reproduce(corpus: Path, quick: bool, output: Path | None) -> None:
 
 @cli.command(name="export")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The artifact folder.")
+@click.option("--output", "-o", type=_OutputFolder(), required=True, help="The artifact folder.")
 def export_(run: Path, output: Path) -> None:
     """Export the finished training run in folder RUN as a model."""
     from .export import export
@@ -657,7 +790,7 @@ def push(
 
 @cli.command()
 @click.argument("repo_id")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder.")
+@click.option("--output", "-o", type=_OutputFolder(), required=True, help="The folder.")
 @click.option("--revision", help="A branch, a tag or the hash of a commit.  [default: main]")
 @click.option("--force-download", is_flag=True, help="Download also what the cache holds.")
 @_token_option

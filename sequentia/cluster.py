@@ -2,12 +2,14 @@
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from .errors import MissingExtraError, OptionError
+from .errors import MissingExtraError, OptionError, SequentiaError
 from .options import whole
 
 _SECONDS: Final = 10
@@ -39,7 +41,7 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         raise MissingExtraError(
             f"this needs the package {error.name!r}: install sequentia with its extra, sequentia[ray]", extra="ray"
         ) from error
-    local = address is None
+    local, handler = address is None, signal.getsignal(signal.SIGTERM)
     if address not in {None, "auto"}:
         _look(str(address))
     try:
@@ -50,8 +52,10 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise _no_cluster(str(address), error) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _not_started(error) if local else _no_cluster(str(address), error) from error
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray has put its own in the place of the program's
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -69,6 +73,18 @@ def _look(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
         raise _no_cluster(address, error) from error
+
+
+def _not_started(error: Exception) -> SequentiaError:
+    """Return the error of a cluster that does not start on this machine."""
+    reason = " ".join(str(error).split())[:300]
+    if "AF_UNIX" in reason:  # the system allows a socket's path some hundred bytes, and Ray's part takes 64 of them
+        return OptionError(
+            f"Ray cannot start: the path of its folder for temporary files is too long for a socket ({reason}); set "
+            "RAY_TMPDIR to a folder with a short path, such as /tmp",
+            option="RAY_TMPDIR",
+        )
+    return OptionError(f"Ray cannot start on this machine: {reason}", option="address")
 
 
 def _no_cluster(address: str, error: Exception) -> OptionError:

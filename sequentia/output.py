@@ -32,9 +32,13 @@ class Writer(ABC):
         self._file, self._vocabulary = file, vocabulary
         self._columns = [NAME, LOG_PROBABILITY] if scored else [NAME]
 
-    @abstractmethod
     def write(self, names: Names, scores: Scores) -> None:
         """Write a batch of names, as ids, and their log-probabilities, float64 [names], if there are to be any."""
+        self.write_texts(self._vocabulary.decode(names), scores)
+
+    @abstractmethod
+    def write_texts(self, texts: list[str], scores: Scores) -> None:
+        """Write a batch of names, as text, and their log-probabilities, float64 [names], if there are to be any."""
 
     def close(self) -> None:  # noqa: B027 - most formats need nothing
         """Write what stands behind the last name, if anything."""
@@ -43,9 +47,8 @@ class Writer(ABC):
 class Lines(Writer):
     """A name a line; with scores, the score and a tab before it."""
 
-    def write(self, names: Names, scores: Scores) -> None:
+    def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
-        texts = self._vocabulary.decode(names)
         if scores is not None:
             texts = [f"{score:.4f}\t{text}" for score, text in zip(scores.tolist(), texts, strict=True)]
         self._file.write("".join(f"{text}\n" for text in texts).encode())
@@ -58,9 +61,8 @@ class Csv(Writer):
         super().__init__(file, vocabulary, scored=scored)
         self._rows(self._columns)
 
-    def write(self, names: Names, scores: Scores) -> None:
+    def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
-        texts = self._vocabulary.decode(names)
         self._rows(*(zip(texts) if scores is None else zip(texts, scores.tolist(), strict=True)))
 
     def _rows(self, *rows: Iterable[object]) -> None:
@@ -75,10 +77,10 @@ class Csv(Writer):
 class JsonLines(Writer):
     """A JSON object a line."""
 
-    def write(self, names: Names, scores: Scores) -> None:
+    def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
         encode = msgspec.json.Encoder().encode
-        rows = _objects(self._vocabulary.decode(names), scores)
+        rows = _objects(texts, scores)
         self._file.write(b"".join(encode(row) + b"\n" for row in rows))
 
 
@@ -89,9 +91,8 @@ class JsonArray(Writer):
         super().__init__(file, vocabulary, scored=scored)
         self._before = b"[\n  "
 
-    def write(self, names: Names, scores: Scores) -> None:
+    def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
-        texts = self._vocabulary.decode(names)
         encode = msgspec.json.Encoder().encode
         for row in texts if scores is None else _objects(texts, scores):
             self._file.write(self._before + encode(row))
@@ -112,8 +113,12 @@ class Parquet(Writer):
         self._table = arrow.ParquetTable(file, self._columns)
 
     def write(self, names: Names, scores: Scores) -> None:
-        """Write a batch."""
+        """Write a batch, without a Python string in between."""
         self._table.write(names, self._vocabulary, scores)
+
+    def write_texts(self, texts: list[str], scores: Scores) -> None:
+        """Write a batch."""
+        self._table.write_texts(texts, scores)
 
     def close(self) -> None:
         """Write the file's index."""

@@ -2,16 +2,24 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 import pytest
 
 import sequentia
-from sequentia.training import compare, recipe_names
+from sequentia.cli import cli
+from sequentia.export import export
+from sequentia.training import compare, recipe_names, train
 from sequentia.training.checkpoint import Checkpoint
 
 from .conftest import MOONS, SMALL, python
@@ -198,6 +206,11 @@ def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
     assert "temperature must be a finite number" in fail("generate", "--temperature", -1)
     assert "min_length 9 is greater than max_length 3" in fail("generate", "--min-length", 9, "--max-length", 3)
     assert "'É' at position 0" in fail("generate", "--prefix", "Émile")
+    assert fail("generate", "--prefix", "Mar") == "Error: the model's alphabet has no 'M'; try 'mar'\n"
+    assert fail("score", "Emma") == "Error: the model's alphabet has no 'E'; try 'emma'\n"
+    assert "; it has 'm', not 'M'" in fail("generate", "--pattern", "Mar.*")
+    assert "flags such as (?i) are not supported" in fail("generate", "--pattern", "(?i)anna")
+    assert "Is a directory" in fail("score", "-i", tmp_path)
     assert "'!' at position 2" in fail("score", "io!")
     assert "accepted: 1, rejected: unique 1" in fail("generate", 5, "--temperature", 0, "--unique")
     assert "there is no such file" in fail("evaluate", "names", tmp_path / "nothing.txt")
@@ -229,6 +242,166 @@ def test_a_traceback_on_request() -> None:
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert "ModelNotFoundError" in result.stderr
+
+
+# Streams
+
+
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell's command line, in which $S is the command."""
+    environment = {**os.environ, "S": f"{sys.executable} -m sequentia", **environment}
+    return subprocess.run(
+        command, shell=True, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False, env=environment
+    )
+
+
+def test_streams_that_are_closed(tmp_path: Path) -> None:
+    file = tmp_path / "z.txt"
+    assert shell(f"$S generate 2 -o {file} >&-").returncode == 0
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 2
+    file.unlink()
+    result = shell(f"$S generate 2 -o {file} 2>&-; cat {file}")
+    assert (result.returncode, result.stderr, len(result.stdout.splitlines())) == (0, "", 2)
+    assert len(shell("$S generate 2 2>&-").stdout.splitlines()) == 2
+    assert shell(f"$S generate 2 -o {file} <&- >&- 2>&-").returncode == 0
+    for command in ("generate 2", "generate 2 --json", "score emma", "info", "recipes"):
+        result = shell(f"$S {command} >&-")
+        assert (result.returncode, result.stderr) == (1, "Error: standard output: it is closed\n"), command
+    result = shell("$S score - <&-")
+    assert (result.returncode, result.stderr) == (1, "Error: standard input: it is closed\n")
+
+
+def test_output_that_cannot_be_written() -> None:
+    for command in ("generate 2", "generate 30000", "info"):
+        for unbuffered in ("", "1"):
+            result = shell(f"$S {command} >/dev/full", PYTHONUNBUFFERED=unbuffered)
+            assert result.returncode == 1
+            assert re.fullmatch(r"Error: (standard output: )?No space left on device\n", result.stderr)
+
+
+def test_streams_that_are_replaced(trained: Path) -> None:
+    """By a program that calls the command, as notebooks and tests do."""
+    expected = sequentia.load(trained).generate(2, seed=1)
+    for arguments in (["generate", "2", "--seed", "1"], ["generate", "2", "--seed", "1", "-o", "-"]):
+        with redirect_stdout(StringIO()) as shown, redirect_stderr(StringIO()):
+            cli([*arguments, "-m", str(trained)], standalone_mode=False)
+        assert shown.getvalue().splitlines() == expected
+    with redirect_stdout(StringIO()) as shown, redirect_stdin(StringIO("titan\n")):
+        cli(["score", "-", "-m", str(trained)], standalone_mode=False)
+    assert shown.getvalue().endswith("\ttitan\n")
+    with redirect_stdout(StringIO()) as shown, redirect_stderr(None):
+        cli(["info", "-m", str(trained)], standalone_mode=False)
+    assert "moons" in shown.getvalue()
+
+
+@contextmanager
+def redirect_stdin(stream: TextIO) -> Iterator[None]:
+    before, sys.stdin = sys.stdin, stream
+    try:
+        yield
+    finally:
+        sys.stdin = before
+
+
+@pytest.fixture(scope="module")
+def arabic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("arabic")
+    names = ["\u0645\u062d\u0645\u062f", "\u0639\u0644\u064a", "\u0639\u0645\u0631"]
+    (folder / "list.txt").write_text("\n".join(names * 10), encoding="utf-8")
+    train(folder / "list.txt", folder / "\u0627\u0633\u0645", recipe="bigram-counts")
+    export(folder / "\u0627\u0633\u0645", folder / "\u0627\u0633\u0645")
+    return folder / "\u0627\u0633\u0645"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-16"])
+def test_pipes_and_files_get_utf_8(arabic: Path, encoding: str) -> None:
+    name = sequentia.load(arabic).generate(1, seed=1)[0]
+    for arguments in (
+        ["info"],
+        ["info", "--json"],
+        ["score", name],
+        ["score", name, "--json"],
+        ["generate", "--seed", "1"],
+    ):
+        command = [sys.executable, "-m", "sequentia", *arguments, "-m", str(arabic)]
+        result = subprocess.run(
+            command, capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": encoding}
+        )
+        assert result.returncode == 0, result.stderr
+        assert name[0] in result.stdout.decode("utf-8")
+
+
+def test_a_terminal_gets_what_it_can_show(arabic: Path) -> None:
+    for arguments in (["info"], ["generate", "3"]):
+        controller, terminal = os.openpty()
+        command = [sys.executable, "-m", "sequentia", *arguments, "-m", str(arabic)]
+        environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+        process = subprocess.run(command, stdout=terminal, stderr=subprocess.PIPE, check=False, env=environment)
+        os.close(terminal)
+        assert (process.returncode, process.stderr) == (0, b"")
+        shown = os.read(controller, 1 << 16)
+        os.close(controller)
+        assert b"?" in shown
+        assert shown.isascii(), shown
+
+
+def test_a_dash_is_the_stream(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = succeed("generate", 5, "-m", trained, "--seed", 1)
+    assert succeed("generate", 5, "-m", trained, "--seed", 1, "-o", "-") == expected
+    piped = shell(f"$S generate 5 -m {trained} --seed 1 | $S score - -m {trained}")
+    assert [line.split("\t")[1] for line in piped.stdout.splitlines()] == expected.splitlines()
+    again = shell(f"$S generate 5 -m {trained} --seed 1 | $S score -i - -o - -m {trained}")
+    assert again.stdout == piped.stdout
+    evaluated = shell(f"$S evaluate {trained} - --against {trained} < {MOONS}")
+    assert (evaluated.returncode, evaluated.stderr) == (0, "")
+    assert evaluated.stdout.startswith(succeed("evaluate", trained, MOONS))
+    run = shell(f"$S train - -o run --recipe bigram-counts < {MOONS}")
+    assert run.returncode == 0, run.stderr
+    assert sequentia.load("run").config.training.corpus.file == "stdin"
+    result = shell("printf 'anna\\n\\tx\\0\\n' | $S train - -o other --recipe bigram-counts")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: standard input: line 2 holds NUL")
+    for command in (
+        ["train", MOONS],
+        ["export", "run"],
+        ["pull", "you/moons"],
+        ["find-lr", MOONS],
+        ["reproduce", MOONS],
+    ):
+        assert "this is a folder, and - is standard output" in fail(*command, "-o", "-", code=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
+def test_a_warning_is_one_line(tmp_path: Path) -> None:
+    corpus = tmp_path / "list.txt"
+    corpus.write_text("anna\n\ufeffeve\nzoe\u200b\n" * 4, encoding="utf-8")
+    result = run_cli("train", corpus, "-o", tmp_path / "run", "--recipe", "bigram-counts")
+    assert result.returncode == 0
+    first, *others = result.stderr.splitlines()
+    assert first.startswith(
+        f"Warning: {corpus}: left out 8 invisible characters (4 x U+FEFF (zero width no-break space)"
+    )
+    assert not any("Warning" in line for line in others)
+    result = run_cli("evaluate", tmp_path / "run", corpus, "--against", tmp_path / "run")
+    assert result.stderr.count("Warning") == 1
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_training_that_is_told_to_end_saves(tmp_path: Path, name: str) -> None:
+    folder, number = tmp_path / "run", getattr(signal, name)
+    command = [sys.executable, "-m", "sequentia", "train", str(MOONS), "-o", str(folder), "--recipe", "mlp"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        history = folder / "history.jsonl"
+        while not (history.is_file() and history.stat().st_size > 1000):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    step = Checkpoint.load(folder).record.step
+    assert (process.returncode, step > 0) == (128 + number, True)
+    assert errors.startswith(f"Interrupted, saved at step {step} of 200000. Go on with: sequentia train")
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_a_reader_that_leaves_early() -> None:

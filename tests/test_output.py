@@ -17,9 +17,11 @@ import pytest
 from pyarrow import parquet
 
 import sequentia
-from sequentia import OptionError, SequenceModel
+from sequentia import OptionError, SequenceModel, VocabularyError
+from sequentia._files import remove_abandoned, writing
 from sequentia.arrow import strings
 from sequentia.export import export
+from sequentia.input import score_file
 from sequentia.output import FORMATS, Csv, JsonArray, format_of
 from sequentia.training import train
 from sequentia.vocabulary import Vocabulary
@@ -139,6 +141,68 @@ def test_a_killed_run_leaves_no_file_that_looks_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["names.parquet"]
 
 
+def test_two_writers_of_one_file_leave_each_other_alone(tmp_path: Path) -> None:
+    """In two containers, both may be process 1; here they are one process."""
+    file = tmp_path / "names.txt"
+    with writing(file) as slow:
+        slow.write(b"slow, ")
+        with writing(file) as quick:
+            quick.write(b"quick")
+        assert file.read_bytes() == b"quick"
+        with pytest.raises(TypeError), writing(file) as failing:
+            failing.write("no bytes")  # type: ignore[call-overload]
+        slow.write(b"but whole")
+    assert file.read_bytes() == b"slow, but whole"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_only_what_no_process_is_writing_is_taken_for_abandoned(tmp_path: Path) -> None:
+    (tmp_path / ".part-1.0123.partial").write_bytes(b"of a killed process")
+    (tmp_path / ".other-1.0123.partial").write_bytes(b"of another job")
+    with writing(tmp_path / "part-2") as file:
+        file.write(b"whole")
+        remove_abandoned(tmp_path, "part-")
+    assert (tmp_path / "part-2").read_bytes() == b"whole"
+    assert {path.name for path in tmp_path.iterdir()} == {"part-2", ".other-1.0123.partial"}
+
+
+def test_names_as_long_as_a_file_system_has_them(tmp_path: Path) -> None:
+    file = tmp_path / f"{'n' * 251}.txt"
+    with writing(file) as opened:
+        opened.write(b"x")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+ENDLESS = [sys.executable, "-m", "sequentia", "generate", "100000000", "-o"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
+    number = getattr(signal, name)
+    with subprocess.Popen([*ENDLESS, str(tmp_path / "names.txt")], stderr=subprocess.PIPE, text=True) as process:
+        while not any(path.stat().st_size for path in tmp_path.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (128 + number, "Interrupted.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_outlives_its_terminal(tmp_path: Path) -> None:
+    """As nohup starts it: with SIGHUP ignored."""
+    file = tmp_path / "names.txt"
+    command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-m", "sequentia", "generate", "400000"]
+    with subprocess.Popen([*command, "-o", str(file)]) as process:
+        while not list(tmp_path.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGHUP)
+        process.wait(timeout=120)
+    assert process.returncode == 0
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 400_000
+
+
 LIMITED = """
 import resource
 from sequentia.cli import main
@@ -187,3 +251,86 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path: Path) -> None:
     )
     assert "MissingExtraError" in result.stderr
     assert run_cli("generate", "3", PYTHONPATH=path).returncode == 0
+
+
+# Names that are scored from a file
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl", ".parquet"])
+def test_what_is_written_can_be_scored(scripts: SequenceModel, tmp_path: Path, suffix: str) -> None:
+    folder, file = scripts._artifact.folder, tmp_path / f"names{suffix}"
+    names = scripts.generate(300, seed=2)
+    succeed("generate", 300, "-m", folder, "--seed", 2, "-o", file)
+    expected = scripts.score(names)
+    for target in FORMATS:
+        scored = tmp_path / f"scored{target}"
+        assert succeed("score", "-m", folder, "-i", file, "-o", scored) == ""
+        rows = read(scored)
+        assert [name for name, _ in rows] == names
+        np.testing.assert_allclose([score for _, score in rows if score is not None], expected, atol=5e-5)
+    assert succeed("score", "-m", folder, "-i", file) == (tmp_path / "scored").read_text(encoding="utf-8")
+
+
+def test_a_file_of_names_in_pieces(moons: SequenceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sequentia.input._AT_ONCE", 16)
+    names = moons.generate(50, seed=1)
+    (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8")
+    pieces = list(score_file(moons, tmp_path / "names.txt"))
+    assert [len(piece) for piece, _ in pieces] == [16, 16, 16, 2]
+    assert [name for piece, _ in pieces for name in piece] == names
+    np.testing.assert_array_equal(np.concatenate([scores for _, scores in pieces]), moons.score(names))
+
+
+def test_files_as_people_have_them(moons: SequenceModel, tmp_path: Path) -> None:
+    """A byte-order mark, CRLF, blank lines, other columns, quotation marks; and names as they are in JSON."""
+
+    def names_in(name: str, content: str) -> list[str]:
+        path = tmp_path / name
+        path.write_bytes(content.encode())
+        return [name for piece, _ in score_file(moons, path) for name in piece]
+
+    assert names_in("a.txt", "\ufefftitan\r\n\r\n  io \n") == ["titan", "io"]
+    assert names_in("a.list", "titan\n") == ["titan"]
+    assert names_in("a.CSV", '\ufeffmoon of, name \r\n"Saturn, sixth", titan\r\n\r\nJupiter,"io"\r\n') == [
+        "titan",
+        "io",
+    ]
+    assert names_in("a.jsonl", '"titan"\n\n{"name": "io", "of": "Jupiter"}\n') == ["titan", "io"]
+    assert names_in("none.txt", "") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "message"),
+    [
+        ("a.txt", b"titan\nio!\n", VocabularyError, r"a\.txt, line 2: 'io!' holds '!' at position 2"),
+        ("a.txt", b"titan\n\nIo\n", VocabularyError, r"a\.txt, line 3: the model's alphabet has no 'I'; try 'io'"),
+        ("a.txt", b"titan\nt\xe9thys\n", OptionError, r"a\.txt: byte 7 \(line 2\) is not UTF-8"),
+        ("a.csv", b"moon\ntitan\n", OptionError, r"a\.csv: line 1 has no column 'name'"),
+        ("a.csv", b"", OptionError, r"a\.csv: line 1 has no column 'name'"),
+        ("a.csv", b"of,name\nSaturn,titan\nJupiter\n", OptionError, r"a\.csv: line 3 has no name"),
+        ("a.csv", b'name\n"ti\ntan"\n', OptionError, r"a\.csv: line 3 holds a line feed"),
+        ("a.jsonl", b'"titan"\n5\n', OptionError, r"a\.jsonl: line 2 is neither a string nor an object"),
+        ("a.jsonl", b'"titan"\n{"moon": "io"}\n', OptionError, r"a\.jsonl: line 2 is neither a string nor"),
+        ("a.json", b'["titan"]', OptionError, r"a\.json: a JSON array cannot be read name by name"),
+        ("a.parquet", b"titan", OptionError, r"a\.parquet is no Parquet file"),
+        ("b.parquet", b"", VocabularyError, r"b\.parquet, row 2: the model's alphabet has no 'I'; try 'io'"),
+        ("c.parquet", b"", OptionError, r"c\.parquet: row 2 of the column 'name' is None, no string"),
+    ],
+)
+def test_files_that_cannot_be_scored(
+    moons: SequenceModel, tmp_path: Path, name: str, content: bytes, error: type[Exception], message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    if not content and name.endswith("parquet"):
+        parquet.write_table(pa.table({"name": ["titan", "Io" if name[0] == "b" else None]}), path)
+    with pytest.raises(error, match=message):
+        list(score_file(moons, path))
+
+
+def test_a_file_that_cannot_be_scored_leaves_no_file(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("titan\n7\n", encoding="utf-8")
+    message = fail("score", "-m", trained, "-i", tmp_path / "names.txt", "-o", tmp_path / "scores.csv")
+    assert "names.txt, line 2" in message
+    assert "No such file" in fail("score", "-m", trained, "-i", tmp_path / "nothing.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]

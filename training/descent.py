@@ -6,10 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 import torch
@@ -335,18 +335,32 @@ def _history(path: Path, length: int) -> Iterator[BinaryIO]:
 
 @contextmanager
 def interruption() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, so that it stops the run between two steps and not within one."""
+    """Turn the first Ctrl-C into an event, so that it stops the run between two steps and not within one.
+
+    SIGTERM and SIGHUP do the same where the program handles them, as the command line does: their handlers are called,
+    and the KeyboardInterrupt that they raise waits for the end of the step.
+    """
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
         return
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         interrupted.set()
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(number, before[number])
+        with suppress(KeyboardInterrupt):
+            before[number](number, frame)
 
-    previous = signal.signal(signal.SIGINT, interrupt)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    before: dict[int, Callable[[int, FrameType | None], Any]] = {
+        number: handler for number, handler in handlers.items() if callable(handler)
+    }
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in before.items():
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, handler)

@@ -1,0 +1,139 @@
+"""Names from a file, batch by batch: lines of text, CSV, JSON Lines or Parquet; what :mod:`sequentia.output` writes."""
+
+import csv
+import unicodedata
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import OptionError, VocabularyError
+from .model import SequenceModel
+from .output import NAME
+from .text import Stripped, TextError, clean, read_lines
+
+_AT_ONCE: Final = 1 << 15
+
+Numbered = Iterator[tuple[int, str]]
+"""Names, each with the number of its line or row, from 1."""
+
+
+def score_file(
+    model: SequenceModel, source: Path | None, standard_input: BinaryIO | None = None
+) -> Iterator[tuple[list[str], NDArray[np.float64]]]:
+    """Yield the names of a file in its order, some at a time, with their natural-log probabilities, float64 [names].
+
+    Args:
+        model: scores them.
+        source: the file. Its ending says what it holds: ``.csv`` and ``.parquet`` a table with a column ``name``,
+            ``.jsonl`` a string or an object with a key ``name`` in each line, anything else a name in each line.
+        standard_input: lines of text to read instead, where ``source`` is None.
+
+    Raises:
+        OptionError: naming the line that cannot be read, or if the file is of another kind.
+        VocabularyError: naming the line whose name holds a symbol that the model does not know.
+        OSError: if the file cannot be read.
+        MissingExtraError: if it is Parquet, and pyarrow is missing.
+    """
+    label, place = str(source or "standard input"), "row" if _is_parquet(source) else "line"
+    numbered = _read_names(source, standard_input)
+    try:
+        while batch := list(islice(numbered, _AT_ONCE)):
+            names = [name for _, name in batch]
+            try:
+                scores = model.score(names)
+            except VocabularyError as error:
+                number = next(n for n, name in batch if unicodedata.normalize("NFC", name) == error.text)
+                raise VocabularyError(
+                    f"{label}, {place} {number}: {error}", symbol=error.symbol, position=error.position, text=error.text
+                ) from error
+            yield names, scores
+    except TextError as error:
+        raise OptionError(f"{label}: {error}", option="input", value=source) from error
+
+
+def _read_names(source: Path | None, standard_input: BinaryIO | None) -> Numbered:
+    if source is None:
+        assert standard_input is not None  # noqa: S101 - one of the two is given
+        yield from _names_of_lines(standard_input, "standard input")
+    elif _is_parquet(source):
+        yield from _names_of_parquet(source)
+    elif source.suffix.lower() == ".json":
+        raise OptionError(
+            f"{source}: a JSON array cannot be read name by name; write it as .jsonl, one name a line",
+            option="input",
+            value=source,
+        )
+    else:
+        with source.open("rb") as file:
+            yield from _READERS.get(source.suffix.lower(), _names_of_lines)(file, source)
+
+
+def _is_parquet(source: Path | None) -> bool:
+    return source is not None and source.suffix.lower() == ".parquet"
+
+
+def _names_of_lines(file: BinaryIO, source: object) -> Numbered:
+    stripped = Stripped()
+    for number, text in read_lines(file):
+        item = clean(text, number, stripped)
+        if item:
+            yield number, item
+    stripped.warn(source)
+
+
+def _names_of_csv(file: BinaryIO, source: object) -> Numbered:
+    stripped = Stripped()
+    rows = csv.reader((text.removeprefix("\ufeff") if number == 1 else text) for number, text in read_lines(file))
+    try:
+        header = [cell.strip() for cell in next(rows, [])]
+        if NAME not in header:
+            raise TextError(f"line 1 has no column {NAME!r}: it needs the names of the columns", 1)
+        column = header.index(NAME)
+        for row in rows:
+            if row:
+                if len(row) <= column:
+                    raise TextError(f"line {rows.line_num} has no {NAME}", rows.line_num)
+                yield rows.line_num, clean(row[column], rows.line_num, stripped)
+    except csv.Error as error:
+        raise TextError(f"line {rows.line_num} is no CSV: {error}", rows.line_num) from error
+    stripped.warn(source)
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+def _names_of_json_lines(file: BinaryIO, _source: object) -> Numbered:
+    decoder = msgspec.json.Decoder(str | _Named)
+    for number, text in read_lines(file):
+        if text.strip():
+            try:
+                value = decoder.decode(text.removeprefix("\ufeff") if number == 1 else text)
+            except (msgspec.MsgspecError, UnicodeError) as error:
+                reason = f"line {number} is neither a string nor an object with a key {NAME!r}: {error}"
+                raise TextError(reason, number) from error
+            yield number, value if isinstance(value, str) else value.name
+
+
+def _names_of_parquet(source: Path) -> Numbered:
+    from .arrow import count_rows, read_names
+
+    number = 0
+    for names in read_names(source, 0, count_rows(source), _AT_ONCE):
+        for name in names:
+            number += 1
+            if not isinstance(name, str):
+                raise TextError(f"row {number} of the column {NAME!r} is {name!r}, no string", number)
+            yield number, name
+
+
+_READERS: Final[dict[str, Callable[[BinaryIO, object], Numbered]]] = {
+    ".csv": _names_of_csv,
+    ".jsonl": _names_of_json_lines,
+}
+"""By the ending of a file's name."""
