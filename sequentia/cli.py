@@ -147,6 +147,18 @@ def _kept_standard_input() -> Iterator[Path]:
             raise
 
 
+class _File(click.Path):
+    """A file to read or write; ``-``, which stands for a standard stream, stays a string."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == STANDARD else super().convert(value, param, ctx)
+
+
 class _OutputFolder(click.Path):
     """A folder to write, which standard output cannot be."""
 
@@ -179,8 +191,8 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return engine(_address_option(command))
 
 
-def _folder_for_ray(output: Path | None) -> Path:
-    if output is None:
+def _folder_for_ray(output: Path | str | None) -> Path:
+    if not isinstance(output, Path):
         raise click.UsageError("--engine ray writes to a folder: -o DIR")
     return output
 
@@ -221,7 +233,7 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=_File(),
     help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet; with Ray, to a folder.",
 )
 @_engine_options
@@ -229,7 +241,7 @@ def _json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def generate(
     n: int,
     model: str | None,
-    output: Path | None,
+    output: Path | str | None,
     as_json: bool,
     scores: bool,
     threads: int | None,
@@ -267,7 +279,6 @@ def generate(
     if address is not None:
         raise click.UsageError("--address needs --engine ray")
 
-    output = _file(output)
     kind = _kind(output, as_json=as_json)
     if threads is None:
         threads = _cores() if n >= _MANY else 1
@@ -281,21 +292,18 @@ def generate(
             report(len(names))
 
 
-def _file(path: Path | None) -> Path | None:
-    """Return the file that an option names, None for a standard stream."""
-    return None if path == Path(STANDARD) else path
-
-
-def _kind(output: Path | None, *, as_json: bool) -> "type[Writer]":
+def _kind(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
     """Return the format of what goes to a file, or to standard output."""
     from .output import JsonArray, Lines, format_of
 
-    return JsonArray if as_json else Lines if output is None else format_of(output)
+    if as_json:
+        return JsonArray
+    return format_of(output) if isinstance(output, Path) else Lines
 
 
 @contextmanager
 def _written(
-    kind: "type[Writer]", output: Path | None, model: "SequenceModel", *, scored: bool, total: int | None
+    kind: "type[Writer]", output: Path | str | None, model: "SequenceModel", *, scored: bool, total: int | None
 ) -> "Iterator[tuple[Writer, Callable[[int], object]]]":
     """Open a writer of names to a file or to standard output, and a function that reports how many were written."""
 
@@ -305,7 +313,7 @@ def _written(
 
     with ExitStack() as stack:
         file, bar = standard_output(), None
-        if output is not None:
+        if isinstance(output, Path):
             file, bar = stack.enter_context(writing(output)), stack.enter_context(_bar(total, "names"))
         writer = kind(file, model.vocabulary, scored=scored)
         yield writer, report
@@ -319,14 +327,14 @@ def _written(
     "--input",
     "-i",
     "source",
-    type=click.Path(path_type=Path),
+    type=_File(),
     help="A file of names: .txt (one a line), .csv, .jsonl or .parquet (column name); - is standard input. "
     "With Ray: .parquet.",
 )
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=_File(),
     help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet; with Ray, to a folder.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="With Ray: cores to use.  [default: all]")
@@ -336,8 +344,8 @@ def score(
     names: tuple[str, ...],
     model: str | None,
     as_json: bool,
-    source: Path | None,
-    output: Path | None,
+    source: Path | str | None,
+    output: Path | str | None,
     threads: int | None,
     engine: str | None,
     address: str | None,
@@ -349,16 +357,16 @@ def score(
     With --engine ray, the names of a Parquet file go with their scores to Parquet files in a folder; the same command
     goes on with what was interrupted.
     """
-    from .input import score_file
+    from .input import score_file, score_lines
     from .model import load
 
     if names == (STANDARD,) and source is None:
-        names, source = (), Path(STANDARD)
+        names, source = (), STANDARD
     if bool(names) == (source is not None):
         raise click.UsageError("give names, or a file of them: --input FILE")
     if engine is not None:
         folder = _folder_for_ray(output)
-        if source is None or _file(source) is None or as_json:
+        if not isinstance(source, Path) or as_json:
             raise click.UsageError("--engine ray takes the names of a file, --input FILE, and has no --json")
         from . import bulk
 
@@ -376,14 +384,14 @@ def score(
     if threads or address:
         raise click.UsageError("--threads and --address need --engine ray")
 
-    output = _file(output)
     kind = _kind(output, as_json=as_json)
     loaded = load(model)
     if source is None:
         scored = iter([(list(names), loaded.score(names))])
+    elif isinstance(source, Path):
+        scored = score_file(loaded, source)
     else:
-        file = _file(source)
-        scored = score_file(loaded, file, standard_input() if file is None else None)
+        scored = score_lines(loaded, standard_input(), "standard input")
     with _written(kind, output, loaded, scored=True, total=len(names) or None) as (writer, report):
         for texts, scores in scored:
             writer.write_texts(texts, scores)

@@ -21,17 +21,17 @@ _AT_ONCE: Final = 1 << 15
 Numbered = Iterator[tuple[int, str]]
 """Names, each with the number of its line or row, from 1."""
 
+Scored = Iterator[tuple[list[str], NDArray[np.float64]]]
+"""Some names at a time, and their natural-log probabilities, float64 [names]."""
 
-def score_file(
-    model: SequenceModel, source: Path | None, standard_input: BinaryIO | None = None
-) -> Iterator[tuple[list[str], NDArray[np.float64]]]:
+
+def score_file(model: SequenceModel, source: Path) -> Scored:
     """Yield the names of a file in its order, some at a time, with their natural-log probabilities, float64 [names].
 
     Args:
         model: scores them.
         source: the file. Its ending says what it holds: ``.csv`` and ``.parquet`` a table with a column ``name``,
             ``.jsonl`` a string or an object with a key ``name`` in each line, anything else a name in each line.
-        standard_input: lines of text to read instead, where ``source`` is None.
 
     Raises:
         OptionError: naming the line that cannot be read, or if the file is of another kind.
@@ -39,8 +39,33 @@ def score_file(
         OSError: if the file cannot be read.
         MissingExtraError: if it is Parquet, and pyarrow is missing.
     """
-    label, place = str(source or "standard input"), "row" if _is_parquet(source) else "line"
-    numbered = _read_names(source, standard_input)
+    suffix = source.suffix.lower()
+    if suffix == ".json":
+        raise OptionError(
+            f"{source}: a JSON array cannot be read name by name; write it as .jsonl, one name a line",
+            option="input",
+            value=source,
+        )
+    if suffix == ".parquet":
+        yield from _scored(model, _names_of_parquet(source), str(source), "row")
+        return
+    with source.open("rb") as file:
+        numbered = _READERS.get(suffix, _names_of_lines)(file, str(source))
+        yield from _scored(model, numbered, str(source), "line")
+
+
+def score_lines(model: SequenceModel, file: BinaryIO, source: str) -> Scored:
+    """Yield the names of a stream of text, a name in each line, as :func:`score_file` does.
+
+    Args:
+        model: scores them.
+        file: UTF-8 text.
+        source: what to call it in errors.
+    """
+    return _scored(model, _names_of_lines(file, source), source, "line")
+
+
+def _scored(model: SequenceModel, numbered: Numbered, source: str, place: str) -> Scored:
     try:
         while batch := list(islice(numbered, _AT_ONCE)):
             names = [name for _, name in batch]
@@ -49,35 +74,17 @@ def score_file(
             except VocabularyError as error:
                 number = next(n for n, name in batch if unicodedata.normalize("NFC", name) == error.text)
                 raise VocabularyError(
-                    f"{label}, {place} {number}: {error}", symbol=error.symbol, position=error.position, text=error.text
+                    f"{source}, {place} {number}: {error}",
+                    symbol=error.symbol,
+                    position=error.position,
+                    text=error.text,
                 ) from error
             yield names, scores
     except TextError as error:
-        raise OptionError(f"{label}: {error}", option="input", value=source) from error
+        raise OptionError(f"{source}: {error}", option="input", value=source) from error
 
 
-def _read_names(source: Path | None, standard_input: BinaryIO | None) -> Numbered:
-    if source is None:
-        assert standard_input is not None  # noqa: S101 - one of the two is given
-        yield from _names_of_lines(standard_input, "standard input")
-    elif _is_parquet(source):
-        yield from _names_of_parquet(source)
-    elif source.suffix.lower() == ".json":
-        raise OptionError(
-            f"{source}: a JSON array cannot be read name by name; write it as .jsonl, one name a line",
-            option="input",
-            value=source,
-        )
-    else:
-        with source.open("rb") as file:
-            yield from _READERS.get(source.suffix.lower(), _names_of_lines)(file, source)
-
-
-def _is_parquet(source: Path | None) -> bool:
-    return source is not None and source.suffix.lower() == ".parquet"
-
-
-def _names_of_lines(file: BinaryIO, source: object) -> Numbered:
+def _names_of_lines(file: BinaryIO, source: str) -> Numbered:
     stripped = Stripped()
     for number, text in read_lines(file):
         item = clean(text, number, stripped)
@@ -86,7 +93,7 @@ def _names_of_lines(file: BinaryIO, source: object) -> Numbered:
     stripped.warn(source)
 
 
-def _names_of_csv(file: BinaryIO, source: object) -> Numbered:
+def _names_of_csv(file: BinaryIO, source: str) -> Numbered:
     stripped = Stripped()
     rows = csv.reader((text.removeprefix("\ufeff") if number == 1 else text) for number, text in read_lines(file))
     try:
@@ -108,7 +115,7 @@ class _Named(msgspec.Struct):
     name: str
 
 
-def _names_of_json_lines(file: BinaryIO, _source: object) -> Numbered:
+def _names_of_json_lines(file: BinaryIO, _source: str) -> Numbered:
     decoder = msgspec.json.Decoder(str | _Named)
     for number, text in read_lines(file):
         if text.strip():
@@ -132,7 +139,7 @@ def _names_of_parquet(source: Path) -> Numbered:
             yield number, name
 
 
-_READERS: Final[dict[str, Callable[[BinaryIO, object], Numbered]]] = {
+_READERS: Final[dict[str, Callable[[BinaryIO, str], Numbered]]] = {
     ".csv": _names_of_csv,
     ".jsonl": _names_of_json_lines,
 }

@@ -370,7 +370,9 @@ def test_a_dash_is_the_stream(trained: Path, tmp_path: Path, monkeypatch: pytest
         ["reproduce", MOONS],
     ):
         assert "this is a folder, and - is standard output" in fail(*command, "-o", "-", code=2)
-    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+    assert succeed("generate", 5, "-o", "./-") == ""
+    assert len(succeed("score", "-i", "./-").splitlines()) == 5
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "-"}
 
 
 def test_a_warning_is_one_line(tmp_path: Path) -> None:
