@@ -47,7 +47,7 @@ def session_of(graph: Path) -> Any:
 
 def bundled_graph() -> Path:
     from sequentia import artifact
-    from sequentia.model import locate
+    from sequentia.resolve import locate
 
     return locate("names") / artifact.GRAPH
 
@@ -274,10 +274,10 @@ def route(names: int, which: str) -> tuple[float, str]:
     import numpy as np
 
     import sequentia
-    from sequentia import model as model_module
+    from sequentia import session
 
     model = sequentia.load("names")
-    with patch("sequentia.model._OTHER_ROWS", () if "plain" in which or "eight" in which else model_module._OTHER_ROWS):
+    with patch("sequentia.session.OTHER_ROWS", () if "plain" in which or "eight" in which else session.OTHER_ROWS):
         model.logits(np.zeros((512, model.config.block_size), dtype=np.int64))  # finds out which runs it may have
     if "forgetful" in which:
         without_memory(model)
@@ -293,7 +293,7 @@ def first_layers() -> dict[str, list[float]]:
 
     import sequentia
     from sequentia.export import graph
-    from sequentia.training.networks import network_of
+    from sequentia.training.kinds import mlp, network_of
 
     model = sequentia.load("names")
     ids, block_size = model.vocabulary.size, model.config.block_size
@@ -302,8 +302,8 @@ def first_layers() -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         sessions = {"bundled": session_of(bundled_graph())}
         for kind, most in (("product", 0), ("tables", 1 << 30)):
-            with patch.object(graph, "_LARGEST_TABLES", most):
-                Path(folder, kind).write_bytes(graph.graph_of(network, model.config))
+            with patch.object(mlp, "_LARGEST_LOOK_UPS", most):
+                Path(folder, kind).write_bytes(graph.graph_of(network.for_export(), model.config))
             sessions[kind] = session_of(Path(folder, kind))
     spent: dict[str, list[float]] = {}
     for rows in (256, 8):

@@ -1,6 +1,5 @@
 """The model card: every figure in it comes from the artifact's own configuration."""
 
-import math
 import shlex
 from collections import Counter
 from collections.abc import Collection
@@ -9,9 +8,11 @@ from typing import Final, Self
 
 from huggingface_hub import CardData, EvalResult, ModelCardData
 
-from sequentia.architectures import BigramArchitecture, MLPArchitecture
-from sequentia.artifact import PICTURES, SHOWN, Config, Loss
-from sequentia.model import SequenceModel
+from sequentia.artifact import PICTURES, SHOWN, Artifact, Config, Loss
+from sequentia.contexts import Contexts
+from sequentia.generation import stream_names
+from sequentia.options import Plan
+from sequentia.session import Session
 
 _CAPTIONS: Final = dict(
     zip(SHOWN, ("Loss against step", "Embedding of the symbols", "Probability of the next symbol"), strict=True)
@@ -25,7 +26,6 @@ _PARTS: Final = {
     "test_unseen": "test, names unseen in training",
 }
 
-_LOOKED_UP: Final = {"embedding.weight", "direct.weight"}
 _EXAMPLES: Final = 10
 _SEED: Final = 1
 
@@ -78,8 +78,7 @@ _ORIGINS: Final = {
 
 
 def model_card(
-    model: SequenceModel,
-    graph_bytes: int,
+    source: Artifact,
     pictures: Collection[str] = (),
     *,
     repo_id: str | None = None,
@@ -88,31 +87,30 @@ def model_card(
     """Return the card of a model, Markdown with the hub's YAML front matter.
 
     Args:
-        model: the model.
-        graph_bytes: size of its graph.
+        source: the model's artifact.
         pictures: names of files in the folder ``pictures`` beside the card.
         repo_id: the repository that it is for, if it is for one.
         facts: what else it should say; of a well-known corpus, some are known.
     """
-    config = model.config
+    config = source.config
     origin, about = _ORIGINS.get(config.training.corpus.sha256, (CardFacts(), None))
     sections = [
         f"---\n{_metadata(config, facts.or_else(origin)).to_yaml()}\n---",
         f"# {config.name}",
         _description(config),
         "## Use",
-        _use(model, repo_id),
+        _use(source, repo_id),
         "## Figures",
         _figures(config),
         "## Samples",
         _samples(config),
         "## Size and speed",
-        _size_and_speed(config, graph_bytes),
+        _size_and_speed(config, len(source.graph)),
         "## Training",
         _training(config),
         *_pictures(pictures),
         "## Intended use, bias and limits",
-        _limits(model),
+        _limits(source),
         *([about] if about else []),
     ]
     return "\n\n".join(sections) + "\n"
@@ -148,29 +146,32 @@ def _metadata(config: Config, facts: CardFacts) -> ModelCardData:
 
 def _description(config: Config) -> str:
     architecture = config.architecture
-    if isinstance(architecture, MLPArchitecture):
-        what = 'the feed-forward network of Bengio et al. 2003, "A neural probabilistic language model"'
-    elif isinstance(architecture, BigramArchitecture):
-        what = "a bigram model"
-    else:
-        what = "an n-gram model"
     symbols = "symbol gives" if config.block_size == 1 else f"{config.block_size} symbols give"
     return (
-        f"Invents names like those of `{config.training.corpus.file}`, symbol by symbol. It is {what}: the last "
-        f"{symbols} the probabilities of the next one, through {architecture.describe()}. "
+        f"Invents names like those of `{config.training.corpus.file}`, symbol by symbol. "
+        f"It is {architecture.summarize()}: the last {symbols} the probabilities of the next one, "
+        f"through {architecture.describe()}. "
         f"{architecture.parameters:,} parameters; an alphabet of {len(config.vocabulary)} symbols."
     )
 
 
-def _use(model: SequenceModel, repo_id: str | None) -> str:
-    names = model.generate(_EXAMPLES, seed=_SEED)
+def _examples(source: Artifact) -> list[str]:
+    """Return what ``generate`` gives for the seed of the card."""
+    vocabulary, config = source.vocabulary, source.config
+    contexts = Contexts(Session(source).logits, config.block_size, vocabulary.size)
+    plan = Plan.of({"seed": _SEED}, vocabulary, config.max_length)
+    return [name for batch in stream_names(contexts, vocabulary, plan, _EXAMPLES) for name in vocabulary.decode(batch)]
+
+
+def _use(source: Artifact, repo_id: str | None) -> str:
+    names, name = _examples(source), source.config.name
     where = "the model's folder, or the name of a bundled model" if repo_id is None else "fetched once, then kept"
     return "\n".join(
         [
             "```python",
             "import sequentia",
             "",
-            f'model = sequentia.load("{repo_id or model.config.name}")  # {where}',
+            f'model = sequentia.load("{repo_id or name}")  # {where}',
             f"model.generate({_EXAMPLES}, seed={_SEED})",
             "```",
             "",
@@ -208,13 +209,8 @@ def _samples(config: Config) -> str:
 
 def _size_and_speed(config: Config, graph_bytes: int) -> str:
     architecture = config.architecture
-    if isinstance(architecture, MLPArchitecture):
-        shapes = architecture.tensors(config.block_size, len(config.vocabulary) + 1)
-        multiplied = {name for name in shapes if name.endswith("weight")} - _LOOKED_UP
-        products = sum(math.prod(shapes[name][1]) for name in multiplied)
-        work = f"{products:,} multiplications and additions"
-    else:
-        work = "look-ups in tables and no multiplication"
+    products = architecture.products(config.block_size, len(config.vocabulary) + 1)
+    work = f"{products:,} multiplications and additions" if products else "look-ups in tables and no multiplication"
     return (
         f"`model.onnx` has {graph_bytes:,} bytes for {architecture.parameters:,} parameters. A symbol takes {work}; "
         f"`time sequentia generate 10000 --model {config.name}` tells how quick that is on your machine."
@@ -254,18 +250,16 @@ def _pictures(names: Collection[str]) -> list[str]:
     return ["## Pictures", *links] if links else []
 
 
-def _limits(model: SequenceModel) -> str:
-    config = model.config
+def _limits(source: Artifact) -> str:
     novelty = (
         "; `novel=True` leaves out those of its list, which `novelty.crc32` holds the hashes of: enough to recognise a "
         "name, too little to read one"
-        if model.knows_its_names
+        if source.known is not None
         else ""
     )
     return (
         "For inventing names: of characters, places, products, test data. Not for telling who a name belongs to, or "
         "whether it is a real one. The model knows only the alphabet above and repeats the biases of its list: what "
-        "is rare there is rare here. None of its names is longer than "
-        f"{config.max_length} symbols unless asked for. It may invent names that exist, names of its list among them"
-        f"{novelty}."
+        f"is rare there is rare here. None of its names is longer than {source.config.max_length} symbols unless asked "
+        f"for. It may invent names that exist, names of its list among them{novelty}."
     )

@@ -9,9 +9,7 @@ from sequentia import artifact
 from sequentia._files import printable_name
 from sequentia.artifact import Artifact, Config, Training
 from sequentia.errors import TrainingError
-from sequentia.model import SequenceModel
 from sequentia.training.checkpoint import Checkpoint
-from sequentia.training.networks import tensors_to_store
 from sequentia.vocabulary import Vocabulary
 
 from .card import model_card
@@ -62,14 +60,14 @@ def export(run: Path, folder: Path) -> Config:
         files={},
     )
     contents = {
-        artifact.WEIGHTS: save(tensors_to_store(network)),
-        artifact.GRAPH: graph_of(network.for_inference(), config),
+        artifact.WEIGHTS: save(network.stored()),
+        artifact.GRAPH: graph_of(network.for_export(), config),
     }
     check_parity(network, config, contents[artifact.WEIGHTS], contents[artifact.GRAPH])
     pictures = artifact.read_pictures(run)
     known = checkpoint.known
     if known is not None:
         contents[artifact.NOVELTY] = known.to_bytes()
-    model = SequenceModel(Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH], known, folder))
-    contents[artifact.CARD] = model_card(model, len(contents[artifact.GRAPH]), pictures).encode()
+    source = Artifact(config, Vocabulary(config.vocabulary), contents[artifact.GRAPH], known, folder)
+    contents[artifact.CARD] = model_card(source, pictures).encode()
     return artifact.write(folder, config, contents, {} if folder.resolve() == run.resolve() else pictures)

@@ -16,7 +16,7 @@ from sequentia.artifact import Config, metadata
 from sequentia.errors import ExportError
 from sequentia.graph_check import fault_of_graph
 from sequentia.session import open_session
-from sequentia.training.networks import Network, NGram, tensors_to_store
+from sequentia.training.kinds import Network
 
 from .graph import IR_VERSION, OPSET
 
@@ -81,7 +81,7 @@ def _checker(graph: bytes) -> None:
 
 def _weights(network: Network, weights: bytes) -> None:
     """Bitwise: the same names, dtypes and shapes, and the same bytes."""
-    stored, own = load(weights), tensors_to_store(network)
+    stored, own = load(weights), network.stored()
     if stored.keys() != own.keys():
         raise _fail("weights", sorted(own), sorted(stored))
     for name, tensor in own.items():
@@ -108,9 +108,9 @@ def _logits(network: Network, config: Config, graph: bytes) -> None:
         contexts = random.integers(1, len(config.vocabulary) + 1, (batch, config.block_size))
         padding = random.integers(0, config.block_size + 1, (batch, 1))
         contexts[np.arange(config.block_size) < padding] = 0
-        if isinstance(network, NGram) and network.architecture.order > 1:
-            known = random.integers(0, len(network.ngrams), (batch + 1) // 2)
-            contexts[::2] = network.ngrams[known, :-1]
+        familiar = network.familiar_contexts((batch + 1) // 2, random)
+        if familiar is not None:
+            contexts[::2] = familiar
         expected = network(torch.from_numpy(contexts)).numpy()
         found = session.run(["logits"], {"context": contexts})[0]
         if found.shape != expected.shape:

@@ -8,12 +8,11 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load
 
 from sequentia import artifact, hub
-from sequentia.architectures import MLPArchitecture
 from sequentia.artifact import CARD, PICTURES, WEIGHTS, Artifact
 from sequentia.errors import ModelNotFoundError
 from sequentia.hub import Published
-from sequentia.model import SequenceModel
-from sequentia.training.networks import Network, network_of
+from sequentia.session import Session
+from sequentia.training.kinds import Network, network_of
 
 from .card import CardFacts, model_card
 from .parity import check_parity
@@ -28,7 +27,7 @@ def check(folder: Path) -> Artifact:
         ExportError: if its graph and its weights are not the same model.
     """
     read = artifact.read(folder)
-    SequenceModel(read)
+    Session(read)
     weights = artifact.read_listed(folder, WEIGHTS, read.config)
     check_parity(_network(read, weights), read.config, weights, read.graph)
     return read
@@ -46,7 +45,7 @@ def assemble(checked: Artifact, repo_id: str, facts: CardFacts) -> dict[str, byt
     files = {name: artifact.read_listed(folder, name, config) for name in config.files}
     pictures = artifact.read_pictures(folder)
     told = facts.or_else(CardFacts.of(ModelCard(files[CARD].decode(), ignore_metadata_errors=True).data))
-    card = model_card(SequenceModel(checked), len(checked.graph), pictures, repo_id=repo_id, facts=told)
+    card = model_card(checked, pictures, repo_id=repo_id, facts=told)
     files[CARD] = card.encode()
     return artifact.pack(folder, config, files) | {f"{PICTURES}/{name}": data for name, data in pictures.items()}
 
@@ -55,10 +54,7 @@ def _network(read: Artifact, stored: bytes) -> Network:
     """Return the network that an artifact's weights are of."""
     config = read.config
     network = network_of(config.architecture, config.block_size, read.vocabulary.size)
-    weights = load(stored)
-    if isinstance(config.architecture, MLPArchitecture):
-        weights = {name: tensor.float() for name, tensor in weights.items()}
-    network.load_state_dict(weights)
+    network.load(load(stored))
     return network.eval()
 
 

@@ -5,7 +5,7 @@ The public names resolve on first use, so ``import sequentia`` costs nothing but
 
 from typing import TYPE_CHECKING
 
-from ._lazy import resolve
+from ._lazy import resolve as _resolve
 
 if TYPE_CHECKING:
     from .errors import (
@@ -53,7 +53,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    value = globals()[name] = resolve(__name__, name, _MODULES)
+    value = globals()[name] = _resolve(__name__, name, _MODULES)
     return value
 
 

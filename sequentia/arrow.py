@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from .errors import MissingExtraError, OptionError
 from .generation import Names
-from .output import NAME
 from .vocabulary import Vocabulary
 
 try:
@@ -65,20 +64,20 @@ class ParquetTable:
         self._writer.close()
 
 
-def count_rows(path: Path) -> int:
-    """Return how many rows a Parquet file has, from its footer."""
-    return int(_opened(path).metadata.num_rows)
+def count_rows(path: Path, column: str) -> int:
+    """Return how many rows a Parquet file with some column has, from its footer."""
+    return int(_opened(path, column).metadata.num_rows)
 
 
-def read_names(path: Path, first: int, count: int, most: int) -> Iterator[list[str]]:
-    """Yield some of the names of a Parquet file, its column ``name``, in batches of no more than ``most``."""
-    source, before = _opened(path), 0
+def read_column(path: Path, column: str, first: int, count: int, most: int) -> Iterator[list[str]]:
+    """Yield some of the values of a column of a Parquet file, in batches of no more than ``most``."""
+    source, before = _opened(path, column), 0
     for group in range(source.num_row_groups):
         rows = source.metadata.row_group(group).num_rows
         start, stop = max(first - before, 0), min(first + count - before, rows)
         before += rows
         place = 0
-        for batch in source.iter_batches(most, row_groups=[group], columns=[NAME]) if start < stop else ():
+        for batch in source.iter_batches(most, row_groups=[group], columns=[column]) if start < stop else ():
             names = batch.column(0)[max(start - place, 0) : max(stop - place, 0)]
             place += len(batch)
             if len(names):
@@ -87,18 +86,18 @@ def read_names(path: Path, first: int, count: int, most: int) -> Iterator[list[s
 
 def copy_rows(path: Path, file: BinaryIO, rows: int) -> None:
     """Write the first rows of a Parquet file to another."""
-    source = _opened(path)
+    source = parquet.ParquetFile(path)
     with parquet.ParquetWriter(file, source.schema_arrow) as writer:
         for batch in source.iter_batches(_ROWS):
             writer.write_batch(batch[:rows])
             rows -= min(rows, len(batch))
 
 
-def _opened(path: Path) -> parquet.ParquetFile:
+def _opened(path: Path, column: str) -> parquet.ParquetFile:
     try:
         source = parquet.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise OptionError(f"{path} is no Parquet file: {error}", option="input", value=path) from error
-    if NAME not in source.schema_arrow.names:
-        raise OptionError(f"{path} has no column {NAME!r}", option="input", value=path)
+    if column not in source.schema_arrow.names:
+        raise OptionError(f"{path} has no column {column!r}", option="input", value=path)
     return source

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from . import __version__
 from ._files import remove_abandoned, write_file, writing
 from .architectures import Count
-from .arrow import ParquetTable, copy_rows, count_rows, read_names
+from .arrow import ParquetTable, copy_rows, count_rows, read_column
 from .artifact import GRAPH, Sha256
 from .cluster import cluster
 from .errors import GenerationError, OptionError, SequentiaError
@@ -188,7 +188,7 @@ def score(
     job = Job(
         command="score",
         model=model.config.files[GRAPH].sha256,
-        names=count_rows(source),
+        names=count_rows(source, NAME),
         rows_of_shard=rows_of_shard,
         scores=True,
         options={"source": str(source.resolve()), "sha256": digest},
@@ -329,7 +329,7 @@ def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Sh
                 scores = model.score(model.vocabulary.decode(names)) if job.scores else None
                 table.write(names, model.vocabulary, scores)
         else:
-            for texts in read_names(Path(job.options["source"]), job.first(number), count, _NAMES_AT_ONCE):
+            for texts in read_column(Path(job.options["source"]), NAME, job.first(number), count, _NAMES_AT_ONCE):
                 table.write_texts(texts, model.score(texts))
         table.close()
     return _record(folder, number)
@@ -354,7 +354,7 @@ def _record(folder: Path, number: int) -> Shard:
     path = folder / _file_of(number)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    shard = Shard(file=path.name, rows=count_rows(path), size=path.stat().st_size, sha256=digest)
+    shard = Shard(file=path.name, rows=count_rows(path, NAME), size=path.stat().st_size, sha256=digest)
     write_file(_record_of(folder, number), _json(shard))
     return shard
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from .output import Writer
     from .training.descent import Report
     from .training.evaluation import Comparison
-    from .training.sweep import Report as SweepReport
-    from .training.sweep import Trial
+    from .training.trials import Report as SweepReport
+    from .training.trials import Trial
 
 _MANY = 100_000
 _MODEL_HELP = (
@@ -407,7 +407,7 @@ def info(name: str | None, model: str | None, as_json: bool) -> None:
     import msgspec
 
     from . import artifact
-    from .model import locate
+    from .resolve import locate
 
     if name is not None and model is not None:
         raise click.UsageError("give MODEL or --model, not both")
@@ -470,7 +470,8 @@ def evaluate(model: str, corpus: Path, split: str | None, against: tuple[str, ..
 @click.argument("recipe", required=False)
 def recipes(recipe: str | None) -> None:
     """List the training recipes, or print one."""
-    from .training.recipes import read_recipe, recipe_names, recipe_path
+    from .training import read_recipe, recipe_names
+    from .training.recipes import recipe_path
 
     if recipe is not None:
         read_recipe(recipe)
@@ -600,7 +601,8 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
     """
     from .export import export
     from .training import find_recipe, plot
-    from .training.sweep import BEST, BEST_RECIPE, SWEEP, TRIALS
+    from .training.sweep import BEST, BEST_RECIPE
+    from .training.trials import SWEEP, TRIALS
 
     try:
         with _trials() as report:

@@ -128,10 +128,10 @@ def _names_of_json_lines(file: BinaryIO, _source: str) -> Numbered:
 
 
 def _names_of_parquet(source: Path) -> Numbered:
-    from .arrow import count_rows, read_names
+    from .arrow import count_rows, read_column
 
     number = 0
-    for names in read_names(source, 0, count_rows(source), _AT_ONCE):
+    for names in read_column(source, NAME, 0, count_rows(source, NAME), _AT_ONCE):
         for name in names:
             number += 1
             if not isinstance(name, str):

@@ -1,12 +1,11 @@
 """A loaded artifact: names out, probabilities of names, probabilities of next symbols."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 from weakref import WeakSet
 
 import numpy as np
@@ -15,26 +14,18 @@ from numpy.typing import NDArray
 from . import artifact
 from .artifact import Artifact, Config
 from .contexts import Contexts
-from .errors import ArtifactError, GenerationError, ModelNotFoundError, OptionError
+from .errors import GenerationError, OptionError
 from .generation import Names, draw_shard, stream_names
 from .likelihood import name_losses
 from .options import Plan, SamplingOptions, texts, whole
+from .resolve import chosen, here, locate
 from .sampling import log_softmax
+from .session import Session
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-DEFAULT_MODEL: Final = "names"
-_REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+(@.+)?", re.ASCII)
-
-# Matrix kernels may round differently for different numbers of rows, so a run of the network has eight, which fill a
-# vector register, and a context's logits do not depend on its company. Other numbers serve where they are seen to give
-# the same bits; that is looked into once enough rows were run for it to pay.
-_ROWS: Final = 8
-_OTHER_ROWS: Final = (256, 64, 1)
-_ROWS_BEFORE_A_LOOK: Final = 512
 
 
 class SequenceModel:
@@ -51,12 +42,10 @@ class SequenceModel:
     def __init__(self, source: Artifact, *, threads: int | None = None) -> None:
         self._artifact = source
         self._threads = 1 if threads is None else whole("threads", threads, least=1)
-        self._opened: Any = self._open_session()
-        self._row_counts: tuple[int, ...] = (_ROWS,)
-        self._rows_run = 0
+        self._session = Session(source)
         self._contexts = self._no_contexts()
-        _forget_sessions_after_fork()
         _models.add(self)
+        _prepare_for_forks()
 
     @property
     def config(self) -> Config:
@@ -334,41 +323,7 @@ class SequenceModel:
         Returns:
             float32 [n, 1 + symbols].
         """
-        session, n = self._session(), len(contexts)
-        logits = np.empty((n, self.vocabulary.size), dtype=np.float32)
-        start = 0
-        while start < n:
-            count = self._rows_at_once(session, n - start)
-            rows = contexts[start : start + count]
-            if len(rows) < count:
-                rows = np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]), dtype=np.int64)])
-            logits[start : start + count] = self._run(session, rows)[: n - start]
-            start += count
-        if not np.isfinite(logits).all():
-            raise self._graph_error("finite logits", "NaN or infinity")
-        return logits
-
-    def _run(self, session: Any, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
-        try:
-            logits: NDArray[np.float32] = session.run(["logits"], {"context": contexts})[0]
-        except Exception as error:
-            raise self._graph_error("a graph that onnxruntime can run", str(error)) from error
-        return logits
-
-    def _rows_at_once(self, session: Any, missing: int) -> int:
-        """Return how many rows the next run of the network has, of the numbers that give the same bits as eight do."""
-        before, self._rows_run = self._rows_run, self._rows_run + missing
-        if before < _ROWS_BEFORE_A_LOOK <= self._rows_run:
-            random = np.random.Generator(np.random.PCG64(0))
-            contexts = random.integers(0, self.vocabulary.size, (_ROWS_BEFORE_A_LOOK // 2, self.config.block_size))
-
-            def run(rows: int) -> NDArray[np.float32]:
-                chunks = np.split(contexts, len(contexts) // rows)
-                return np.concatenate([self._run(session, chunk) for chunk in chunks])
-
-            expected = run(_ROWS)
-            self._row_counts = (*(rows for rows in _OTHER_ROWS if np.array_equal(run(rows), expected)), _ROWS)
-        return next((rows for rows in self._row_counts if rows <= missing and (rows > 1 or missing == 1)), _ROWS)
+        return self._session.logits(contexts)
 
     def _plan(self, options: Mapping[str, object]) -> Plan:
         return Plan.of(options, self.vocabulary, self.config.max_length, self._artifact.known)
@@ -378,32 +333,6 @@ class SequenceModel:
 
     def _no_contexts(self) -> Contexts:
         return Contexts(self.logits, self.config.block_size, self.vocabulary.size)
-
-    def _session(self) -> Any:
-        session = self._opened
-        if session is None:
-            session = self._opened = self._open_session()
-        return session
-
-    def _open_session(self) -> Any:
-        from .session import open_session
-
-        try:
-            session = open_session(self._artifact.graph)
-        except Exception as error:
-            raise self._graph_error("a graph that onnxruntime can run", str(error)) from error
-        self._check_metadata(session)
-        return session
-
-    def _check_metadata(self, session: Any) -> None:
-        """Hold the graph against its config; :func:`sequentia.artifact.read` has checked all else of it."""
-        metadata = session.get_modelmeta().custom_metadata_map
-        for key, value in artifact.metadata(self.config).items():
-            if metadata.get(key) != value:
-                raise self._graph_error(f"metadata {key} = {value}", str(metadata.get(key)))
-
-    def _graph_error(self, expected: str, found: str) -> ArtifactError:
-        return ArtifactError.at(self._artifact.folder / artifact.GRAPH, expected=expected, found=found)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._artifact, self._threads)
@@ -417,24 +346,19 @@ def _restore(source: Artifact, threads: int) -> SequenceModel:
 
 
 _models: "WeakSet[SequenceModel]" = WeakSet()
-_abandoned: list[Any] = []
 
 
 @cache
-def _forget_sessions_after_fork() -> None:
-    """Have a forked process open sessions of its own.
+def _prepare_for_forks() -> None:
+    """Give a forked process sessions and caches of its own, since the locks of the parent's may be held for ever."""
 
-    Onnxruntime's threads do not survive a fork, and closing a session waits for them: the old ones are kept for ever.
-    """
-
-    def forget() -> None:
+    def renew() -> None:
         for model in _models:
-            _abandoned.append(model._opened)
-            model._opened = None
-            model._contexts = model._no_contexts()  # the lock of the old ones may be held for ever
+            model._session.reopen_after_fork()
+            model._contexts = model._no_contexts()
 
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=forget)
+        os.register_at_fork(after_in_child=renew)
 
 
 def load(
@@ -478,66 +402,10 @@ def load(
     return SequenceModel(artifact.read(folder), threads=threads)
 
 
-def locate(
-    model: str | os.PathLike[str] | None = None,
-    *,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    force_download: bool = False,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> Path:
-    """Return the folder of a model, as :func:`load` understands its arguments; what is on the hub is fetched."""
-    model = _chosen(model)
-    folder = _here(model)
-    if folder is not None:
-        if revision is not None:
-            raise OptionError(
-                f"{model or folder.name!r} is a folder or a bundled model, which has no revisions",
-                option="revision",
-                value=revision,
-            )
-        return folder
-    if model is None or not _REPOSITORY.fullmatch(model):
-        raise ModelNotFoundError(
-            f"no model {model!r}: it is neither a folder, nor a bundled model "
-            f"({', '.join(artifact.bundled_models())}), nor owner/name of a repository on the hub",
-            model=str(model),
-        )
-    from .hub import fetch
-
-    return fetch(
-        model,
-        revision,
-        cache_dir=None if cache_dir is None else Path(cache_dir),
-        force_download=force_download,
-        local_files_only=local_files_only,
-        token=token,
-    )
-
-
-def _chosen(model: str | os.PathLike[str] | None) -> str | None:
-    """Return the model that the caller or the environment asks for, None for the bundled default."""
-    return os.environ.get("SEQUENTIA_MODEL") or None if model is None else os.fspath(model)
-
-
-def _here(model: str | None) -> Path | None:
-    """Return the folder of a model that is on this machine."""
-    if model is None:
-        return artifact.BUNDLED / DEFAULT_MODEL
-    folder = Path(model)
-    try:
-        if model in artifact.bundled_models() and not (folder / artifact.CONFIG).is_file():
-            return artifact.BUNDLED / model
-        return folder if folder.is_dir() else None
-    except (OSError, ValueError):  # what cannot be a path is no folder
-        return None
-
-
 def _loaded(model: str | os.PathLike[str] | None) -> SequenceModel:
     """Return a model that stays loaded; a folder's for as long as its configuration does not change."""
-    source = _chosen(model)
-    folder = _here(source)
+    source = chosen(model)
+    folder = here(source)
     if folder is None:
         return _load_once(source, None)
     config = folder / artifact.CONFIG

@@ -1,10 +1,24 @@
-"""onnxruntime, which is imported here and nowhere else: a graph in, an inference session out."""
+"""onnxruntime, which is imported here and nowhere else: contexts in, logits out."""
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+import numpy as np
+from numpy.typing import NDArray
+
+from . import artifact
+from .artifact import Artifact
+from .errors import ArtifactError
+
+_TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
+
+# Matrix kernels may round differently for different numbers of rows, so a run of the network has eight, which fill a
+# vector register, and a context's logits do not depend on its company. Other numbers of rows are used if they give the
+# same bits; that is checked once, after 512 rows, when it pays.
+ROWS: Final = 8
+OTHER_ROWS: Final = (256, 64, 1)
+_ROWS_BEFORE_A_CHECK: Final = 512
 
 
 def open_session(graph: bytes | Path) -> Any:
@@ -29,3 +43,96 @@ def open_session(graph: bytes | Path) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+class Session:
+    """Runs the graph of an artifact; safe to share between threads.
+
+    Args:
+        source: the artifact.
+
+    Raises:
+        ArtifactError: if onnxruntime refuses the graph, or the graph's metadata contradict ``config.json``.
+    """
+
+    def __init__(self, source: Artifact) -> None:
+        self._artifact = source
+        self._opened: Any = self._open()
+        self._row_counts: tuple[int, ...] = (ROWS,)
+        self._rows_run = 0
+
+    def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the logits after contexts; those of a context do not depend on the others.
+
+        Args:
+            contexts: int64 [n, block_size] ids, oldest symbol first, left-padded with the boundary.
+
+        Returns:
+            float32 [n, 1 + symbols].
+
+        Raises:
+            ArtifactError: if the graph cannot be run, or its logits are not finite.
+        """
+        if self._opened is None:
+            self._opened = self._open()
+        session, n = self._opened, len(contexts)
+        logits = np.empty((n, self._artifact.vocabulary.size), dtype=np.float32)
+        start = 0
+        while start < n:
+            count = self._rows_at_once(session, n - start)
+            rows = contexts[start : start + count]
+            if len(rows) < count:
+                rows = np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]), dtype=np.int64)])
+            logits[start : start + count] = self._run(session, rows)[: n - start]
+            start += count
+        if not np.isfinite(logits).all():
+            raise self._error("finite logits", "NaN or infinity")
+        return logits
+
+    def reopen_after_fork(self) -> None:
+        """Have a forked process open a session of its own when it needs one.
+
+        The parent's threads do not survive the fork, and closing a session waits for them, so the old one stays open.
+        """
+        _abandoned.append(self._opened)
+        self._opened = None
+
+    def _run(self, session: Any, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+        try:
+            logits: NDArray[np.float32] = session.run(["logits"], {"context": contexts})[0]
+        except Exception as error:
+            raise self._error("a graph that onnxruntime can run", str(error)) from error
+        return logits
+
+    def _rows_at_once(self, session: Any, missing: int) -> int:
+        """Return how many rows the next run has, of the numbers that give the same bits as eight do."""
+        before, self._rows_run = self._rows_run, self._rows_run + missing
+        if before < _ROWS_BEFORE_A_CHECK <= self._rows_run:
+            random = np.random.Generator(np.random.PCG64(0))
+            shape = (_ROWS_BEFORE_A_CHECK // 2, self._artifact.config.block_size)
+            contexts = random.integers(0, self._artifact.vocabulary.size, shape)
+
+            def run(rows: int) -> NDArray[np.float32]:
+                chunks = np.split(contexts, len(contexts) // rows)
+                return np.concatenate([self._run(session, chunk) for chunk in chunks])
+
+            expected = run(ROWS)
+            self._row_counts = (*(rows for rows in OTHER_ROWS if np.array_equal(run(rows), expected)), ROWS)
+        return next((rows for rows in self._row_counts if rows <= missing and (rows > 1 or missing == 1)), ROWS)
+
+    def _open(self) -> Any:
+        try:
+            session = open_session(self._artifact.graph)
+        except Exception as error:
+            raise self._error("a graph that onnxruntime can run", str(error)) from error
+        metadata = session.get_modelmeta().custom_metadata_map  # artifact.read() has checked all else of the graph
+        for key, value in artifact.metadata(self._artifact.config).items():
+            if metadata.get(key) != value:
+                raise self._error(f"metadata {key} = {value}", str(metadata.get(key)))
+        return session
+
+    def _error(self, expected: str, found: str) -> ArtifactError:
+        return ArtifactError.at(self._artifact.folder / artifact.GRAPH, expected=expected, found=found)
+
+
+_abandoned: list[Any] = []

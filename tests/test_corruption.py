@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import sequentia
-from sequentia import ArtifactError, graph_check, model
+from sequentia import ArtifactError, graph_check, session
 
 from .conftest import python
 from .corruption import BOMBS, KINDS, arm
@@ -38,7 +38,7 @@ def test_a_bomb_is_refused(run: Path, name: str) -> None:
 
 
 def test_every_number_of_rows_is_followed() -> None:
-    assert set(graph_check.RUNS) == {model._ROWS, *model._OTHER_ROWS}
+    assert set(graph_check.RUNS) == {session.ROWS, *session.OTHER_ROWS}
 
 
 def test_corrupted_artifacts(trained: Path) -> None:

@@ -11,8 +11,9 @@ import sequentia
 from sequentia import TrainingError
 from sequentia.export import export
 from sequentia.training import counts, read_corpus, split, train
-from sequentia.training.counts import BackOffTables, count_bigrams, count_ngrams
-from sequentia.training.networks import BackOff
+from sequentia.training.counts import count_bigrams, count_ngrams
+from sequentia.training.kinds import ngram
+from sequentia.training.kinds.ngram import BackOff, BackOffTables
 from sequentia.windows import windows
 
 from .conftest import MOONS
@@ -118,6 +119,6 @@ def test_contexts_that_do_not_occur_are_cut_short() -> None:
 
 
 def test_tables_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "_MAX_TABLE_BYTES", 1 << 10)
+    monkeypatch.setattr(ngram, "_MAX_TABLE_BYTES", 1 << 10)
     with pytest.raises(TrainingError, match=r"contexts by \d+ symbols make tables of more than .*choose a lower order"):
         train(MOONS, tmp_path / "run", recipe="ngram")

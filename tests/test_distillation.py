@@ -19,7 +19,8 @@ from sequentia.training import read_corpus, read_recipe, split, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
 from sequentia.training.descent import HISTORY
 from sequentia.training.distillation import Teacher
-from sequentia.training.recipes import MLPRecipe, fitted, recipe_path
+from sequentia.training.kinds.mlp import MLPRecipe
+from sequentia.training.recipes import recipe_path
 from sequentia.training.trainer import METRICS, TEACHERS
 from sequentia.windows import windows
 
@@ -240,12 +241,12 @@ def test_teachers_that_cannot_be(tmp_path: Path, recipe: str) -> None:
 def test_epochs_limit_the_steps() -> None:
     recipe = read_recipe("mlp", ["steps=100", "warmup_steps=20", "epochs=3", "batch_size=10"])
     assert isinstance(recipe, MLPRecipe)
-    short, long = fitted(recipe, 101), fitted(recipe, 1000)
+    short, long = recipe.fitted(101), recipe.fitted(1000)
     assert isinstance(short, MLPRecipe)
     assert (short.steps, short.warmup_steps) == (31, 6)
-    assert fitted(short, 101) == short
+    assert short.fitted(101) == short
     assert long == recipe
-    assert fitted(read_recipe("ngram"), 10) == read_recipe("ngram")
+    assert read_recipe("ngram").fitted(10) == read_recipe("ngram")
 
 
 def test_the_default_recipe_is_taught() -> None:

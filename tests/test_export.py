@@ -11,12 +11,13 @@ from safetensors.torch import load_file, save_file
 
 import sequentia
 from sequentia import ExportError, TrainingError, artifact, graph_check
-from sequentia.export import export, graph, parity
+from sequentia.export import export, parity
 from sequentia.export.graph import IR_VERSION, OPSET, TRACED_BATCH, graph_of
 from sequentia.session import open_session
 from sequentia.training import train
 from sequentia.training.checkpoint import Checkpoint
-from sequentia.training.networks import MLP
+from sequentia.training.kinds import mlp
+from sequentia.training.kinds.mlp import MLP
 
 from .conftest import MOONS, SMALL
 
@@ -117,7 +118,7 @@ def test_every_kind_of_model_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for i, (recipe, overrides) in enumerate(kinds):
         folder = tmp_path / str(i)
         if recipe == "wide layer":
-            monkeypatch.setattr(graph, "_LARGEST_TABLES", 0)
+            monkeypatch.setattr(mlp, "_LARGEST_LOOK_UPS", 0)
         train(MOONS, folder, recipe=recipe.replace("wide layer", "mlp"), overrides=overrides)
         export(folder, folder)
         operators |= {node.op_type for node in onnx.load(folder / artifact.GRAPH).graph.node}

@@ -26,7 +26,7 @@ from sequentia.artifact import Artifact
 from sequentia.export import export
 from sequentia.export.graph import graph_of
 from sequentia.training import evaluate_model, train
-from sequentia.training.networks import MLP
+from sequentia.training.kinds.mlp import MLP
 
 OPTIONS = st.fixed_dictionaries(
     {"seed": st.integers(0, 2**128 - 1)},

@@ -7,8 +7,10 @@ import pytest
 from sequentia import RecipeError
 from sequentia.architectures import MLPArchitecture
 from sequentia.training import read_recipe, recipe_names
-from sequentia.training.networks import architecture_of
-from sequentia.training.recipes import BigramCountsRecipe, BigramRecipe, MLPRecipe, NGramRecipe, override, recipe_path
+from sequentia.training.kinds.bigram import BigramCountsRecipe, BigramRecipe
+from sequentia.training.kinds.mlp import MLPRecipe
+from sequentia.training.kinds.ngram import NGramRecipe
+from sequentia.training.recipes import override, recipe_path
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -32,7 +34,7 @@ def test_every_recipe_reads_and_says_what_it_is(name: str) -> None:
     ],
 )
 def test_the_published_sizes(recipe: str, parameters: int) -> None:
-    assert architecture_of(read_recipe(recipe), 27).parameters == parameters
+    assert read_recipe(recipe).architecture(27).parameters == parameters
 
 
 def test_overrides_take_the_syntax_of_toml() -> None:
@@ -176,7 +178,7 @@ def test_a_normalised_output_has_no_direct_connections() -> None:
 )
 def test_direct_connections_are_fewer_where_the_alphabet_is_large(ids: int, block_size: int, expected: int) -> None:
     recipe = read_recipe("mlp", ["direct=8", f"block_size={block_size}"])
-    architecture, plain = architecture_of(recipe, ids), architecture_of(override(recipe, ["direct=0"]), ids)
+    architecture, plain = recipe.architecture(ids), override(recipe, ["direct=0"]).architecture(ids)
     assert isinstance(architecture, MLPArchitecture)
     assert architecture.direct == expected
     table = ids ** (expected + 1) if expected else 0

@@ -70,8 +70,8 @@ def test_stopping_it(tmp_path: Path, how: str) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         assert process.stderr is not None
-        while f"{sum(run.quick for run in _RUNS)} of" not in process.stderr.readline():
-            pass
+        while f"{sum(run.quick for run in _RUNS)} of" not in (line := process.stderr.readline()):
+            assert line, "it ended"
         slow = [tmp_path / run.name for run in _RUNS if not run.quick]
         while not any(path.exists() for path in slow):
             assert process.poll() is None

@@ -20,21 +20,11 @@ import sequentia
 from sequentia import CorpusError, MissingExtraError, OptionError, RecipeError, TrainingError
 from sequentia.training import find_recipe, plot, read_recipe, train
 from sequentia.training.checkpoint import Checkpoint
-from sequentia.training.recipes import MLPRecipe
+from sequentia.training.kinds.mlp import MLPRecipe
 from sequentia.training.search_space import Choices, Range, read_space
-from sequentia.training.sweep import (
-    BEST,
-    BEST_RECIPE,
-    JOURNAL,
-    LEADERBOARD,
-    SWEEP,
-    Job,
-    Trial,
-    read_journal,
-    read_trials,
-    write_journal,
-)
+from sequentia.training.sweep import BEST, BEST_RECIPE, LEADERBOARD
 from sequentia.training.trainer import METRICS
+from sequentia.training.trials import JOURNAL, SWEEP, Job, Trial, read_journal, read_trials, write_journal
 from sequentia.training.tuning import Study, suggest
 
 from .conftest import MOONS, SMALL, python

@@ -24,8 +24,8 @@ from sequentia.training import evaluate_model, read_corpus, read_recipe, recipe_
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
 from sequentia.training.descent import HISTORY, learning_rate
 from sequentia.training.diagnostics import DIAGNOSTICS
-from sequentia.training.networks import MLP, architecture_of, initialize
-from sequentia.training.recipes import DescentRecipe, MLPRecipe, recipe_path
+from sequentia.training.kinds.mlp import MLP, MLPRecipe, initialize
+from sequentia.training.recipes import recipe_path
 from sequentia.training.trainer import METRICS
 
 from .conftest import MOONS, SMALL
@@ -299,11 +299,11 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
     watch("descent", "windows")
     watch("descent", "count_ngrams")
     watch("distillation", "windows")
-    watch("trainer", "count_bigrams")
-    watch("trainer", "count_ngrams")
+    watch("kinds.bigram", "count_bigrams")
+    watch("kinds.ngram", "count_ngrams")
     kind = read_recipe(recipe)
-    overrides = ["steps=3"] if isinstance(kind, DescentRecipe) else []
-    if isinstance(kind, MLPRecipe) and kind.teachers:
+    overrides = ["steps=3"] if kind.steps else []
+    if kind.teachers:
         (tmp_path / "short.toml").write_text(
             'summary = "Short."\nblock_size = 3\nembedding_dim = 4\nhidden_sizes = [8]\n'
             "learning_rate = 0.01\nbatch_size = 8\nsteps = 3\n",
@@ -313,11 +313,11 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
         overrides += [f"teachers={json.dumps(teachers)}", "teacher_weights=[]", "hidden_sizes=[16]"]
     train(MOONS, tmp_path / "run", recipe=recipe, overrides=overrides)
     expected = {
-        "names": {"descent.windows": 3, "distillation.windows": 1, "trainer.count_ngrams": 1},
+        "names": {"descent.windows": 3, "distillation.windows": 1, "kinds.ngram.count_ngrams": 1},
         "bigram": {"descent.count_ngrams": 1},
-        "bigram-counts": {"trainer.count_bigrams": 1},
-        "ngram": {"trainer.count_ngrams": 1},
-        "memory": {"trainer.count_ngrams": 1},
+        "bigram-counts": {"kinds.bigram.count_bigrams": 1},
+        "ngram": {"kinds.ngram.count_ngrams": 1},
+        "memory": {"kinds.ngram.count_ngrams": 1},
     }
     assert seen == expected.get(recipe, {"descent.windows": 3})
 
@@ -359,12 +359,12 @@ def test_a_scaled_network_starts_near_the_uniform_distribution(initialization: s
     overrides = [f"initialization={initialization}", f"activation={activation}", "hidden_sizes=[100, 50]"]
     recipe = read_recipe("mlp", overrides)
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(27, 3, architecture_of(recipe, 27))
+    network = MLP(27, 3, recipe.architecture(27))
     initialize(network, recipe, torch.Generator().manual_seed(1))
     contexts = torch.randint(0, 27, (500, 3), generator=torch.Generator().manual_seed(2))
     targets = torch.randint(0, 27, (500,), generator=torch.Generator().manual_seed(3))
     assert functional.cross_entropy(network(contexts), targets).item() == pytest.approx(math.log(27), abs=0.02)
-    assert sum(p.numel() for p in network.parameters()) == architecture_of(recipe, 27).parameters
+    assert sum(p.numel() for p in network.parameters()) == recipe.architecture(27).parameters
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sequentia._files import write_file
-from sequentia.architectures import Architecture, MLPArchitecture
+from sequentia.architectures import Architecture
 from sequentia.artifact import MAX_BYTES, WEIGHTS, CorpusRecord, Metrics, Samples
 from sequentia.errors import TrainingError
 from sequentia.novelty import KnownNames
 
 from .corpus import Corpus
-from .networks import Network, architecture_of, network_of
-from .recipes import Recipe
+from .kinds import Network, Recipe, network_of
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 NOVELTY: Final = "novelty"
@@ -109,7 +108,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 def _architecture(recipe: Recipe, vocabulary_size: int) -> Architecture:
     """Return what a recipe describes, if it fits into an artifact."""
-    architecture = architecture_of(recipe, vocabulary_size)
+    architecture = recipe.architecture(vocabulary_size)
     shapes = architecture.tensors(recipe.block_size, vocabulary_size).values()
     size = sum(4 * math.prod(shape) for _, shape in shapes)
     if size > MAX_BYTES[WEIGHTS]:
@@ -163,10 +162,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         record = self.record
         with torch.device("meta"):  # so that no random numbers are drawn for weights that are there
             network = network_of(record.architecture, record.recipe.block_size, len(record.vocabulary) + 1)
-        weights = {name: tensor.cpu() for name, tensor in self.weights.items()}
-        if isinstance(record.architecture, MLPArchitecture) and record.architecture.precision == "float16":
-            weights = {name: tensor.half().float() for name, tensor in weights.items()}
-        network.load_state_dict(weights, assign=True)
+        network.load({name: tensor.cpu() for name, tensor in self.weights.items()})
         return network
 
     def save(self, folder: Path) -> None:

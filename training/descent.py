@@ -24,8 +24,7 @@ from .checkpoint import Checkpoint, RunRecord
 from .corpus import Tokens
 from .counts import count_ngrams
 from .distillation import Teacher
-from .networks import MLP, BatchNorm, Bigram, initialize, network_of
-from .recipes import BigramRecipe, DescentRecipe, MLPRecipe
+from .kinds import DescentRecipe
 from .team import Team
 
 HISTORY: Final = "history.jsonl"
@@ -96,11 +95,7 @@ class Descent:
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(recipe.seed)
-        dropout = recipe.dropout if isinstance(recipe, MLPRecipe) else 0.0
-        network = network_of(record.architecture, recipe.block_size, len(record.vocabulary) + 1, dropout=dropout)
-        assert isinstance(network, MLP | Bigram)  # noqa: S101 - the others do not descend
-        initialize(network, recipe, self.generator)
-        self.network = network.to(device).train()
+        self.network = recipe.new_network(len(record.vocabulary) + 1, self.generator).to(device).train()
         self.average = (
             AveragedModel(
                 self.network,
@@ -114,7 +109,7 @@ class Descent:
         self.optimizer = optimizer(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
-        self._norms = [module for module in self.network.modules() if isinstance(module, BatchNorm)]
+        self._norms = self.network.norms()
         self._joined = self.team.joined(
             self.network, torch.zeros((2, recipe.block_size), dtype=torch.int64, device=device)
         )
@@ -172,8 +167,9 @@ class Descent:
             loss = functional.cross_entropy(logits, targets, reduction="sum") * (
                 self.team.size / self.recipe.batch_size
             )
-        if isinstance(self.recipe, BigramRecipe) and isinstance(self.network, Bigram):
-            loss = loss + self.recipe.l2 * self.network.weight.square().mean()
+        penalty = self.recipe.penalty(self.network)
+        if penalty is not None:
+            loss = loss + penalty
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -17,7 +17,7 @@ from sequentia.errors import TrainingError
 from sequentia.windows import windows
 
 from .corpus import Tokens
-from .networks import MLP, BatchNorm
+from .kinds import Network
 
 DIAGNOSTICS: Final = "diagnostics.json"
 SATURATED: Final = 0.97
@@ -67,9 +67,9 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: Annotated[list[Layer], Meta(min_length=1)]
 
 
-def add_diagnostics(folder: Path, step: int, network: nn.Module, tokens: Tokens) -> None:
+def add_diagnostics(folder: Path, step: int, network: Network, tokens: Tokens) -> None:
     """Add a snapshot to ``diagnostics.json`` of a run folder; networks without hidden layers have none."""
-    if not isinstance(network, MLP):
+    if network.activation_module() is None:
         return
     path = folder / DIAGNOSTICS
     snapshots = [each for each in read_diagnostics(folder) if each.step < step]
@@ -90,25 +90,25 @@ def read_diagnostics(folder: Path) -> list[Snapshot]:
         raise TrainingError(f"{path}: damaged: {error}") from error
 
 
-def _layers(network: MLP, tokens: Tokens) -> list[Layer]:
+def _layers(network: Network, tokens: Tokens) -> list[Layer]:
     """Return the state of each hidden layer on up to 1,024 windows, evenly spaced."""
     positions = np.unique(np.linspace(0, len(tokens) - 1, _BATCH).astype(np.int64))
-    device = network.embedding.weight.device
+    device = next(network.parameters()).device
     contexts, targets = (torch.from_numpy(x).to(device) for x in windows(tokens, positions, network.block_size))
     network = copy.deepcopy(network).eval()
-    for module in network.modules():
-        if isinstance(module, BatchNorm):
-            module.train()
+    for norm in network.norms():
+        norm.train()
     outputs: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         output.retain_grad()
         outputs.append(output)
 
-    network.activation.register_forward_hook(keep)
+    activation = network.activation_module()
+    assert activation is not None  # noqa: S101 - the caller has looked
+    activation.register_forward_hook(keep)
     functional.cross_entropy(network(contexts), targets).backward()  # type: ignore[no-untyped-call]
-    bounded = network.architecture.activation == "tanh"
-    return [_layer(output, bounded=bounded) for output in outputs]
+    return [_layer(output, bounded=network.saturates) for output in outputs]
 
 
 def _layer(output: Tensor, *, bounded: bool) -> Layer:

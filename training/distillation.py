@@ -21,7 +21,7 @@ from sequentia.windows import windows
 
 from .checkpoint import Checkpoint
 from .corpus import Tokens, count_names
-from .recipes import MLPRecipe
+from .kinds import DescentRecipe
 from .team import Team
 
 _MOST_CONTEXTS: Final = 1 << 17
@@ -51,7 +51,7 @@ class Teacher:
     def __init__(
         self,
         members: Sequence[Checkpoint],
-        recipe: MLPRecipe,
+        recipe: DescentRecipe,
         tokens: Tokens,
         max_length: int,
         device: torch.device,

@@ -14,7 +14,7 @@ from sequentia.options import whole
 from .checkpoint import RunRecord
 from .corpus import read_corpus, split
 from .descent import Descent, Report, device_named, isolated
-from .recipes import DEFAULT_RECIPE, DescentRecipe, read_recipe
+from .recipes import DEFAULT_RECIPE, read_recipe
 
 LEARNING_RATES: Final = "learning_rates.json"
 _LOWEST, _HIGHEST = -3, 0
@@ -87,7 +87,8 @@ def find_learning_rate(
     """
     whole("steps", steps, least=_FEWEST_STEPS)
     settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
-    if not isinstance(settings, DescentRecipe):
+    descending = settings.descent
+    if descending is None:
         raise RecipeError(f"recipe {recipe} counts, it has no learning rate", key="learning_rate")
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder} is a file; choose a folder for the search")
@@ -101,7 +102,7 @@ def find_learning_rate(
     rates = np.logspace(_LOWEST, _HIGHEST, steps).tolist()
     losses: list[float] = []
     with isolated(target):
-        descent = Descent(settings, record, target)
+        descent = Descent(descending, record, target)
         for rate in rates:
             loss = descent.descend(tokens, rate).item()
             if not loss < _RUNAWAY * max(losses[:1] or [loss]):  # also when it is NaN

@@ -21,7 +21,6 @@ from .checkpoint import Checkpoint
 from .corpus import Tokens, shards
 from .descent import Descent, Report, interruption, isolated
 from .distillation import Teacher
-from .recipes import DescentRecipe, MLPRecipe
 from .team import Progress, Team, Workers
 
 _RAYS_OWN: Final = ".workers"
@@ -157,12 +156,12 @@ def take_part(
         report: called with the progress.
     """
     checkpoint = Checkpoint.load(folder)
-    recipe = checkpoint.record.recipe
-    assert isinstance(recipe, DescentRecipe)  # noqa: S101 - only those have steps
+    recipe = checkpoint.record.recipe.descent
+    assert recipe is not None  # noqa: S101 - only those with steps are shared
     with isolated(device):
         descent = Descent(recipe, checkpoint.record, device, team)
         descent.restore(checkpoint)
-        if isinstance(recipe, MLPRecipe) and teachers:
+        if teachers:
             members = [Checkpoint.load(path) for path in teachers]
             descent.teacher = Teacher(members, recipe, tokens, checkpoint.record.max_length, device, team)
         try:

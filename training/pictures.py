@@ -32,10 +32,10 @@ from sequentia.vocabulary import BOUNDARY
 from .checkpoint import CHECKPOINT, Checkpoint, RunRecord
 from .descent import HISTORY
 from .diagnostics import SATURATED, Histogram, Snapshot, read_diagnostics
+from .kinds import Network, predictor
 from .learning_rates import LEARNING_RATES, Search, read_search
-from .networks import MLP, Network, predictor
 from .search_space import Choices
-from .sweep import SWEEP, Job, Trial, read_job, read_trials
+from .trials import SWEEP, Job, Trial, read_job, read_trials
 
 _STYLE: Final = {
     "font.family": "DejaVu Sans",
@@ -110,8 +110,9 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
     if (folder / CHECKPOINT).is_file():
         checkpoint = Checkpoint.load(folder)
         network = checkpoint.network()
-        if isinstance(network, MLP):
-            yield "embedding.png", _embedding(network.embedding.weight.detach().numpy(), checkpoint.record.vocabulary)
+        vectors = network.symbol_vectors()
+        if vectors is not None:
+            yield "embedding.png", _embedding(vectors, checkpoint.record.vocabulary)
         yield "next_symbols.png", _next_symbols(network, checkpoint.record)
     if (folder / LEARNING_RATES).is_file():
         yield "learning_rate.png", _learning_rate(read_search(folder))

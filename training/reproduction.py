@@ -32,7 +32,6 @@ from .corpus import Corpus, count_names, read_corpus, split
 from .descent import HISTORY
 from .diagnostics import read_diagnostics
 from .learning_rates import find_learning_rate, read_search
-from .networks import architecture_of
 from .recipes import read_recipe
 from .trainer import train
 
@@ -353,7 +352,7 @@ def _data_rows(corpus: Corpus) -> Iterator[Row]:
     yield Row.of(
         f"parameters of {', '.join(recipes)}",
         "3481 10281 11897 11897 12097 47551",
-        [str(architecture_of(read_recipe(recipe), corpus.vocabulary.size).parameters) for recipe in recipes],
+        [str(read_recipe(recipe).architecture(corpus.vocabulary.size).parameters) for recipe in recipes],
     )
 
 

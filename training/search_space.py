@@ -8,7 +8,8 @@ import msgspec
 
 from sequentia.errors import RecipeError
 
-from .recipes import Recipe, checked, line_of
+from .kinds import Recipe
+from .recipes import checked, line_of
 
 _THE_SAME_FOR_ALL: Final = frozenset({"model", "split", "first_names"})
 _FORMS: Final = "give { low = …, high = …, log = true } or { choices = […] }"

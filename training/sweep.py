@@ -8,98 +8,29 @@ the best of them.
 
 import csv
 import io
-import math
-import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 import msgspec
 
 from sequentia._files import write_file
-from sequentia.artifact import CorpusRecord
 from sequentia.cluster import cluster
 from sequentia.errors import CorpusError, MissingExtraError, RecipeError, TrainingError
 from sequentia.options import whole
 
 from .corpus import read_corpus, split
-from .recipes import Recipe, read_recipe
-from .search_space import Space, read_space
+from .recipes import read_recipe
+from .search_space import read_space
 from .trainer import train
+from .trials import SWEEP, Job, Report, Trial, read_job, read_trials, toml_value
 
-SWEEP: Final = "sweep.json"
-JOURNAL: Final = "journal.jsonl"
-TRIALS: Final = "trials"
 LEADERBOARD: Final = "leaderboard.csv"
 BEST_RECIPE: Final = "best.toml"
 BEST: Final = "best"
 _DEFAULT_RECIPE: Final = "mlp"
 _DEFAULT_TRIALS: Final = 20
-
-
-class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a folder's sweep is.
-
-    Attributes:
-        corpus: what it trains on.
-        windows: of the training part.
-        recipe: name or path of the recipe whose keys it changes.
-        overrides: ``key=value`` changes for all trials.
-        settings: the recipe with these.
-        space: what the trials change.
-        seed: of the suggestions.
-        trials: how many.
-    """
-
-    corpus: CorpusRecord
-    windows: int
-    recipe: str
-    overrides: list[str]
-    settings: Recipe
-    space: Space
-    seed: int
-    trials: int
-
-    def overrides_of(self, trial: "Trial") -> list[str]:
-        """Return the ``key=value`` changes that make the recipe a trial's."""
-        return self.overrides + [f"{key}={_toml(value)}" for key, value in trial.values.items()]
-
-
-class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """A trial, as far as it came.
-
-    Attributes:
-        number: from 0.
-        values: by key of the space.
-        step: steps done.
-        steps: in all.
-        loss: on the dev part at that step, in nats a symbol.
-        state: ``running``, ``stopped`` early, ``finished`` or ``failed``.
-        error: why it failed.
-    """
-
-    number: int
-    values: dict[str, Any]
-    step: int = 0
-    steps: int = 0
-    loss: float | None = None
-    state: Literal["running", "stopped", "finished", "failed"] = "running"
-    error: str = ""
-
-    @property
-    def rank(self) -> tuple[int, float, int]:
-        """What orders trials, the best first: the finished before the others, then the loss."""
-        order = ("finished", "stopped", "running", "failed").index(self.state)
-        return order, math.inf if self.loss is None else self.loss, self.number
-
-    def folder(self, sweep: Path) -> Path:
-        """Return its run folder."""
-        return sweep / TRIALS / f"{self.number:05}"
-
-
-Report = Callable[[Trial, int, int], object]
-"""Called with a trial that has measured or ended, how many have ended, and how many there are to be."""
 
 
 def find_recipe(
@@ -228,69 +159,12 @@ def _check_same(before: Job, job: Job, folder: Path) -> None:
             raise TrainingError(f"the sweep to resume in {folder} has another {what}: choose another folder for this")
 
 
-# Files
-
-
-def read_job(folder: Path) -> Job:
-    """Return what the sweep in a folder is.
-
-    Raises:
-        TrainingError: if there is none, or the file is damaged.
-    """
-    path = folder / SWEEP
-    if not path.is_file():
-        raise TrainingError(f"{folder}: no sweep here; `sequentia sweep CORPUS -o {folder}` makes one")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Job)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
-
-
-def read_trials(folder: Path) -> list[Trial]:
-    """Return a folder's trials as far as its journal tells, by number.
-
-    Raises:
-        TrainingError: if it is damaged.
-    """
-    trials = {line.number: line for line in read_journal(folder)}
-    if list(trials) != list(range(len(trials))):
-        raise TrainingError(f"{folder / JOURNAL}: damaged: a trial is missing")
-    return list(trials.values())
-
-
-def read_journal(folder: Path) -> list[Trial]:
-    """Return the lines of a folder's journal; one that a killed sweep left unfinished is none.
-
-    Raises:
-        TrainingError: if it is damaged.
-    """
-    path = folder / JOURNAL
-    lines = path.read_bytes().rpartition(b"\n")[0].splitlines() if path.is_file() else []
-    try:
-        return [msgspec.json.decode(line, type=Trial) for line in lines]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
-
-
-def write_journal(folder: Path, line: Trial) -> None:
-    """Add a line to a folder's journal, in place of one left unfinished, and bring it to the disk."""
-    with (folder / JOURNAL).open("a+b") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read() != b"\n":
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(msgspec.json.encode(line) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _table(trials: Sequence[Trial], job: Job) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", "dev", "step", "last_step", *job.space, "error"])  # no recipe has such keys
     for trial in trials:
-        values = [each if isinstance(each, str) else _toml(each) for each in trial.values.values()]
+        values = [each if isinstance(each, str) else toml_value(each) for each in trial.values.values()]
         writer.writerow([trial.number, trial.state, trial.loss, trial.step, trial.steps, *values, trial.error])
     return text.getvalue().encode()
 
@@ -300,15 +174,12 @@ def _keep(best: Trial, job: Job, corpus: Path, folder: Path) -> None:
     recipe = read_recipe(job.recipe, job.overrides_of(best))
     summary = f"The best of {job.trials} trials that began from the recipe {Path(job.recipe).name}."
     values = {**msgspec.to_builtins(recipe), "summary": summary}
-    write_file(folder / BEST_RECIPE, "".join(f"{key} = {_toml(value)}\n" for key, value in values.items()).encode())
+    write_file(
+        folder / BEST_RECIPE, "".join(f"{key} = {toml_value(value)}\n" for key, value in values.items()).encode()
+    )
     shutil.rmtree(folder / BEST, ignore_errors=True)
     shutil.copytree(best.folder(folder), folder / BEST)
     train(corpus, folder / BEST, device="cpu", resume=True)
-
-
-def _toml(value: object) -> str:
-    """Return a recipe's value in TOML, which is JSON for what a recipe may hold."""
-    return msgspec.json.encode(value).decode()
 
 
 def _json(value: object) -> bytes:

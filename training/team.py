@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .corpus import Tokens
-from .networks import BatchNorm
+from .kinds import Network
 
 _MOST_PENDING: Final = 100
 _SECONDS_PENDING: Final = 0.2
@@ -52,7 +52,7 @@ class Team:
         """Return all of so many rows, of which this process has some."""
         return rows
 
-    def joined(self, network: nn.Module, _contexts: Tensor) -> nn.Module:
+    def joined(self, network: Network, _contexts: Tensor) -> nn.Module:
         """Return a network whose gradients are the mean of all processes', and whose batch is theirs together.
 
         Args:
@@ -106,11 +106,10 @@ class Workers(Team):
         distributed.all_reduce(merged)
         return merged
 
-    def joined(self, network: nn.Module, contexts: Tensor) -> nn.Module:
+    def joined(self, network: Network, contexts: Tensor) -> nn.Module:
         """Return a network whose gradients are the mean of all processes', and whose batch is theirs together."""
-        for module in network.modules():
-            if isinstance(module, BatchNorm):
-                module.moments = _moments
+        for norm in network.norms():
+            norm.moments = _moments
         own = [self._device] if self._device.type == "cuda" else None
         joined = DistributedDataParallel(
             network, device_ids=own, forward_sync_buffers=False, gradient_as_bucket_view=True

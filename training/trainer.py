@@ -19,24 +19,13 @@ from sequentia.options import whole
 from sequentia.vocabulary import Vocabulary
 
 from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
-from .corpus import Split, Tokens, count_names, read_corpus, split, texts
-from .counts import count_bigrams, count_ngrams
+from .corpus import Split, count_names, read_corpus, split, texts
 from .descent import HISTORY, Descent, Report, device_named, isolated
 from .diagnostics import add_diagnostics
 from .distillation import Teacher
 from .evaluation import evaluate, sample
-from .networks import predictor
-from .recipes import (
-    DEFAULT_RECIPE,
-    BigramCountsRecipe,
-    DescentRecipe,
-    MLPRecipe,
-    NGramRecipe,
-    Recipe,
-    fitted,
-    override,
-    read_recipe,
-)
+from .kinds import DescentRecipe, Recipe, predictor
+from .recipes import DEFAULT_RECIPE, override, read_recipe
 
 if TYPE_CHECKING:
     from .parallel import Crew
@@ -117,11 +106,11 @@ def train(
     if not test:
         parts = replace(parts, test=parts.test[:0])
     if checkpoint is None:
-        record = msgspec.structs.replace(record, recipe=fitted(record.recipe, len(parts.train)))
+        record = msgspec.structs.replace(record, recipe=record.recipe.fitted(len(parts.train)))
         _teachers(record, len(parts.train))  # so that nothing is begun if one is malformed
     else:
         asked = override(record.recipe, overrides) if recipe is None else read_recipe(recipe, overrides)
-        _check_same_recipe(record.recipe, fitted(asked, len(parts.train)))
+        _check_same_recipe(record.recipe, asked.fitted(len(parts.train)))
         if record.metrics is not None:
             if record.metrics.test is None and len(parts.test):
                 checkpoint = _finished(checkpoint, parts, target)
@@ -151,10 +140,12 @@ class _Way:
 def _run(record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, way: _Way) -> Checkpoint:
     """Bring a run to its end, from its start or from a checkpoint, its teachers' runs first."""
     folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(record.recipe, DescentRecipe):
-        trained = _descend(record.recipe, record, checkpoint, parts, folder, way)
+    recipe = record.recipe.descent
+    if recipe is not None:
+        trained = _descend(recipe, record, checkpoint, parts, folder, way)
     else:
-        trained = _count(record.recipe, record, parts.train)
+        architecture, tensors = record.recipe.count(parts.train, len(record.vocabulary) + 1)
+        trained = Checkpoint.of(msgspec.structs.replace(record, architecture=architecture), {"network": tensors})
     final = _finished(trained, parts, way.device)
     final.save(folder)
     write_file(folder / METRICS, _metrics_json(final.record))
@@ -166,7 +157,7 @@ def _descend(
 ) -> Checkpoint:
     teachers = _teachers(record, len(parts.train))
     places = [folder / TEACHERS / f"{i}-{Path(each.recipe_name).stem}" for i, each in enumerate(teachers, start=1)]
-    steps = [each.recipe.steps if isinstance(each.recipe, DescentRecipe) else 0 for each in (*teachers, record)]
+    steps = [each.recipe.steps for each in (*teachers, record)]
 
     def reporting(number: int) -> Report:
         done, total = sum(steps[:number]), sum(steps)
@@ -185,7 +176,7 @@ def _descend(
             descent.checkpoint(0).save(folder)
         if descent.step == 0:
             add_diagnostics(folder, 0, descent.network, parts.train)
-        if isinstance(recipe, MLPRecipe) and teachers:
+        if teachers:
             members = [
                 _member(start, parts, place, replace(way, report=reporting(number), watch_dev=None))
                 for number, (start, place) in enumerate(zip(teachers, places, strict=True))
@@ -212,12 +203,10 @@ def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
         RecipeError: if one is malformed, or no teacher for this recipe.
     """
     recipe = record.recipe
-    if not isinstance(recipe, MLPRecipe):
-        return []
     records = []
     for number, name in enumerate(recipe.teachers, start=1):
-        teacher = fitted(read_recipe(name), windows)
-        if isinstance(teacher, MLPRecipe) and teacher.teachers:
+        teacher = read_recipe(name).fitted(windows)
+        if teacher.teachers:
             raise RecipeError(f"teachers: {name} has teachers itself", key="teachers")
         seed = (recipe.seed + number) % (1 << 63)
         teacher = msgspec.structs.replace(
@@ -233,19 +222,6 @@ def _member(record: RunRecord, parts: Split, folder: Path, way: _Way) -> Checkpo
     if checkpoint is not None and checkpoint.record.metrics is not None:
         return checkpoint
     return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, way)
-
-
-def _count(recipe: BigramCountsRecipe | NGramRecipe, record: RunRecord, tokens: Tokens) -> Checkpoint:
-    if isinstance(recipe, BigramCountsRecipe):
-        counts = count_bigrams(tokens, len(record.vocabulary) + 1) + recipe.pseudocount
-        weight = np.log(counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
-        return Checkpoint.of(record, {"network": {"weight": torch.from_numpy(weight)}})
-    ngrams, occurrences = count_ngrams(tokens, recipe.order)
-    architecture = msgspec.structs.replace(record.architecture, parameters=len(ngrams))
-    return Checkpoint.of(
-        msgspec.structs.replace(record, architecture=architecture),
-        {"network": {"ngrams": torch.from_numpy(ngrams), "counts": torch.from_numpy(occurrences)}},
-    )
 
 
 def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkpoint:
@@ -282,7 +258,7 @@ def _json(values: object) -> bytes:
 
 
 def _check_workers(workers: int, runs: Sequence[RunRecord]) -> None:
-    batches = [each.recipe.batch_size for each in runs if isinstance(each.recipe, DescentRecipe)]
+    batches = [each.recipe.descent.batch_size for each in runs if each.recipe.descent is not None]
     if not batches:
         raise OptionError(
             f"the recipe {runs[0].recipe_name} counts: there are no steps for workers to share; leave them out",

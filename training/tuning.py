@@ -26,10 +26,10 @@ from ray.tune.search import Searcher
 from sequentia.errors import TrainingError
 
 from .checkpoint import CHECKPOINT
-from .recipes import DescentRecipe, fitted, read_recipe
+from .recipes import read_recipe
 from .search_space import Choices, Range
-from .sweep import Job, Report, Trial, read_journal, read_trials, write_journal
 from .trainer import train
+from .trials import Job, Report, Trial, read_journal, read_trials, write_journal
 
 _PARTS: Final = 9  # of a trial's steps: it is measured after each
 _KEPT: Final = 3  # after the first part and the third, one trial of so many goes on
@@ -244,8 +244,8 @@ def _run(order: dict[str, Any]) -> None:
             ray_tune.report({"step": step, "steps": steps, "loss": loss})
 
     try:
-        recipe = fitted(read_recipe(order["recipe"], overrides), order["windows"])
-        if isinstance(recipe, DescentRecipe):
+        recipe = read_recipe(order["recipe"], overrides).fitted(order["windows"])
+        if recipe.steps:
             overrides.append(f"checkpoint_every={-(-recipe.steps // _PARTS)}")
         record = train(
             order["corpus"],

@@ -1,0 +1,334 @@
+"""The network of Bengio et al. 2003: recipe, module, initialisation, and the graph that its export traces."""
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Final, Literal, Self
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sequentia.architectures import MLPArchitecture
+from sequentia.architectures.mlp import Activation, Direct, HiddenSizes, Normalized, Precision, Width
+from sequentia.artifact import BlockSize
+
+from .base import BatchNorm, ConflictError, DescentRecipe, Network, Rate
+
+_ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
+_GAINS: Final[dict[Activation, float]] = {"tanh": 5 / 3, "relu": math.sqrt(2), "gelu": math.sqrt(2)}
+_REPEATS_THAT_PAY: Final = 8
+_LARGEST_TABLE: Final = 1 << 20
+_LARGEST_LOOK_UPS: Final = 16 << 20
+
+
+class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
+    """The network of Bengio et al. 2003; the default where a recipe has no key ``model``.
+
+    Attributes:
+        block_size: symbols of context.
+        embedding_dim: width of a symbol's embedding.
+        hidden_sizes: widths of the hidden layers, in order.
+        activation: nonlinearity after each hidden layer.
+        hidden_bias: whether the hidden layers add a bias.
+        batch_norm: the layers that are normalised (Ioffe and Szegedy 2015): ``none``, the ``hidden`` ones, or ``all``,
+            the output too.
+        direct: how many of the newest symbols choose, together, a row of logits that is added to the network's; fewer
+            where the alphabet is large, so that the table never has more than 2**20 (a million) entries.
+        initialization: see :func:`initialize`.
+        dropout: share of the hidden units dropped in training (Srivastava et al. 2014), others in each minibatch: what
+            is dropped need not be computed.
+        precision: what the finished weights are rounded to, and stored as.
+        teachers: names or paths of recipes. Each is trained first, with a seed of its own; then their mixture teaches
+            this network; see :mod:`sequentia.training.distillation`. None: it learns from the text itself.
+        teacher_weights: of each in the mixture, relative to one another; equal ones by default.
+    """
+
+    block_size: BlockSize
+    embedding_dim: Width
+    hidden_sizes: HiddenSizes
+    activation: Activation = "tanh"
+    hidden_bias: bool = True
+    batch_norm: Normalized = "none"
+    direct: Direct = 0
+    initialization: Literal["normal", "scaled", "kaiming", "lecun"] = "kaiming"
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    precision: Precision = "float32"
+    teachers: list[str] = []
+    teacher_weights: list[Rate] = []
+
+    def __post_init__(self) -> None:
+        if self.batch_norm != "none" and self.batch_size < 2:
+            raise ConflictError(
+                "batch_size", "batch_norm takes mean and variance of minibatches: batch_size has to be 2 or more"
+            )
+        if self.batch_norm != "none" and self.dropout:
+            raise ConflictError("dropout", "batch_norm takes statistics of all units: dropout has to be 0")
+        if self.batch_norm == "all" and self.direct:
+            raise ConflictError(
+                "direct", "batch_norm = all normalises the logits, which a table would shift: direct has to be 0"
+            )
+        if self.teachers and not self.batch_size:
+            raise ConflictError("batch_size", "teachers give lessons without end: batch_size has to be 1 or more")
+        if self.teacher_weights and len(self.teacher_weights) != len(self.teachers):
+            raise ConflictError(
+                "teacher_weights", f"{len(self.teacher_weights)} weights for {len(self.teachers)} teachers"
+            )
+
+    def architecture(self, ids: int) -> MLPArchitecture:
+        """Return what the recipe describes, for an alphabet of so many ids, the boundary included."""
+        architecture = MLPArchitecture(
+            embedding_dim=self.embedding_dim,
+            hidden_sizes=self.hidden_sizes,
+            activation=self.activation,
+            hidden_bias=self.hidden_bias,
+            batch_norm=self.batch_norm,
+            direct=self._direct_symbols(ids),
+            precision=self.precision,
+            parameters=0,
+        )
+        with torch.device("meta"):
+            network = MLP(ids, self.block_size, architecture)
+        return msgspec.structs.replace(architecture, parameters=sum(p.numel() for p in network.parameters()))
+
+    def _direct_symbols(self, ids: int) -> int:
+        """Return how many of the newest symbols choose a row: what is asked for, or fewer, by context and table."""
+        symbols = min(self.direct, self.block_size)
+        while symbols and ids ** (symbols + 1) > _LARGEST_TABLE:
+            symbols -= 1
+        return symbols
+
+    def new_network(self, ids: int, generator: torch.Generator) -> "MLP":
+        """Return the network to train, its parameters drawn; see :func:`initialize`."""
+        network = MLP(ids, self.block_size, self.architecture(ids), dropout=self.dropout)
+        initialize(network, self, generator)
+        return network
+
+
+class MLP(Network):
+    """The network of Bengio et al. 2003, "A neural probabilistic language model", with characters for words.
+
+    Embeddings of the context's symbols, side by side, go through hidden layers to the next symbol's logits. The paper's
+    direct connections from context to logits are here a table: the newest symbols choose one of its rows jointly, as
+    the n-gram features of a maximum-entropy model do, and so need not be told apart by hidden units.
+
+    Args:
+        ids: how many ids there are, the boundary included.
+        block_size: symbols of context.
+        architecture: widths, activation, normalisation, direct connections.
+        dropout: share of the hidden units that each minibatch of the training leaves out.
+    """
+
+    def __init__(self, ids: int, block_size: int, architecture: MLPArchitecture, *, dropout: float = 0.0) -> None:
+        super().__init__(ids, block_size)
+        self.architecture = architecture
+        widths = [block_size * architecture.embedding_dim, *architecture.hidden_sizes]
+        hidden_norm: type[nn.Module] = BatchNorm if architecture.batch_norm != "none" else nn.Identity
+        output_norm: type[nn.Module] = BatchNorm if architecture.batch_norm == "all" else nn.Identity
+        self.embedding = nn.Embedding(ids, architecture.embedding_dim)
+        self.hidden = nn.ModuleList(
+            nn.Linear(inputs, outputs, bias=architecture.hidden_bias) for inputs, outputs in pairwise(widths)
+        )
+        self.hidden_norms = nn.ModuleList(hidden_norm(width) for width in architecture.hidden_sizes)
+        self.output = nn.Linear(widths[-1], ids)
+        self.output_norm = output_norm(ids)
+        rows = ids**architecture.direct
+        self.direct = (  # made of zeros, since to draw its weights would change the random numbers of dropout
+            nn.Embedding(rows, ids, _weight=torch.zeros(rows, ids)) if architecture.direct else None
+        )
+        self.activation = _ACTIVATIONS[architecture.activation]()
+        self.dropout = dropout
+
+    def forward(self, context: Tensor) -> Tensor:
+        """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
+        (weight, bias), *others = self._layers()
+        x = self.first(context, weight, bias)
+        for norm, (weight, bias) in zip(self.hidden_norms, others, strict=True):
+            x = functional.linear(self.activation(norm(x)), weight, bias)
+        logits: Tensor = self.output_norm(x)
+        if self.direct is not None:
+            logits = logits + self.direct(self._row(context))
+        return logits
+
+    def _row(self, context: Tensor) -> Tensor:
+        """Return which row of the table is added, int64 [batch]: the symbols are digits, the newest the lowest."""
+        symbols = self.architecture.direct
+        places = torch.tensor([self.ids**age for age in range(symbols - 1, -1, -1)], device=context.device)
+        return (context[:, -symbols:] * places).sum(dim=1)
+
+    def _layers(self) -> list[tuple[Tensor, Tensor | None]]:
+        """Return weight and bias of each layer; in training, without the hidden units that this minibatch drops."""
+        layers: list[tuple[Tensor, Tensor | None]] = []
+        kept: Tensor | None = None
+        for layer in (*self.hidden, self.output):
+            assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
+            weight: Tensor = layer.weight
+            bias: Tensor | None = layer.bias
+            if kept is not None:
+                weight = weight[:, kept] * (weight.shape[1] / len(kept))
+            if self.training and self.dropout and layer is not self.output:
+                units = max(1, round((1 - self.dropout) * len(weight)))
+                kept = torch.randperm(len(weight), device=weight.device)[:units]
+                weight, bias = weight[kept], None if bias is None else bias[kept]
+            layers.append((weight, bias))
+        return layers
+
+    def first(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the first layer's sums, float32 [batch, units].
+
+        A large batch repeats every symbol at every place of the context. In training, what each contributes there is
+        then computed once and looked up, which is quicker, and equal but for rounding.
+        """
+        if not self.training or len(context) < _REPEATS_THAT_PAY * self.ids:
+            return functional.linear(self.embedding(context).flatten(start_dim=1), weight, bias)
+        contributions = (self.embedding.weight @ weight.T.view(self.block_size, -1, len(weight))).flatten(end_dim=1)
+        rows = context + self.ids * torch.arange(self.block_size, device=context.device)
+        sums = functional.embedding_bag(rows, contributions, mode="sum")
+        return sums if bias is None else sums + bias
+
+    @torch.no_grad()
+    def for_inference(self) -> "MLP":
+        """Return the network with every normalisation folded into the layer before it."""
+        plain = msgspec.structs.replace(self.architecture, hidden_bias=True, batch_norm="none")
+        with torch.device("meta"):  # so that no random numbers are drawn
+            folded = MLP(self.ids, self.block_size, plain)
+        folded.to_empty(device=self.embedding.weight.device)
+        folded.embedding.load_state_dict(self.embedding.state_dict())
+        pairs = [*zip(self.hidden, self.hidden_norms, strict=True), (self.output, self.output_norm)]
+        for target, (layer, norm) in zip([*folded.hidden, folded.output], pairs, strict=True):
+            _fold(layer, norm, target)
+        if folded.direct is not None and self.direct is not None:
+            folded.direct.load_state_dict(self.direct.state_dict())
+        return folded.eval()
+
+    def for_export(self) -> "MLP":
+        """Return the network for inference; where its tables stay small, its first layer looks up pairs of symbols."""
+        folded = self.for_inference()
+        return LookedUpMLP.of(folded) if LookedUpMLP.size(folded) <= _LARGEST_LOOK_UPS else folded
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return the tensors as ``model.safetensors`` holds them."""
+        halves = self.architecture.precision == "float16"
+        return {name: tensor.half() if halves else tensor for name, tensor in self.state_dict().items()}
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over tensors, rounded to the precision that they are stored in."""
+        if self.architecture.precision == "float16":
+            weights = {name: tensor.half().float() for name, tensor in weights.items()}
+        super().load(weights)
+
+    def norms(self) -> list[BatchNorm]:
+        """Return the batch normalisations."""
+        return [module for module in self.modules() if isinstance(module, BatchNorm)]
+
+    def activation_module(self) -> nn.Module:
+        """Return the module whose outputs are the activations of each hidden layer."""
+        return self.activation
+
+    @property
+    def saturates(self) -> bool:
+        """Whether the activations are bounded by -1 and 1, so that a unit can saturate there."""
+        return self.architecture.activation == "tanh"
+
+    def symbol_vectors(self) -> NDArray[np.float32]:
+        """Return the embeddings of the ids, float32 [ids, width]."""
+        vectors: NDArray[np.float32] = self.embedding.weight.detach().cpu().numpy()
+        return vectors
+
+
+class LookedUpMLP(MLP):
+    """An MLP whose first layer looks up what each two neighbouring symbols of the context contribute to its sums.
+
+    The tables are expressions of the weights, which a runtime computes once, when it loads the graph: the file holds
+    no more than the weights.
+    """
+
+    @classmethod
+    def of(cls, network: MLP) -> Self:
+        """Return an equal network of this kind."""
+        with torch.device("meta"):
+            looked_up = cls(network.ids, network.block_size, network.architecture)
+        looked_up.load_state_dict(network.state_dict(), assign=True)
+        return looked_up
+
+    @staticmethod
+    def size(network: MLP) -> int:
+        """Return the bytes of the tables."""
+        pairs, single = divmod(network.block_size, 2)
+        ids, units = network.ids, network.architecture.hidden_sizes[0]
+        return 4 * units * (pairs * ids**2 + single * ids)
+
+    def first(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the first layer's sums, float32 [batch, units]."""
+        assert bias is not None  # noqa: S101 - networks for inference have one
+        tables = self.embedding.weight @ weight.T.reshape(self.block_size, -1, len(weight))
+        odd = self.block_size % 2
+        sums = functional.embedding(context[:, 0], tables[0]) + bias if odd else bias
+        rows = context[:, odd::2] * self.ids + context[:, odd + 1 :: 2]
+        for pair, place in enumerate(range(odd, self.block_size, 2)):
+            table = (tables[place][:, None] + tables[place + 1]).flatten(end_dim=1)
+            sums = sums + functional.embedding(rows[:, pair], table)
+        return sums
+
+
+def _fold(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
+    """Write a layer and the normalisation after it into one layer, computed in float64."""
+    assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
+    assert isinstance(target, nn.Linear)  # noqa: S101 - likewise
+    weight = layer.weight.double()
+    bias = torch.zeros_like(weight[:, 0])
+    if layer.bias is not None:
+        bias += layer.bias
+    if isinstance(norm, BatchNorm):
+        scale = norm.gain.double() / torch.sqrt(norm.running_var.double() + norm.epsilon)
+        weight = weight * scale[:, None]
+        bias = (bias - norm.running_mean) * scale + norm.bias
+    target.weight.copy_(weight)
+    target.bias.copy_(bias)
+
+
+@torch.no_grad()
+def initialize(network: MLP, recipe: MLPRecipe, generator: torch.Generator) -> None:
+    """Draw the parameters in the published order: embedding, then weight and bias of each layer.
+
+    Weights are drawn in the published orientation, [inputs, outputs]; then, by ``initialization``:
+
+    - ``normal``: every parameter from N(0, 1), as in parts 1 and 2 of the published lectures.
+    - ``scaled``: hidden weights times gain / sqrt(inputs), hidden biases and output weights times 0.01, output bias
+      zero (though drawn): part 3.
+    - ``lecun``: weights from N(0, 1 / inputs) (LeCun et al. 1998), a tenth of it at the output, biases zero: the deep
+      networks of part 3.
+    - ``kaiming``: hidden weights from N(0, gain² / inputs) (He et al. 2015), a hundredth at the output, biases zero.
+
+    Where the output is normalised, its small factor goes to the gain of that, which would undo it in the weights. So
+    all but ``normal`` start near the uniform distribution. The table of direct connections starts at zero.
+    """
+    kind, gain = recipe.initialization, _GAINS[recipe.activation]
+    output_factor = {"normal": 1.0, "scaled": 0.01, "lecun": 0.1, "kaiming": 0.01}[kind]
+    factor = output_factor if recipe.batch_norm != "all" else 1.0
+    network.embedding.weight.copy_(torch.randn(network.embedding.weight.shape, generator=generator))
+    for layer in (*network.hidden, network.output):
+        assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
+        last, deviation = layer is network.output, 1 / math.sqrt(layer.in_features)
+        weight = torch.randn((layer.in_features, layer.out_features), generator=generator)
+        bias = torch.zeros(layer.out_features)
+        if kind in {"normal", "scaled"} and layer.bias is not None:
+            bias = torch.randn(layer.out_features, generator=generator)
+        if kind == "scaled":
+            weight = weight * (factor if last else gain * deviation)
+            bias = bias * (0.0 if last else 0.01)
+        elif kind == "lecun":
+            weight = weight * deviation * (factor if last else 1.0)
+        elif kind == "kaiming":
+            weight = weight * deviation * (factor if last else gain)
+        layer.weight.copy_(weight.T)
+        if layer.bias is not None:
+            layer.bias.copy_(bias)
+    if isinstance(network.output_norm, BatchNorm):
+        network.output_norm.gain.mul_(output_factor)
+    if network.direct is not None:
+        network.direct.weight.zero_()

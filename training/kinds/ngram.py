@@ -1,0 +1,242 @@
+"""Counts of n-grams with interpolated Kneser-Ney smoothing: recipe, definition, and the tables of its export."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, zip_longest
+from typing import Final, Self
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sequentia.architectures import NGramArchitecture
+from sequentia.architectures.ngram import Discounts, Order
+from sequentia.errors import TrainingError
+from sequentia.training.corpus import Tokens
+from sequentia.training.counts import count_ngrams
+
+from .base import BaseRecipe, Network
+
+_MAX_TABLE_BYTES: Final = 1 << 29
+
+Ids = NDArray[np.int64]
+
+
+class NGramRecipe(BaseRecipe, frozen=True, kw_only=True, tag="ngram"):
+    """Counts of n-grams with interpolated Kneser-Ney smoothing.
+
+    Attributes:
+        order: symbols in an n-gram: the context and the one that follows.
+        discounts: subtracted from every count of order 1, 2 and so on; the last holds for all higher orders.
+    """
+
+    order: Order = 6
+    discounts: Discounts
+
+    @property
+    def block_size(self) -> int:
+        """Symbols of context; one, and unused, for unigrams."""
+        return max(1, self.order - 1)
+
+    def architecture(self, ids: int) -> NGramArchitecture:  # noqa: ARG002 - part of the interface
+        """Return what the recipe describes; how many n-grams there are only a text will say."""
+        return NGramArchitecture(order=self.order, discounts=self.discounts, parameters=0)
+
+    def count(self, tokens: Tokens, ids: int) -> tuple[NGramArchitecture, dict[str, Tensor]]:
+        """Return the n-grams of the training part and how often each occurs."""
+        ngrams, counts = count_ngrams(tokens, self.order)
+        architecture = msgspec.structs.replace(self.architecture(ids), parameters=len(ngrams))
+        return architecture, {"ngrams": torch.from_numpy(ngrams), "counts": torch.from_numpy(counts)}
+
+
+class NGram(Network):
+    """Counts of n-grams with interpolated Kneser-Ney smoothing, for a look at the definition; it is slow."""
+
+    def __init__(self, ids: int, block_size: int, architecture: NGramArchitecture) -> None:
+        super().__init__(ids, block_size)
+        self.architecture = architecture
+        self.ngrams: Tensor
+        self.counts: Tensor
+        rows, order = architecture.parameters, architecture.order
+        self.register_buffer("ngrams", torch.zeros((rows, order), dtype=torch.int32))
+        self.register_buffer("counts", torch.zeros(rows, dtype=torch.int32))
+
+    def forward(self, context: Tensor) -> Tensor:
+        """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
+        rows = [np.log(self._probabilities(symbols)) for symbols in context.cpu().numpy()]
+        return torch.from_numpy(np.array(rows, dtype=np.float32)).to(context.device)
+
+    def _probabilities(self, context: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the probability of each symbol after a context; see :meth:`BackOffTables.of` for the formula."""
+        ids, order, discounts = self.ids, self.architecture.order, self.architecture.discounts
+        ngrams, counts = self.ngrams.cpu().numpy(), self.counts.cpu().numpy()
+        p = np.full(ids, 1 / ids)
+        for length in range(order):
+            if length:
+                known = ngrams[:, -1 - length] == context[-length]
+                ngrams, counts = ngrams[known], counts[known]
+            if not len(ngrams):
+                break
+            if length == order - 1:
+                count = np.bincount(ngrams[:, -1], weights=counts, minlength=ids)
+            else:
+                before_and_after = np.zeros((ids, ids), dtype=bool)
+                before_and_after[ngrams[:, -2 - length], ngrams[:, -1]] = True
+                count = before_and_after.sum(axis=0)
+            discount = discount_after(length, discounts)
+            p = (np.maximum(count - discount, 0) + discount * np.count_nonzero(count) * p) / count.sum()
+        return p
+
+    def for_inference(self) -> "BackOff":
+        """Return the smoothed counts, as tables."""
+        architecture, ids = self.architecture, self.ids
+        counted = self.ngrams.cpu().numpy(), self.counts.cpu().numpy()
+        tables = BackOffTables.of(*counted, architecture.discounts, ids)
+        return BackOff(tables, architecture.order).to(self.counts.device).eval()
+
+    def familiar_contexts(self, count: int, random: np.random.Generator) -> NDArray[np.int64] | None:
+        """Return contexts of n-grams that were counted, int64 [count, block_size]."""
+        if self.architecture.order == 1:
+            return None
+        return self.ngrams.numpy()[random.integers(0, len(self.ngrams), count), :-1].astype(np.int64)
+
+
+def discount_after(length: int, discounts: Sequence[float]) -> float:
+    """Return the discount of counts after contexts of some length, given those of order 1, 2 and so on."""
+    return discounts[min(length, len(discounts) - 1)]
+
+
+@dataclass(frozen=True)
+class BackOffTables:
+    """An n-gram model as two tables over its states, which are the contexts that occur, of every length.
+
+    State 0 is the empty context. From there each symbol of a context, the newest first, leads to the state of a context
+    longer by that symbol, as long as there is one.
+
+    Attributes:
+        longer: the state that a symbol leads to, 0 where there is none, int32 [states but the longest, ids].
+        log_probabilities: of the symbol that follows, float32 [states, ids].
+    """
+
+    longer: NDArray[np.int32]
+    log_probabilities: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, ngrams: NDArray[np.int32], counts: NDArray[np.int32], discounts: Sequence[float], vocabulary_size: int
+    ) -> Self:
+        """Smooth counted n-grams by interpolated Kneser-Ney (Chen and Goodman 1999, section 4.1.6).
+
+        With c(h, s) the count of symbol s after context h, D the discount of its order and h' the context without its
+        oldest symbol::
+
+            p(s | h) = max(c(h, s) - D, 0) / c(h) + D * (symbols seen after h) / c(h) * p(s | h')
+
+        At the highest order c counts occurrences; below, the different symbols seen before (h, s), since only contexts
+        that the higher orders do not know ask the lower ones. Single symbols are interpolated with the uniform
+        distribution.
+
+        Args:
+            ngrams: int32 [n, order], distinct, as :func:`count_ngrams` returns them.
+            counts: int32 [n].
+            discounts: of order 1, 2 and so on; the last holds for all higher orders.
+            vocabulary_size: number of ids, the boundary included.
+
+        Raises:
+            TrainingError: if the tables would take more than half a gigabyte.
+        """
+        levels: list[_Level] = []
+        starts = [0]  # of each level's states
+        for level in _levels(ngrams.astype(np.int64), counts.astype(np.int64), vocabulary_size):
+            levels.append(level)
+            starts.append(starts[-1] + len(level.parents))
+            if 8 * starts[-1] * vocabulary_size > _MAX_TABLE_BYTES:
+                raise TrainingError(
+                    f"{starts[-1]:,} contexts by {vocabulary_size:,} symbols make tables of more than "
+                    f"{_MAX_TABLE_BYTES >> 20} MiB; choose a lower order"
+                )
+        longer = np.zeros((starts[-2], vocabulary_size), dtype=np.int32)
+        for (before, start), level in zip(pairwise(starts[:-1]), levels[1:], strict=True):
+            longer[before + level.parents, level.oldest] = start + np.arange(len(level.parents))
+        log_probabilities = np.empty((starts[-1], vocabulary_size), dtype=np.float32)
+        lower = np.full((1, vocabulary_size), 1 / vocabulary_size)
+        for length, (level, deeper) in enumerate(zip_longest(levels, levels[1:])):
+            weights = level.occurrences if deeper is None else _continuations(level, deeper, vocabulary_size)
+            lower = _smoothed(level, weights, discount_after(length, discounts), lower[level.parents])
+            log_probabilities[starts[length] : starts[length + 1]] = np.log(lower)
+        return cls(longer, log_probabilities)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The contexts of one length that occur, numbered from 0 in each level.
+
+    Attributes:
+        parents: the contexts without their oldest symbol, in the level above, int64 [contexts].
+        oldest: that symbol, int64 [contexts].
+        grams: context and symbol that follows, as context * ids + symbol, distinct and sorted, int64 [grams].
+        occurrences: how often each of these is in the text, int64 [grams].
+    """
+
+    parents: Ids
+    oldest: Ids
+    grams: Ids
+    occurrences: Ids
+
+
+def _levels(ngrams: Ids, counts: Ids, ids: int) -> Iterator[_Level]:
+    """Yield the contexts of lengths 0, 1, … as a trie that grows into the past."""
+    context = np.zeros(len(ngrams), dtype=np.int64)
+    parents = oldest = context[:1]
+    for column in (None, *ngrams[:, -2::-1].T):
+        if column is not None:
+            keys, context = np.unique(context * ids + column, return_inverse=True)
+            parents, oldest = np.divmod(keys, ids)
+        grams, gram = np.unique(context * ids + ngrams[:, -1], return_inverse=True)
+        yield _Level(parents, oldest, grams, np.bincount(gram, weights=counts).astype(np.int64))
+
+
+def _continuations(level: _Level, deeper: _Level, ids: int) -> Ids:
+    """Return how many different symbols precede each gram of a level, int64 [grams]."""
+    context, target = np.divmod(deeper.grams, ids)
+    shortened = deeper.parents[context] * ids + target
+    return np.bincount(np.searchsorted(level.grams, shortened), minlength=len(level.grams))
+
+
+def _smoothed(level: _Level, counts: Ids, discount: float, lower: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the probabilities after each context of a level, given those after its parent, float64 [contexts, ids]."""
+    context, target = np.divmod(level.grams, lower.shape[1])
+    total = np.bincount(context, weights=counts, minlength=len(lower))
+    share = discount * np.bincount(context, minlength=len(lower)) / total
+    smoothed: NDArray[np.float64] = share[:, None] * lower
+    smoothed[context, target] += np.maximum(counts - discount, 0) / total[context]
+    return smoothed
+
+
+class BackOff(nn.Module):
+    """An n-gram model as tables: from the newest symbol back, as far as the context occurs, then a row of logits.
+
+    Args:
+        tables: the smoothed counts.
+        order: symbols in an n-gram.
+    """
+
+    def __init__(self, tables: BackOffTables, order: int) -> None:
+        super().__init__()
+        self.longer: Tensor
+        self.logits: Tensor
+        self.order, self.ids = order, tables.log_probabilities.shape[1]
+        self.register_buffer("longer", torch.from_numpy(tables.longer).flatten())
+        self.register_buffer("logits", torch.from_numpy(tables.log_probabilities))
+
+    def forward(self, context: Tensor) -> Tensor:
+        """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
+        state = torch.zeros_like(context[:, 0])
+        known = torch.ones_like(state, dtype=torch.bool)
+        for age in range(1, self.order):
+            longer = self.longer[state * self.ids + context[:, -age]].to(torch.int64)
+            known = known & (longer > 0)
+            state = torch.where(known, longer, state)
+        return self.logits[state]
