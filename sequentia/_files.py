@@ -151,7 +151,8 @@ def naming(file: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(file)
+        if error.errno is not None:  # else it is not the system's
+            error.filename = error.filename or str(file)
         raise
 
 

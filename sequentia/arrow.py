@@ -77,7 +77,14 @@ def read_column(path: Path, column: str, first: int, count: int, most: int) -> I
         start, stop = max(first - before, 0), min(first + count - before, rows)
         before += rows
         place = 0
-        for batch in source.iter_batches(most, row_groups=[group], columns=[column]) if start < stop else ():
+        batches = source.iter_batches(most, row_groups=[group], columns=[column]) if start < stop else iter(())
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise OptionError(f"{path} is damaged: {error}", option="input", value=path) from error
+            if batch is None:
+                break
             names = batch.column(0)[max(start - place, 0) : max(stop - place, 0)]
             place += len(batch)
             if len(names):

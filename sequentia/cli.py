@@ -140,6 +140,12 @@ def _kept_standard_input() -> Iterator[Path]:
         path = Path(folder, "stdin")
         with naming(path), path.open("wb") as file:
             shutil.copyfileobj(standard_input(), file)
+        show = warnings.showwarning
+        warnings.showwarning = lambda message, *rest, **more: show(
+            str(message).replace(str(path), "standard input"),
+            *rest,
+            **more,
+        )
         try:
             yield path
         except SequentiaError as error:
@@ -297,6 +303,8 @@ def _kind(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
     from .output import JsonArray, Lines, format_of
 
     if as_json:
+        if isinstance(output, Path) and output.suffix.lower() not in {"", ".json"}:
+            raise click.UsageError(f"--json contradicts -o {output}: the end of its name says the format")
         return JsonArray
     return format_of(output) if isinstance(output, Path) else Lines
 
@@ -363,7 +371,13 @@ def score(
     if names == (STANDARD,) and source is None:
         names, source = (), STANDARD
     if bool(names) == (source is not None):
-        raise click.UsageError("give names, or a file of them: --input FILE")
+        raise click.UsageError(
+            "give names, or a file of them by --input FILE, not both"
+            if names
+            else "give names, or a file of them: --input FILE"
+        )
+    if STANDARD in names:
+        raise click.UsageError("- reads names from standard input, and stands alone")
     if engine is not None:
         folder = _folder_for_ray(output)
         if not isinstance(source, Path) or as_json:

@@ -95,20 +95,35 @@ def _names_of_lines(file: BinaryIO, source: str) -> Numbered:
 
 def _names_of_csv(file: BinaryIO, source: str) -> Numbered:
     stripped = Stripped()
-    rows = csv.reader((text.removeprefix("\ufeff") if number == 1 else text) for number, text in read_lines(file))
-    try:
-        header = [cell.strip() for cell in next(rows, [])]
-        if NAME not in header:
-            raise TextError(f"line 1 has no column {NAME!r}: it needs the names of the columns", 1)
-        column = header.index(NAME)
-        for row in rows:
-            if row:
-                if len(row) <= column:
-                    raise TextError(f"line {rows.line_num} has no {NAME}", rows.line_num)
-                yield rows.line_num, clean(row[column], rows.line_num, stripped)
-    except csv.Error as error:
-        raise TextError(f"line {rows.line_num} is no CSV: {error}", rows.line_num) from error
+    rows = _csv_rows(file)
+    header = [cell.strip() for cell in next(rows, (1, []))[1]]
+    if NAME not in header:
+        found = f"only {', '.join(map(repr, header))}" if header else "nothing"
+        raise TextError(f"line 1 has no column {NAME!r}, {found}: it needs the names of the columns", 1)
+    column = header.index(NAME)
+    for number, row in rows:
+        if row:
+            if len(row) <= column:
+                raise TextError(f"line {number} has no {NAME}", number)
+            item = clean(row[column], number, stripped)
+            if item:
+                yield number, item
     stripped.warn(source)
+
+
+def _csv_rows(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the line where each row starts, and its cells."""
+    lines = ((text.removeprefix("\ufeff") if number == 1 else text) for number, text in read_lines(file))
+    reader = csv.reader(lines, strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            yield number, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            reason = f"line {number} is no CSV ({error}): is a quotation mark in it not closed?"
+            raise TextError(reason, number) from error
 
 
 class _Named(msgspec.Struct):
@@ -142,5 +157,6 @@ def _names_of_parquet(source: Path) -> Numbered:
 _READERS: Final[dict[str, Callable[[BinaryIO, str], Numbered]]] = {
     ".csv": _names_of_csv,
     ".jsonl": _names_of_json_lines,
+    ".ndjson": _names_of_json_lines,
 }
 """By the ending of a file's name."""

@@ -168,7 +168,9 @@ class SequenceModel:
             OptionError: if it is neither a string nor several.
             VocabularyError: if a prefix holds an unknown symbol.
         """
-        prefixes = [prefix] if isinstance(prefix, str) else texts("prefix", prefix)
+        prefixes = (
+            [prefix] if isinstance(prefix, str) else texts("prefix", prefix, needed="a string, or a list of several")
+        )
         encoded = [np.append(self.vocabulary.encode(each), BOUNDARY) for each in prefixes]
         if not encoded:
             return []
@@ -198,7 +200,7 @@ class SequenceModel:
         comes first.
 
         Args:
-            n: how many.
+            n: how many, up to a million; memory and time grow with it (100,000: 0.6 GB, a minute).
             prefix: as for :func:`sequentia.generate`, and so all others.
             min_length: likewise.
             max_length: likewise.
@@ -211,9 +213,9 @@ class SequenceModel:
             VocabularyError: if the prefix holds a symbol unknown to the model.
             GenerationError: if a million prefixes were not enough to be sure.
         """
-        from .search import most_likely
+        from .search import MOST_PREFIXES, most_likely
 
-        n = whole("n", n, least=0)
+        n = whole("n", n, least=0, most=MOST_PREFIXES)
         plan = self._plan(
             {
                 "prefix": prefix,
@@ -452,10 +454,10 @@ def generate(
             longest name the model was trained on.
         unique: no name twice in one call.
         novel: no name that the model was trained on. One name in 2**32 for each of those is dropped without need.
-        exclude: names not to return.
+        exclude: names not to return, spelled as the model would spell them.
         pattern: a regular expression that every name matches in full: literals, ``.``, classes such as ``[a-e]``,
-            ``[^x]`` and ``\w``, groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``. Each symbol is drawn from those after
-            which the pattern can still be met.
+            ``[^x]`` and ``\w`` (which knows ASCII alone), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``. Each symbol
+            is drawn from those after which the pattern can still be met.
         seed: a whole number from 0 to 2**128 - 1; by default a new one each time.
 
     Returns:

@@ -2,6 +2,7 @@
 
 import math
 import operator
+import re
 import secrets
 import sys
 import unicodedata
@@ -123,6 +124,8 @@ class Plan:
         pattern = options.get("pattern")
         if not isinstance(pattern, str | None):
             raise _out_of_range("pattern", pattern, "a string, or None")
+        if pattern is not None:
+            pattern = unicodedata.normalize("NFC", pattern)
         constraint = Constraint(vocabulary.symbols, min_length, max_length, pattern)
         start = constraint.state(prefix_ids)
         if not constraint.possible(len(prefix_ids), start):
@@ -174,7 +177,7 @@ def whole(option: str, value: object, *, least: int, most: int = sys.maxsize) ->
     except TypeError:
         raise _out_of_range(option, value, needed) from None
     if not least <= number <= most:
-        raise _out_of_range(option, value, needed)
+        raise _out_of_range(option, value, needed if number < least else f"a whole number from {least} to {most}")
     return number
 
 
@@ -198,10 +201,10 @@ def _flag(option: str, value: object) -> bool:
     return value
 
 
-def texts(option: str, values: object) -> list[str]:
+def texts(option: str, values: object, needed: str = "several strings: a list, also for one") -> list[str]:
     """Return several strings as a list, or raise :class:`OptionError` that says which of them is none."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise _out_of_range(option, values, "several strings: a list, also for one")
+        raise _out_of_range(option, values, needed)
     listed = list(values)
     for place, value in enumerate(listed):
         if not isinstance(value, str):
@@ -222,8 +225,10 @@ def _rows_of(names: object, vocabulary: Vocabulary, max_length: int) -> frozense
 def _contradiction(pattern: str, prefix: str, least: int, most: int, vocabulary: Vocabulary) -> str:
     lengths = f"{least} to {most} symbols" if least < most else f"{least} symbols"
     begins = f" that starts with {prefix!r}" if prefix else ""
-    anchors = "; it always matches the whole name, and ^ and $ stand for themselves" if set(pattern) & set("^$") else ""
-    letters = dict.fromkeys(letter for letter in pattern if vocabulary.ids_of(letter) == [None])
+    symbols = re.sub(r"\\.|\(\?P<\w+>", "", pattern)  # neither escapes nor names of groups
+    anchored = set(re.sub(r"\[[^]]*\]", "", symbols)) & set("^$")
+    anchors = "; it always matches the whole name, and ^ and $ stand for themselves" if anchored else ""
+    letters = dict.fromkeys(letter for letter in symbols if vocabulary.ids_of(letter) == [None])
     cases = [f"{other!r}, not {letter!r}" for letter in letters if (other := vocabulary.other_case(letter))]
     has = f"; it has {', '.join(cases)}" if cases else ""
     return (

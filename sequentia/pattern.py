@@ -17,18 +17,23 @@ from numpy.typing import NDArray
 from .errors import OptionError
 
 _MOST_STATES: Final = 4096
+_LONGEST_SHOWN: Final = 200
 _SUPPORTED: Final = (
-    r"supported are symbols, ., classes such as [a-e] and [^x], \d \w \s \D \W \S, groups, |, "
-    "and the repetitions ? * + {2} {2,} {2,3}"
+    r"supported are symbols, ., classes such as [a-e] and [^x], \d \w \s \D \W \S (of ASCII), "
+    r"escapes such as \. and \x41, groups ( ) and (?: ), |, and the repetitions ? * + {2} {2,} {2,3}"
 )
 _UNSUPPORTED: Final = (
     (r"\(\?[aiLmsux-]+[:)]", "flags such as (?i) are not supported: for either case of a letter write [Mm]"),
     (r"\(\?<?[=!]", "look-ahead and look-behind are not supported"),
     (r"\\[bBAZzG]", "anchors and word boundaries are not supported: a pattern always matches the whole name"),
+    (r"\\0|\\[0-7]{2}", "octal escapes are not supported: write the symbol, or \\x41"),
     (r"\\[1-9]|\(\?P=", "back-references are not supported"),
+    (r"\(\?(?![:P])", "groups with ? are not supported, but for (?: )"),
     (r"\\[pP]", "Unicode categories are not supported: list the symbols in a class"),
     (r"[*+?}]\+", "possessive repetitions are not supported"),
-    (r"\{,", "a repetition needs its least number: {0,3}"),
+    (r"\{,|\{\}", "a repetition needs its least number: {0,3}"),
+    (r"^[^[]*\\-", r"outside a class, - is written without \\"),
+    (r"\\([^dDwWsSnrtfv.x(){}|*+?\[\]^$\\-]|u)", "this escape is not supported: write the symbol itself"),
 )
 
 
@@ -65,7 +70,7 @@ def automaton(pattern: str, symbols: tuple[str, ...], max_length: int) -> Automa
         tree = greenery.parse(pattern)
     except (Exception, RecursionError) as error:
         raise OptionError(
-            f"pattern {pattern!r} cannot be read: {_reason(pattern, error)}; {_SUPPORTED}",
+            f"pattern {_shortened(pattern)} cannot be read: {_reason(pattern, error)}; {_SUPPORTED}",
             option="pattern",
             value=pattern,
         ) from error
@@ -73,10 +78,15 @@ def automaton(pattern: str, symbols: tuple[str, ...], max_length: int) -> Automa
         return _determinized(_Nondeterministic(tree, symbols, max_length), len(symbols) + 1, max_length)
     except _TooManyStatesError:
         raise OptionError(
-            f"pattern {pattern!r} is too complex: it needs more than {_MOST_STATES:,} states; shorten its repetitions",
+            f"pattern {_shortened(pattern)} is too complex: it needs more than {_MOST_STATES:,} states; "
+            "shorten its repetitions",
             option="pattern",
             value=pattern,
         ) from None
+
+
+def _shortened(pattern: str) -> str:
+    return repr(pattern if len(pattern) <= _LONGEST_SHOWN else pattern[:_LONGEST_SHOWN] + "…")
 
 
 def _reason(pattern: str, error: BaseException) -> str:
@@ -84,7 +94,24 @@ def _reason(pattern: str, error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     known = (reason for construct, reason in _UNSUPPORTED if re.search(construct, pattern))
-    return next(known, str(error))
+    return next(known, _slip(pattern) or str(error))
+
+
+def _slip(pattern: str) -> str | None:
+    """Return what is written wrongly: a bracket without its partner, say; None if nothing is found."""
+    plain = re.sub(r"\\.", "x", pattern)
+    outside = re.sub(r"\[[^]]*\]", "x", plain)
+    if "[" in outside:
+        return "a [ is not closed by ]"
+    opened, closed = outside.count("("), outside.count(")")
+    if opened != closed:
+        return "a ( is not closed by )" if opened > closed else "a ) closes no ("
+    bounds = re.findall(r"\{(\d+),(\d+)\}", outside)
+    if any(int(least) > int(most) for least, most in bounds):
+        return "a repetition's least number is greater than its largest"
+    if re.search(r"\[\^?-|-\]", plain):
+        return r"in a class, a - that is no range is written \-"
+    return "a repetition follows nothing that could be repeated" if re.search(r"(^|[(|*+?}])[*+?{]", outside) else None
 
 
 class _TooManyStatesError(Exception):

@@ -52,13 +52,19 @@ def locate(
 
 def chosen(model: str | os.PathLike[str] | None) -> str | None:
     """Return the model that the caller or the environment asks for, None for the bundled default."""
-    return os.environ.get("SEQUENTIA_MODEL") or None if model is None else os.fspath(model)
+    if model is None:
+        return os.environ.get("SEQUENTIA_MODEL") or None
+    if not isinstance(model, str | os.PathLike):
+        raise OptionError(f"model must be a name or a path, not {model!r}", option="model", value=model)
+    return os.fspath(model)
 
 
 def here(model: str | None) -> Path | None:
     """Return the folder of a model that is on this machine."""
     if model is None:
         return artifact.BUNDLED / DEFAULT_MODEL
+    if not model:
+        return None
     folder = Path(model)
     try:
         if model in artifact.bundled_models() and not (folder / artifact.CONFIG).is_file():

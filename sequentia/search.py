@@ -6,6 +6,7 @@ those are the n most probable of all (A* without a heuristic: Hart, Nilsson and 
 
 import heapq
 import unicodedata
+from bisect import insort
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
 
 _AT_ONCE: Final = 64
-_MOST_PREFIXES: Final = 1_000_000
+MOST_PREFIXES: Final = 1_000_000
 
 
 def most_likely(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, n: int) -> list[tuple[str, float]]:
@@ -38,7 +39,7 @@ def most_likely(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, n: int) 
             break
         best = [heapq.heappop(frontier) for _ in range(min(_AT_ONCE, len(frontier)))]
         opened += len(best)
-        if opened > _MOST_PREFIXES:
+        if opened > MOST_PREFIXES:
             raise GenerationError(
                 f"{len(found)} names found among {opened:,} prefixes, and too many of those equally probable to be "
                 f"sure of {n}; ask for fewer names, or tighter options (error.names holds those found)",
@@ -58,8 +59,8 @@ def most_likely(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, n: int) 
                 if symbol != BOUNDARY:
                     heapq.heappush(frontier, (float(losses[symbol]), (*ids, symbol), state_after))
                 elif _wanted(ids, vocabulary, plan):
-                    found.append((float(losses[BOUNDARY]), ids))
-        found = sorted(found)[:n]
+                    insort(found, (float(losses[BOUNDARY]), ids))
+        del found[n:]
     return [(_text(vocabulary, ids), -loss) for loss, ids in found]
 
 

@@ -28,7 +28,7 @@ _REFUSED: Final = re.compile(
 _ORDINARY: Final = " \t\r\n"
 _SHOWN: Final = 3
 _KNOWN: Final = {
-    "\0": "NUL",
+    "\0": "NUL: if the file is UTF-16, save it as UTF-8",
     "\t": "a tab: if the file is a table, keep the column of the items alone",
     "\n": "a line feed",
     "\r": "a carriage return",
@@ -72,10 +72,11 @@ class Stripped:
         """Warn once, with the counts, if anything was left out."""
         if not self.counts:
             return
+        total = self.counts.total()
         kinds = [f"{count:,} x {_described(character)}" for character, count in self.counts.most_common(_SHOWN)]
         kinds += ["…"] if len(self.counts) > _SHOWN else []
         warnings.warn(
-            f"{source}: left out {self.counts.total():,} invisible characters ({', '.join(kinds)}), "
+            f"{source}: left out {total:,} invisible character{'' if total == 1 else 's'} ({', '.join(kinds)}), "
             f"the first in line {self.first_line:,}",
             stacklevel=2,
         )
@@ -146,5 +147,6 @@ def refused(text: str) -> str | None:
 
 
 def _described(character: str) -> str:
-    name = unicodedata.name(character, "a control character")
+    nameless = "a control character" if unicodedata.category(character) == "Cc" else "no character"
+    name = unicodedata.name(character, nameless)
     return f"U+{ord(character):04X} ({name.lower()})"

@@ -375,6 +375,15 @@ def test_a_dash_is_the_stream(trained: Path, tmp_path: Path, monkeypatch: pytest
     assert {path.name for path in tmp_path.iterdir()} == {"run", "-"}
 
 
+def test_json_and_the_name_of_a_file(tmp_path: Path) -> None:
+    assert "--json contradicts -o" in fail("generate", 3, "--json", "-o", tmp_path / "names.csv", code=2)
+    assert "--json contradicts -o" in fail("score", "emma", "--json", "-o", tmp_path / "names.parquet", code=2)
+    succeed("generate", 3, "--json", "-o", tmp_path / "names.json")
+    assert len(json.loads((tmp_path / "names.json").read_text(encoding="utf-8"))) == 3
+    assert "not both" in fail("score", "emma", "-i", tmp_path / "names.json", code=2)
+    assert "stands alone" in fail("score", "-", "emma", code=2)
+
+
 def test_a_warning_is_one_line(tmp_path: Path) -> None:
     corpus = tmp_path / "list.txt"
     corpus.write_text("anna\n\ufeffeve\nzoe\u200b\n" * 4, encoding="utf-8")
@@ -385,6 +394,8 @@ def test_a_warning_is_one_line(tmp_path: Path) -> None:
         f"Warning: {corpus}: left out 8 invisible characters (4 x U+FEFF (zero width no-break space)"
     )
     assert not any("Warning" in line for line in others)
+    result = shell(f"$S train - -o {tmp_path / 'piped'} --recipe bigram-counts < {corpus}")
+    assert result.stderr.startswith("Warning: standard input: left out 8 invisible characters")
     result = run_cli("evaluate", tmp_path / "run", corpus, "--against", tmp_path / "run")
     assert result.stderr.count("Warning") == 1
 

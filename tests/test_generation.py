@@ -209,6 +209,55 @@ def test_what_is_no_pattern(moons: SequenceModel, pattern: str) -> None:
     assert caught.value.option == "pattern"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(?i)anna", r"flags such as \(\?i\) are not supported"),
+        ("(?im:anna)", r"flags such as \(\?i\) are not supported"),
+        ("an(?=na).*", "look-ahead and look-behind are not supported"),
+        ("an(?<!x)na", "look-ahead and look-behind are not supported"),
+        (r"\bann", "a pattern always matches the whole name"),
+        (r"(a)n\1", "back-references are not supported"),
+        (r"\p{L}+", "Unicode categories are not supported"),
+        ("an++a", "possessive repetitions are not supported"),
+        ("a{,3}", r"a repetition needs its least number: \{0,3\}"),
+        (r"\0", "octal escapes are not supported"),
+        ("(?>an)na", "groups with \\? are not supported"),
+        (r"\h", "this escape is not supported"),
+        (r"a\-b", "outside a class, - is written without"),
+        ("[a-]+", r"in a class, a - that is no range is written \\-"),
+        ("[anna", r"a \[ is not closed by \]"),
+        ("(anna", r"a \( is not closed by \)"),
+        ("anna)", r"a \) closes no \("),
+        ("a{3,2}", "least number is greater than its largest"),
+        ("a**", "a repetition follows nothing that could be repeated"),
+        ("(" * 3000, r"a \( is not closed by \)|nested too deeply"),
+    ],
+)
+def test_what_patterns_do_not_have_is_said(moons: SequenceModel, pattern: str, reason: str) -> None:
+    with pytest.raises(OptionError, match=reason) as caught:
+        moons.generate(pattern=pattern)
+    assert "supported are symbols, ., classes such as [a-e]" in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_pattern_is_normalised_as_names_are(moons: SequenceModel) -> None:
+    assert moons.generate(2, pattern="\u1e69?ti.*", seed=1) == moons.generate(2, pattern="s\u0323\u0307?ti.*", seed=1)
+
+
+@pytest.mark.parametrize("pattern", [r"\W", r"\S\D\W", "(?P<N>5)", r"[^\w]"])
+def test_no_hint_about_what_is_syntax(moons: SequenceModel, pattern: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        moons.generate(pattern=pattern)
+    assert "; it has" not in str(caught.value)
+    assert "stand for themselves" not in str(caught.value)
+
+
+def test_the_case_that_the_alphabet_has_is_named(moons: SequenceModel) -> None:
+    with pytest.raises(OptionError, match="it has 't', not 'T'"):
+        moons.generate(pattern="Ti.*")
+
+
 def test_contradictions_are_told_before_sampling(moons: SequenceModel) -> None:
     cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"pattern": "ma.*", "prefix": "ti"}, "no name of 1 to 15 symbols that starts with 'ti' matches the pattern"),
@@ -363,9 +412,12 @@ def test_the_most_likely_names_of_a_real_model() -> None:
 
 
 def test_a_search_without_an_end_is_given_up(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sequentia.search._MOST_PREFIXES", 100)
-    with pytest.raises(GenerationError, match="too many of those equally probable"):
-        moons.most_likely(1000)
+    monkeypatch.setattr("sequentia.search.MOST_PREFIXES", 100)
+    with pytest.raises(GenerationError, match="too many of those equally probable") as caught:
+        moons.most_likely(100)
+    assert len(caught.value.names) == caught.value.accepted
+    with pytest.raises(OptionError, match="n must be a whole number from 0 to 100"):
+        moons.most_likely(101)
 
 
 # What a model remembers

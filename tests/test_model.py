@@ -221,7 +221,7 @@ def test_next_symbols_of_several_prefixes(moons: SequenceModel) -> None:
         moons.next_symbols(["a", "!"])
     with pytest.raises(OptionError, match=r"prefix\[0\] must be a string, not 5"):
         moons.next_symbols([5])  # type: ignore[list-item]
-    with pytest.raises(OptionError, match="prefix must be several strings"):
+    with pytest.raises(OptionError, match="prefix must be a string, or a list of several"):
         moons.next_symbols(None)  # type: ignore[call-overload]
 
 
@@ -367,11 +367,17 @@ def test_a_changed_folder_is_loaded_again(run: Path) -> None:
         sequentia.generate(model=run)
 
 
-@pytest.mark.parametrize("model", ["nowhere", "/nowhere/at/all", "a" * 5000, "nul\0"])
+@pytest.mark.parametrize("model", ["", "nowhere", "/nowhere/at/all", "a" * 5000, "nul\0"])
 def test_no_such_model(model: str) -> None:
     with pytest.raises(ModelNotFoundError, match="neither a folder, nor a bundled model") as caught:
         sequentia.load(model)
     assert caught.value.model == model
+
+
+def test_a_model_must_be_a_name_or_a_path() -> None:
+    for wrong in (5, b"names", ["names"]):
+        with pytest.raises(OptionError, match="model must be a name or a path, not"):
+            sequentia.load(wrong)  # type: ignore[arg-type]
 
 
 def test_threads_must_be_a_number(trained: Path) -> None:

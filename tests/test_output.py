@@ -297,6 +297,9 @@ def test_files_as_people_have_them(moons: SequenceModel, tmp_path: Path) -> None
     ]
     assert names_in("a.jsonl", '"titan"\n\n{"name": "io", "of": "Jupiter"}\n') == ["titan", "io"]
     assert names_in("none.txt", "") == []
+    assert names_in("empty.csv", 'of,name\nSaturn,titan\nMars,\nEarth," "\n') == ["titan"], "as blank lines"
+    assert names_in("cells.csv", 'name,note\ntitan,"two\nlines"\nio,x\n') == ["titan", "io"]
+    assert names_in("a.ndjson", '"titan"\n') == ["titan"]
 
 
 @pytest.mark.parametrize(
@@ -305,15 +308,19 @@ def test_files_as_people_have_them(moons: SequenceModel, tmp_path: Path) -> None
         ("a.txt", b"titan\nio!\n", VocabularyError, r"a\.txt, line 2: 'io!' holds '!' at position 2"),
         ("a.txt", b"titan\n\nIo\n", VocabularyError, r"a\.txt, line 3: the model's alphabet has no 'I'; try 'io'"),
         ("a.txt", b"titan\nt\xe9thys\n", OptionError, r"a\.txt: byte 7 \(line 2\) is not UTF-8"),
-        ("a.csv", b"moon\ntitan\n", OptionError, r"a\.csv: line 1 has no column 'name'"),
+        ("a.csv", b"moon,Name\nx,titan\n", OptionError, r"a\.csv: line 1 has no column 'name', only 'moon', 'Name'"),
+        ("a.csv", b'name,x\ntitan,"1\nio,2\nmoon,3\n', OptionError, r"a\.csv: line 2 is no CSV .* not closed"),
+        ("a.csv", b'name\ntitan\n"io"x\nmoon\n', OptionError, r"a\.csv: line 3 is no CSV"),
+        ("a.csv", b'name,x\ntitan,"' + b"io\n" * 50_000, OptionError, r"a\.csv: line 2 is no CSV .* not closed"),
         ("a.csv", b"", OptionError, r"a\.csv: line 1 has no column 'name'"),
         ("a.csv", b"of,name\nSaturn,titan\nJupiter\n", OptionError, r"a\.csv: line 3 has no name"),
-        ("a.csv", b'name\n"ti\ntan"\n', OptionError, r"a\.csv: line 3 holds a line feed"),
+        ("a.csv", b'name\n"ti\ntan"\n', OptionError, r"a\.csv: line 2 holds a line feed"),
         ("a.jsonl", b'"titan"\n5\n', OptionError, r"a\.jsonl: line 2 is neither a string nor an object"),
         ("a.jsonl", b'"titan"\n{"moon": "io"}\n', OptionError, r"a\.jsonl: line 2 is neither a string nor"),
         ("a.json", b'["titan"]', OptionError, r"a\.json: a JSON array cannot be read name by name"),
         ("a.parquet", b"titan", OptionError, r"a\.parquet is no Parquet file"),
         ("b.parquet", b"", VocabularyError, r"b\.parquet, row 2: the model's alphabet has no 'I'; try 'io'"),
+        ("d.parquet", b"", OptionError, r"d\.parquet is damaged"),
         ("c.parquet", b"", OptionError, r"c\.parquet: row 2 of the column 'name' is None, no string"),
     ],
 )
@@ -324,6 +331,9 @@ def test_files_that_cannot_be_scored(
     path.write_bytes(content)
     if not content and name.endswith("parquet"):
         parquet.write_table(pa.table({"name": ["titan", "Io" if name[0] == "b" else None]}), path)
+    if name[0] == "d":
+        data = path.read_bytes()
+        path.write_bytes(data[:4] + b"\xff" * 8 + data[12:])
     with pytest.raises(error, match=message):
         list(score_file(moons, path))
 

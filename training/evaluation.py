@@ -150,10 +150,11 @@ def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
     ids = model.vocabulary.ids_of(data.vocabulary.symbols)
     unknown = [symbol for symbol, i in zip(data.vocabulary.symbols, ids, strict=True) if i is None]
     if unknown:
+        shown = ", ".join([*map(repr, unknown[:10]), *(["…"] if unknown[10:] else [])])
         cases = [model.vocabulary.other_case(symbol) for symbol in unknown]
         hint = "" if None in cases else "; it knows all of them in another case"
         raise VocabularyError(
-            f"{path} holds {', '.join(map(repr, unknown[:10]))}, which model {model.config.name!r} does not know "
+            f"{path} holds {shown}, which model {model.config.name!r} does not know "
             f"({model.vocabulary.describe()}){hint}",
             symbol=unknown[0],
         )
