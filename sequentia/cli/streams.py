@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import BinaryIO, cast
 
-from ._files import naming
+from sequentia._files import naming
 
 STANDARD = "-"
 """What stands for standard input or output where a file is expected."""

@@ -1,0 +1,36 @@
+"""The ``sequentia`` command. Results go to stdout, all else to stderr; each command loads what it needs."""
+
+import signal
+
+import click
+
+from sequentia import __version__
+
+from .errors import Commands, end_by_signal
+from .generate import generate, score
+from .hub import pull, push
+from .inspect import evaluate, info, recipes
+from .reproduce import reproduce
+from .streams import open_closed_descriptors
+from .sweep import sweep
+from .train import export, find_lr, plot, train
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(version)s")
+def cli() -> None:
+    """Invent names, and train the models that do."""
+
+
+for command in (generate, score, info, evaluate, recipes, train, sweep, find_lr, plot, reproduce, export, push, pull):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    open_closed_descriptors()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
+            signal.signal(number, end_by_signal)
+    cli(prog_name="sequentia")

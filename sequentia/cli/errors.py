@@ -1,0 +1,70 @@
+"""An error in one line, and the exit status of a command that a signal ended."""
+
+import os
+import signal
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from sequentia.errors import SequentiaError
+
+from .streams import failed_output, flush_output, standard_streams
+
+
+class Commands(click.Group):
+    """Reports an error in one line instead of a traceback."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line with streams that take any text, and warnings of one line."""
+        with standard_streams(), warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return super().main(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and turn what goes wrong into a message and an exit status."""
+        try:
+            result = super().invoke(ctx)
+            flush_output()
+        except BrokenPipeError:
+            raise
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(interrupted_status())
+        except (SequentiaError, OSError, UnicodeError, ModuleNotFoundError) as error:
+            if os.environ.get("SEQUENTIA_DEBUG"):
+                raise
+            raise click.ClickException(message_of(failed_output() or error)) from error
+        return result
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"Warning: {message}", err=True)
+
+
+def message_of(error: Exception) -> str:
+    """Return an error's message in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("sequentia."):
+        here = Path(__file__).parents[1]
+        return f"{here} is a checkout's folder and hides the installed package: run from another folder"
+    return " ".join(str(error).split())
+
+
+_last_signal: int = signal.SIGINT
+
+
+def end_by_signal(number: int, _frame: FrameType | None) -> NoReturn:
+    """End the command as Ctrl-C does, so that it removes what it has begun; the same signal again kills it."""
+    global _last_signal  # noqa: PLW0603 - for the exit status of this process
+    _last_signal = number
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt
+
+
+def interrupted_status() -> int:
+    """Return the exit status of a command that a signal ended."""
+    return 128 + _last_signal

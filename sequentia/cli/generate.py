@@ -1,0 +1,178 @@
+"""``sequentia generate`` and ``sequentia score``: names, and how probable they are."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import StreamOrFile, engine_options, json_option, model_option
+from .output import available_cores, folder_for_ray, format_for, progress_bar, report_shards, writer_to
+from .streams import STANDARD, standard_input
+
+_MANY = 100_000
+
+
+@click.command()
+@click.argument("n", type=click.IntRange(min=0), default=10, metavar="[N]")
+@model_option
+@click.option("--prefix", default="", help="What every name starts with.")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 usual, above 1 unusual.")
+@click.option("--top-k", type=int, help="Draw each symbol from this many of the most probable.")
+@click.option("--top-p", type=float, help="Draw each symbol from the most probable of this total probability.")
+@click.option("--min-length", type=int, default=1, show_default=True, help="Fewest symbols of a name.")
+@click.option("--max-length", type=int, help="Most symbols of a name.  [default: the longest name trained on]")
+@click.option("--pattern", help="A regular expression that every name matches in full.")
+@click.option("--unique", is_flag=True, help="No name twice.")
+@click.option("--novel", is_flag=True, help="No name that the model was trained on.")
+@click.option("--exclude", multiple=True, metavar="NAME", help="Not this name; repeatable.")
+@click.option("--seed", type=int, help="A whole number; the same one gives the same names.")
+@click.option("--scores", is_flag=True, help="Add the natural-log probability of each name.")
+@click.option(
+    "--threads",
+    type=int,
+    help="Cores to use.  [default: one, or all from 100,000 names on or with Ray]",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=StreamOrFile(),
+    help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet; with Ray, to a folder.",
+)
+@engine_options
+@json_option
+def generate(
+    n: int,
+    model: str | None,
+    output: Path | str | None,
+    as_json: bool,
+    scores: bool,
+    threads: int | None,
+    engine: str | None,
+    address: str | None,
+    **options: Any,
+) -> None:
+    """Print N invented names (10 by default), one a line.
+
+    With --engine ray, they go to Parquet files in a folder, drawn by all cores of a cluster; the same command goes on
+    with what was interrupted.
+    """
+    from sequentia.model import load
+
+    if engine is not None:
+        folder = folder_for_ray(output)
+        if as_json or options.pop("unique"):
+            raise click.UsageError("--engine ray has no --json and no --unique")
+        from sequentia import bulk
+
+        loaded = load(model)
+        with progress_bar(n, "names") as progress:
+            made = bulk.generate(
+                loaded,
+                n,
+                folder,
+                options=options,
+                scores=scores,
+                address=address,
+                cores=threads,
+                report=progress.update,
+            )
+        report_shards(folder, made)
+        return
+    if address is not None:
+        raise click.UsageError("--address needs --engine ray")
+
+    kind = format_for(output, as_json=as_json)
+    if threads is None:
+        threads = available_cores() if n >= _MANY else 1
+    loaded = load(model, threads=threads)
+    batches = loaded.batches(n, **options)
+    if n < _MANY:  # so few come all, or not at all
+        batches = iter(list(batches))
+    with writer_to(kind, output, loaded, scored=scores, total=n) as (writer, report):
+        for names in batches:
+            writer.write(names, loaded.score(loaded.vocabulary.decode(names)) if scores else None)
+            report(len(names))
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@model_option
+@click.option(
+    "--input",
+    "-i",
+    "source",
+    type=StreamOrFile(),
+    help="A file of names: .txt (one a line), .csv, .jsonl or .parquet (column name); - is standard input. "
+    "With Ray: .parquet.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=StreamOrFile(),
+    help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet; with Ray, to a folder.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="With Ray: cores to use.  [default: all]")
+@engine_options
+@json_option
+def score(
+    names: tuple[str, ...],
+    model: str | None,
+    as_json: bool,
+    source: Path | str | None,
+    output: Path | str | None,
+    threads: int | None,
+    engine: str | None,
+    address: str | None,
+) -> None:
+    """Print the natural-log probability of each NAME, or of each name of a file.
+
+    A single NAME - reads the names from standard input, one a line.
+
+    With --engine ray, the names of a Parquet file go with their scores to Parquet files in a folder; the same command
+    goes on with what was interrupted.
+    """
+    from sequentia.input import score_file, score_lines
+    from sequentia.model import load
+
+    if names == (STANDARD,) and source is None:
+        names, source = (), STANDARD
+    if bool(names) == (source is not None):
+        raise click.UsageError(
+            "give names, or a file of them by --input FILE, not both"
+            if names
+            else "give names, or a file of them: --input FILE"
+        )
+    if STANDARD in names:
+        raise click.UsageError("- reads names from standard input, and stands alone")
+    if engine is not None:
+        folder = folder_for_ray(output)
+        if not isinstance(source, Path) or as_json:
+            raise click.UsageError("--engine ray takes the names of a file, --input FILE, and has no --json")
+        from sequentia import bulk
+
+        with progress_bar(None, "names") as progress:
+            made = bulk.score(
+                load(model),
+                source,
+                folder,
+                address=address,
+                cores=threads,
+                report=progress.update,
+            )
+        report_shards(folder, made)
+        return
+    if threads or address:
+        raise click.UsageError("--threads and --address need --engine ray")
+
+    kind = format_for(output, as_json=as_json)
+    loaded = load(model)
+    if source is None:
+        scored = iter([(list(names), loaded.score(names))])
+    elif isinstance(source, Path):
+        scored = score_file(loaded, source)
+    else:
+        scored = score_lines(loaded, standard_input(), "standard input")
+    with writer_to(kind, output, loaded, scored=True, total=len(names) or None) as (writer, report):
+        for texts, scores in scored:
+            writer.write_texts(texts, scores)
+            report(len(texts))

@@ -1,0 +1,75 @@
+"""``sequentia push`` and ``sequentia pull``: models to the hub and from it."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import OutputFolder, token_option
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("repo_id")
+@click.option("--private/--public", default=None, help="What a new repository is.  [default: the hub's]")
+@click.option("--revision", help="A branch, made if need be.  [default: main]")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead.")
+@click.option("--commit-message", "-m", help="Title of the commit.")
+@click.option("--license", help="For the card: mit, cc-by-4.0 …")
+@click.option("--language", multiple=True, help="For the card, an ISO 639 code; repeatable.")
+@click.option("--dataset", "datasets", multiple=True, help="For the card, a dataset on the hub; repeatable.")
+@token_option
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+def push(
+    folder: Path,
+    repo_id: str,
+    license: str | None,  # noqa: A002 - the hub's own word
+    language: tuple[str, ...],
+    datasets: tuple[str, ...],
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Publish the model in DIR as the repository REPO_ID, owner/name, of the hub, and print its URL.
+
+    Its files are checked, its graph is held against its weights, and its card is written anew. All goes into one
+    commit; where nothing has changed, there is none. What the card said of license, language and datasets stays unless
+    told otherwise.
+    """
+    from huggingface_hub.utils import disable_progress_bars
+
+    from sequentia.export import CardFacts, assemble, check, publish
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+
+    def announce(files: Mapping[str, bytes]) -> None:
+        for path, data in files.items():
+            click.echo(f"{len(data):>12,}  {path}", err=True)
+        click.echo(f"{sum(map(len, files.values())):>12,}  bytes in all, for {repo_id}", err=True)
+
+    facts = CardFacts.told(license, language, datasets)
+    if dry_run:
+        announce(assemble(check(folder), repo_id, facts))
+        return
+    published = publish(folder, repo_id, facts, announce=announce, **options)
+    click.echo(f"Commit {published.commit}." if published.new else "Nothing has changed: no new commit.", err=True)
+    click.echo(published.url)
+
+
+@click.command()
+@click.argument("repo_id")
+@click.option("--output", "-o", type=OutputFolder(), required=True, help="The folder.")
+@click.option("--revision", help="A branch, a tag or the hash of a commit.  [default: main]")
+@click.option("--force-download", is_flag=True, help="Download also what the cache holds.")
+@token_option
+def pull(repo_id: str, output: Path, **options: Any) -> None:
+    """Copy the model of the repository REPO_ID of the hub, owner/name, perhaps with @revision, into a folder."""
+    from sequentia import artifact
+    from sequentia.hub import fetch
+    from sequentia.model import SequenceModel
+
+    SequenceModel(artifact.read(fetch(repo_id, pictures=True, **options))).save_pretrained(output)
+    click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)

@@ -1,0 +1,136 @@
+"""``sequentia info``, ``evaluate`` and ``recipes``: what a model is, how good it is, and what there is to train."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from .options import corpus_argument, json_option, model_option
+from .output import print_metrics, to_json
+
+if TYPE_CHECKING:
+    from sequentia.artifact import Config, SplitName
+    from sequentia.novelty import KnownNames
+    from sequentia.training.evaluation import Comparison
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[MODEL]")
+@model_option
+@json_option
+def info(name: str | None, model: str | None, as_json: bool) -> None:
+    """Print what a model is, what it was trained on and how good it is; MODEL is as for --model."""
+    import msgspec
+
+    from sequentia import artifact
+    from sequentia.resolve import locate
+
+    if name is not None and model is not None:
+        raise click.UsageError("give MODEL or --model, not both")
+    folder = locate(model if name is None else name)
+    read = artifact.read(folder)
+    config, cached = read.config, _cached(folder)
+    if as_json:
+        click.echo(to_json({"folder": str(folder), **cached, **msgspec.to_builtins(config)}), nl=False)
+        return
+    for key, value in _facts(folder, config, read.known, cached).items():
+        click.echo(f"{key:<12} {value}")
+    click.echo()
+    print_metrics(config.metrics)
+
+
+def _cached(folder: Path) -> dict[str, str | int]:
+    """Return the repository, revision and size of a model in the hub's cache, nothing of any other."""
+    if folder.parent.name != "snapshots":
+        return {}
+    from sequentia.hub import cached_at
+
+    found = cached_at(folder)
+    return {} if found is None else vars(found)
+
+
+def _facts(
+    folder: Path, config: "Config", known: "KnownNames | None", cached: Mapping[str, str | int]
+) -> dict[str, str]:
+    from sequentia.vocabulary import Vocabulary
+
+    architecture, training, corpus = config.architecture, config.training, config.training.corpus
+    return {
+        "name": config.name,
+        "folder": str(folder),
+        **({"repository": str(cached["repo_id"]), "revision": str(cached["revision"])} if cached else {}),
+        **({"cached": f"{cached['size']:,} bytes"} if cached else {}),
+        "model": architecture.describe(),
+        "parameters": f"{architecture.parameters:,}",
+        "context": f"{config.block_size} symbol{'' if config.block_size == 1 else 's'}",
+        "alphabet": Vocabulary(config.vocabulary).describe(),
+        "longest name": f"{config.max_length} symbols",
+        "corpus": f"{corpus.file}, {corpus.names:,} names, {corpus.distinct:,} distinct",
+        "recipe": " ".join([training.recipe, *training.overrides]),
+        "seed": str(training.seed),
+        "split": training.split,
+        "novel names": "cannot be asked for" if known is None else f"avoid {len(known):,} known ones",
+    }
+
+
+@click.command()
+@click.argument("model")
+@corpus_argument
+@click.option("--split", type=click.Choice(["lecture", "dedup", "all"]), help="[default: the model's own]")
+@click.option("--against", multiple=True, metavar="MODEL", help="Compare with this model; repeatable.")
+@json_option
+def evaluate(model: str, corpus: Path, split: str | None, against: tuple[str, ...], as_json: bool) -> None:
+    """Print the loss of MODEL on the names of CORPUS, in nats per symbol.
+
+    --against adds how much higher another model's loss is on the dev and test parts, an interval that holds it in 95 %
+    of 10,000 resamples of their names (the paired bootstrap), and the share of resamples in which MODEL is better.
+    """
+    import msgspec
+
+    from sequentia.model import load
+    from sequentia.training import compare, evaluate_model
+
+    name = cast("SplitName | None", split)
+    evaluated, *others = map(load, (model, *against))
+    metrics = evaluate_model(evaluated, corpus, name)
+    comparisons = [
+        (label, compare(evaluated, other, corpus, name)) for label, other in zip(against, others, strict=True)
+    ]
+    if as_json:
+        rows = [{"model": label, **msgspec.to_builtins(comparison)} for label, comparison in comparisons]
+        click.echo(to_json({**msgspec.to_builtins(metrics), **({"against": rows} if rows else {})}), nl=False)
+        return
+    print_metrics(metrics)
+    if comparisons:
+        click.echo()
+        _print_comparisons(comparisons)
+
+
+def _print_comparisons(comparisons: "list[tuple[str, Comparison]]") -> None:
+    width = max(len("against"), *(len(label) for label, _ in comparisons))
+    click.echo(f"{'against':<{width}} {'part':<12} {'difference':>11} {'95 % interval':>18} {'better':>7}")
+    for label, comparison in comparisons:
+        for part in comparison.__struct_fields__:
+            found = getattr(comparison, part)
+            if found is not None:
+                interval = f"{found.low:+.4f} {found.high:+.4f}"
+                click.echo(
+                    f"{label:<{width}} {part:<12} {found.difference:>+11.4f} {interval:>18} {found.better:>7.1%}"
+                )
+
+
+@click.command()
+@click.argument("recipe", required=False)
+def recipes(recipe: str | None) -> None:
+    """List the training recipes, or print one."""
+    from sequentia.training import read_recipe, recipe_names
+    from sequentia.training.recipes import recipe_path
+
+    if recipe is not None:
+        read_recipe(recipe)
+        click.echo(recipe_path(recipe).read_text(encoding="utf-8"), nl=False)
+        return
+    width = max(map(len, recipe_names()))
+    for name in recipe_names():
+        click.echo(f"{name:<{width}}  {read_recipe(name).summary}")

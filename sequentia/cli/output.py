@@ -1,0 +1,107 @@
+"""What commands print: progress bars, tables, JSON, and names in the format of a file."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sequentia._files import writing
+
+from .streams import standard_output
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from sequentia.artifact import Metrics
+    from sequentia.bulk import Manifest
+    from sequentia.model import SequenceModel
+    from sequentia.output import Writer
+    from sequentia.training.descent import Report
+
+
+def progress_bar(total: int | None, unit: str, what: str | None = None) -> "tqdm[Any]":
+    """Return a progress bar, shown on a terminal only."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit=f" {unit}", disable=None, dynamic_ncols=True, file=sys.stderr)
+
+
+@contextmanager
+def training_progress(what: str) -> Iterator["Report"]:
+    """Show the steps of a training as a bar."""
+    with progress_bar(None, "steps", what) as bar:
+
+        def report(step: int, steps: int, loss: float, rate: float) -> None:
+            bar.total = steps
+            bar.set_postfix(loss=f"{loss:.4f}", rate=f"{rate:.3g}", refresh=False)
+            bar.update(step - bar.n)
+
+        yield report
+
+
+def format_for(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
+    """Return the format of what goes to a file, or to standard output."""
+    from sequentia.output import JsonArray, Lines, format_of
+
+    if as_json:
+        if isinstance(output, Path) and output.suffix.lower() not in {"", ".json"}:
+            raise click.UsageError(f"--json contradicts -o {output}: the end of its name says the format")
+        return JsonArray
+    return format_of(output) if isinstance(output, Path) else Lines
+
+
+@contextmanager
+def writer_to(
+    kind: "type[Writer]", output: Path | str | None, model: "SequenceModel", *, scored: bool, total: int | None
+) -> "Iterator[tuple[Writer, Callable[[int], object]]]":
+    """Open a writer of names to a file or to standard output, and a function that reports how many were written."""
+
+    def report(count: int) -> None:
+        if bar is not None:
+            bar.update(count)
+
+    with ExitStack() as stack:
+        file, bar = standard_output(), None
+        if isinstance(output, Path):
+            file, bar = stack.enter_context(writing(output)), stack.enter_context(progress_bar(total, "names"))
+        writer = kind(file, model.vocabulary, scored=scored)
+        yield writer, report
+        writer.close()
+
+
+def report_shards(folder: Path, manifest: "Manifest") -> None:
+    """Say how many names Ray wrote, and where."""
+    rows = sum(shard.rows for shard in manifest.shards)
+    click.echo(f"{rows:,} names in {len(manifest.shards)} files; {folder / 'manifest.json'} lists them.", err=True)
+
+
+def folder_for_ray(output: Path | str | None) -> Path:
+    """Return the folder that Ray writes to."""
+    if not isinstance(output, Path):
+        raise click.UsageError("--engine ray writes to a folder: -o DIR")
+    return output
+
+
+def print_metrics(metrics: "Metrics") -> None:
+    """Print losses as a table."""
+    click.echo(f"{'part':<12} {'nats/symbol':>11} {'names':>9} {'windows':>10}")
+    for part in metrics.__struct_fields__:
+        loss = getattr(metrics, part)
+        if loss is not None:
+            click.echo(f"{part:<12} {loss.loss:>11.4f} {loss.names:>9,} {loss.windows:>10,}")
+
+
+def to_json(value: object) -> str:
+    """Return indented JSON."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+
+
+def available_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
