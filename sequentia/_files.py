@@ -2,8 +2,10 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -18,6 +20,7 @@ except ModuleNotFoundError:  # Windows, which deletes no file that a process has
 
 _PARTIAL: Final = ".partial"
 _LONGEST_STEM: Final = 40
+_MOST_LINKS: Final = 40
 _AT_FDCWD: Final = -100
 _RENAME_SWAP: Final = 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
@@ -32,18 +35,24 @@ def write_file(path: Path, data: bytes) -> None:
 def writing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that appears under its name only when it is whole: a killed process leaves what was there.
 
-    What is there but is no regular file (a terminal, a pipe, ``/dev/null``) is written to directly.
+    What is there but is no regular file (a terminal, a pipe, ``/dev/null``), or is open already (``/dev/stdout``), is
+    written to directly. A file that is replaced keeps its permissions.
     """
-    if path.exists() and not path.is_file():
-        with path.open("wb") as stream:
+    descriptor = _open_descriptor(path)
+    if descriptor is not None or (path.exists() and not path.is_file()):
+        with naming(path), path.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb") as stream:
             yield stream
         return
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(path.parent))
+        reason = "this is no folder" if path.parent.exists() else "there is no such folder"
+        raise FileNotFoundError(errno.ENOENT, reason, str(path.parent))
     temporary, file = _create_beside(path)
     try:
         with naming(path), file:
+            _copy_permissions(path, file)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -67,6 +76,27 @@ def remove_abandoned(folder: Path, name: str) -> None:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
+
+
+def _open_descriptor(path: Path) -> int | None:
+    """Return the number of the open file that a path such as ``/dev/stdout`` or ``/dev/fd/3`` stands for."""
+    for _ in range(_MOST_LINKS):
+        found = re.fullmatch(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)", str(path))
+        if found:
+            return int(found[1])
+        if not path.is_symlink():
+            break
+        path = path.parent / path.readlink()
+    return None
+
+
+def _copy_permissions(path: Path, file: BinaryIO) -> None:
+    """Give a new file the owner and mode of the one that it replaces, as far as the system lets us."""
+    if path.exists() and hasattr(os, "fchown"):
+        before = path.stat()
+        with suppress(PermissionError):
+            os.fchown(file.fileno(), before.st_uid, before.st_gid)
+        os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
 
 
 def _create_beside(path: Path) -> tuple[Path, BinaryIO]:
@@ -99,7 +129,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, last: str, removed
         last: one of them.
         removed: names of files that must not stay.
     """
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     folder.mkdir(parents=True, exist_ok=True)
     if not ((folder / last).exists() and not Path.cwd().is_relative_to(folder) and _swap_in(folder, files, removed)):
         _move_in(folder, files, last, removed)
@@ -135,7 +165,7 @@ def _swap_in(folder: Path, files: Mapping[str, bytes], removed: Collection[str])
 
 def printable_name(path: Path) -> str:
     """Return the last part of a path as text, also where it is not valid UTF-8."""
-    return path.resolve().name.encode("utf-8", "replace").decode()
+    return Path(os.path.realpath(path)).name.encode("utf-8", "replace").decode()
 
 
 def _write_through(path: Path, data: bytes) -> None:

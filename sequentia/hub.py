@@ -33,6 +33,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -156,6 +157,12 @@ def _checked(revision: str) -> str:
 
 
 def _api(token: str | bool | None) -> HfApi:
+    if token is None:
+        try:
+            get_token()
+        except OSError as error:  # where there is no home folder, say
+            logger.warning("cannot read the hub's token (%s): going on without one", error)
+            token = False
     return HfApi(token=token, library_name="sequentia", library_version=__version__)
 
 
@@ -207,8 +214,7 @@ class _Source:
         return anonymous, info
 
     def _sends_token(self) -> bool:
-        with self._translated():
-            return isinstance(self.api.token, str) or (self.api.token is not False and get_token() is not None)
+        return isinstance(self.api.token, str) or (self.api.token is not False and get_token() is not None)
 
     def _info(self, patience: int) -> ModelInfo:
         """Ask the hub what the revision is, and what files it has."""
@@ -466,6 +472,8 @@ def _translation(error: BaseException, what: str, repo_id: str) -> SequentiaErro
             f"cannot store it in {where}: {error.strerror}; make room, or choose another folder by cache_dir, "
             "HF_HUB_CACHE or HF_HOME"
         )
+    elif isinstance(error, OfflineModeIsEnabled):
+        reason = "the variable HF_HUB_OFFLINE is set: unset it to use the network"
     elif error.__cause__ is not None and not isinstance(error.__cause__, SequentiaError):
         return _translation(error.__cause__, what, repo_id)
     else:

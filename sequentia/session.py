@@ -35,7 +35,8 @@ def open_session(graph: bytes | Path) -> Any:
     Raises:
         Exception: whatever onnxruntime raises for a graph that it cannot run.
     """
-    os.environ.setdefault(_TELEMETRY, "1")
+    if not os.environ.get(_TELEMETRY):
+        os.environ[_TELEMETRY] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

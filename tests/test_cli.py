@@ -15,6 +15,7 @@ from typing import TextIO
 
 import msgspec
 import pytest
+from click import ClickException
 
 import sequentia
 from sequentia.cli import cli
@@ -220,6 +221,10 @@ def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
     assert "is not empty" in fail("train", MOONS, "-o", run)
     assert "no training run here" in fail("export", tmp_path, "-o", tmp_path / "y")
     assert f"{tmp_path}/no: there is no such folder" in fail("generate", "-o", tmp_path / "no" / "x.txt")
+    (tmp_path / "loop.txt").symlink_to(tmp_path / "loop.txt")
+    assert "loop.txt: Too many levels of symbolic links" in fail("generate", "-o", tmp_path / "loop.txt")
+    assert "this is no folder" in fail("generate", "-o", MOONS / "x.txt")
+    assert "its name is empty" in fail("generate", "-o", "", code=2)
     assert "n must be a whole number" in fail("generate", 10**30)
     (run / "model.onnx").write_bytes(b"")
     assert "model.onnx: expected" in fail("info", "--model", run)
@@ -271,12 +276,40 @@ def test_streams_that_are_closed(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (1, "Error: standard input: it is closed\n")
 
 
+def test_help_that_cannot_be_printed() -> None:
+    for arguments in ("--version", "--help", "generate --help"):
+        for target in (">&-", ">/dev/full"):
+            result = shell(f"$S {arguments} {target}")
+            assert result.returncode == 1, arguments
+            assert re.fullmatch(r"Error: (standard output: )?(it is closed|No space left on device)\n", result.stderr)
+
+
+def test_notices_that_cannot_be_written_are_dropped(tmp_path: Path) -> None:
+    """A full disk under a log does not cost a model."""
+    run = tmp_path / "run"
+    result = shell(f"$S train {MOONS} -o {run} --recipe bigram-counts 2>/dev/full")
+    assert result.returncode == 0
+    assert "nats/symbol" in result.stdout
+    assert len(sequentia.generate(3, model=run)) == 3
+    assert shell(f"$S export {run} -o {tmp_path / 'copy'} 2>/dev/full").returncode == 0
+
+
+def test_output_to_what_is_open_already(tmp_path: Path) -> None:
+    """A log that the shell has opened keeps what is in it, and what comes after."""
+    log = tmp_path / "log.txt"
+    log.write_text("kept\n", encoding="utf-8")
+    for target in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+        assert shell(f"(echo before; $S generate 2 --seed 1 -o {target}; echo after) >> {log}").returncode == 0
+    names = sequentia.generate(2, seed=1)
+    assert log.read_text(encoding="utf-8").split() == ["kept", *["before", *names, "after"] * 3]
+
+
 def test_output_that_cannot_be_written() -> None:
     for command in ("generate 2", "generate 30000", "info"):
         for unbuffered in ("", "1"):
             result = shell(f"$S {command} >/dev/full", PYTHONUNBUFFERED=unbuffered)
             assert result.returncode == 1
-            assert re.fullmatch(r"Error: (standard output: )?No space left on device\n", result.stderr)
+            assert result.stderr == "Error: standard output: No space left on device\n"
 
 
 def test_streams_that_are_replaced(trained: Path) -> None:
@@ -289,6 +322,11 @@ def test_streams_that_are_replaced(trained: Path) -> None:
     with redirect_stdout(StringIO()) as shown, redirect_stdin(StringIO("titan\n")):
         cli(["score", "-", "-m", str(trained)], standalone_mode=False)
     assert shown.getvalue().endswith("\ttitan\n")
+    closed = StringIO()
+    closed.close()
+    for missing in (None, closed):
+        with redirect_stdout(missing), pytest.raises(ClickException, match="standard output: it is closed"):
+            cli(["generate", "2", "-m", str(trained)], standalone_mode=False)
     with redirect_stdout(StringIO()) as shown, redirect_stderr(None):
         cli(["info", "-m", str(trained)], standalone_mode=False)
     assert "moons" in shown.getvalue()

@@ -89,6 +89,7 @@ def test_generating_stays_off_the_network_and_out_of_home(hub: HubServer, tmp_pa
 def test_the_users_choice_of_telemetry_stays() -> None:
     code = "import os, sequentia; sequentia.load(); print(os.environ['ORT_DISABLE_TELEMETRY'])"
     assert python("-c", code, ORT_DISABLE_TELEMETRY="0").stdout == "0\n"
+    assert python("-c", code, ORT_DISABLE_TELEMETRY="").stdout == "1\n", "nothing said"
 
 
 def test_onnxruntime_is_imported_in_one_place() -> None:
@@ -254,6 +255,8 @@ def test_an_installation_in_a_zip_file(tmp_path: Path) -> None:
         artifact.PICTURES,
     }
     assert sequentia.generate(3, seed=1, model=tmp_path / "copy") == sequentia.generate(3, seed=1)
+    code = "from sequentia.training.checkpoint import library_versions; print(library_versions()['sequentia'])"
+    assert installed(code, tmp_path / "sequentia.zip") == f"{sequentia.__version__}\n"
     command = [sys.executable, "-m", "sequentia"]
     for arguments in (["generate", "3", "--seed", "1"], ["info"], ["recipes", "mlp"]):
         result = subprocess.run(

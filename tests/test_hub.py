@@ -441,9 +441,23 @@ def test_a_home_that_is_no_folder(hub: HubServer, published: str) -> None:
         check=False,
     )
     assert result.returncode == 1
-    assert "cannot store it in /dev/null/.cache/huggingface" in result.stderr
+    assert "cannot store it in /dev/null/.cache" in result.stderr
     assert "HF_HOME" in result.stderr
     assert "connection" not in result.stderr
+
+
+def test_a_token_that_cannot_be_read_is_none(hub: HubServer, published: str, cache: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_HOME", "XDG_"))}
+    result = subprocess.run(
+        [sys.executable, "-m", "sequentia", "generate", "3", "-m", REPO],
+        capture_output=True,
+        text=True,
+        env={**environment, "HOME": "/dev/null", "HF_HUB_CACHE": str(cache)},
+        timeout=120,
+        check=False,
+    )
+    assert (result.returncode, len(result.stdout.splitlines())) == (0, 3), result.stderr
+    assert "cannot read the hub's token" in result.stderr
 
 
 RESOLVE, INFO = "/resolve/", "/api/models/"
@@ -658,6 +672,11 @@ def test_who_may_write(hub: HubServer, run: Path) -> None:
     head = hub.head(REPO)
     assert model.push_to_hub(REPO, token="token-them", create_pr=True).endswith("/discussions/1")
     assert hub.head(REPO) == head
+
+
+def test_pushing_offline(signed_in: HubServer, run: Path) -> None:
+    assert "the variable HF_HUB_OFFLINE is set" in fail("push", run, REPO, HF_HUB_OFFLINE="1")
+    assert signed_in.requests == []
 
 
 def test_what_is_not_sound_is_not_sent(signed_in: HubServer, run: Path, other: Path) -> None:

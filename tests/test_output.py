@@ -166,6 +166,16 @@ def test_only_what_no_process_is_writing_is_taken_for_abandoned(tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {"part-2", ".other-1.0123.partial"}
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "names.txt"
+    file.write_bytes(b"old")
+    file.chmod(mode)
+    with writing(file) as opened:
+        opened.write(b"new")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"new", mode)
+
+
 def test_names_as_long_as_a_file_system_has_them(tmp_path: Path) -> None:
     file = tmp_path / f"{'n' * 251}.txt"
     with writing(file) as opened:

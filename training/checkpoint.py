@@ -8,7 +8,6 @@ import hashlib
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Self
 
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+import sequentia
 from sequentia._files import write_file
 from sequentia.architectures import Architecture
 from sequentia.artifact import MAX_BYTES, WEIGHTS, CorpusRecord, Metrics, Samples
@@ -121,7 +121,7 @@ def _architecture(recipe: Recipe, vocabulary_size: int) -> Architecture:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that a result depends on."""
-    packages = {package: version(package) for package in ("sequentia", "torch", "numpy")}
+    packages = {package.__name__: str(package.__version__) for package in (sequentia, torch, np)}
     return {"python": platform.python_version(), **packages}
 
 

@@ -1,7 +1,9 @@
 """An error in one line, and the exit status of a command that a signal ended."""
 
+import errno
 import os
 import signal
+import sys
 import warnings
 from pathlib import Path
 from types import FrameType
@@ -11,7 +13,7 @@ import click
 
 from sequentia.errors import SequentiaError
 
-from .streams import failed_output, flush_output, standard_streams
+from .streams import failed_output, flush_output, notice, standard_streams
 
 
 class Commands(click.Group):
@@ -21,7 +23,13 @@ class Commands(click.Group):
         """Run the command line with streams that take any text, and warnings of one line."""
         with standard_streams(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return super().main(*arguments, **options)
+            try:
+                return super().main(*arguments, **options)
+            except OSError as error:  # of the help, which is printed before a command is invoked
+                if os.environ.get("SEQUENTIA_DEBUG") or not options.get("standalone_mode", True):
+                    raise
+                notice(f"Error: {message_of(failed_output() or error)}")
+                sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and turn what goes wrong into a message and an exit status."""
@@ -31,7 +39,7 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+            notice("Interrupted.")
             ctx.exit(interrupted_status())
         except (SequentiaError, OSError, UnicodeError, ModuleNotFoundError) as error:
             if os.environ.get("SEQUENTIA_DEBUG"):
@@ -41,13 +49,14 @@ class Commands(click.Group):
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    notice(f"Warning: {message}")
 
 
 def message_of(error: Exception) -> str:
     """Return an error's message in one line."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+        where = error.filename or ("standard output" if error.errno == errno.ENOSPC else None)  # all files are named
+        return error.strerror if where is None else f"{where}: {error.strerror}"
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("sequentia."):
         here = Path(__file__).parents[1]
         return f"{here} is a checkout's folder and hides the installed package: run from another folder"

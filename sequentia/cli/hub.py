@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .options import OutputFolder, token_option
+from .streams import notice
 
 
 @click.command()
@@ -42,20 +43,20 @@ def push(
 
     from sequentia.export import CardFacts, assemble, check, publish
 
-    if not sys.stderr.isatty():
+    if not getattr(sys.stderr, "isatty", bool)():
         disable_progress_bars()
 
     def announce(files: Mapping[str, bytes]) -> None:
         for path, data in files.items():
-            click.echo(f"{len(data):>12,}  {path}", err=True)
-        click.echo(f"{sum(map(len, files.values())):>12,}  bytes in all, for {repo_id}", err=True)
+            notice(f"{len(data):>12,}  {path}")
+        notice(f"{sum(map(len, files.values())):>12,}  bytes in all, for {repo_id}")
 
     facts = CardFacts.told(license, language, datasets)
     if dry_run:
         announce(assemble(check(folder), repo_id, facts))
         return
     published = publish(folder, repo_id, facts, announce=announce, **options)
-    click.echo(f"Commit {published.commit}." if published.new else "Nothing has changed: no new commit.", err=True)
+    notice(f"Commit {published.commit}." if published.new else "Nothing has changed: no new commit.")
     click.echo(published.url)
 
 
@@ -72,4 +73,4 @@ def pull(repo_id: str, output: Path, **options: Any) -> None:
     from sequentia.model import SequenceModel
 
     SequenceModel(artifact.read(fetch(repo_id, pictures=True, **options))).save_pretrained(output)
-    click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
+    notice(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}")

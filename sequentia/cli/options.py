@@ -66,6 +66,8 @@ class StreamOrFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or the string for a standard stream."""
+        if not value:
+            self.fail("its name is empty", param, ctx)
         return value if value == STANDARD else super().convert(value, param, ctx)
 
 
@@ -79,6 +81,8 @@ class OutputFolder(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path of a folder."""
+        if not value:
+            self.fail("its name is empty", param, ctx)
         if value == STANDARD:
             self.fail("this is a folder, and - is standard output; for a folder of that name, write ./-", param, ctx)
         return super().convert(value, param, ctx)

@@ -11,7 +11,7 @@ import click
 
 from sequentia._files import writing
 
-from .streams import standard_output
+from .streams import notice, standard_output
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -76,7 +76,7 @@ def writer_to(
 def report_shards(folder: Path, manifest: "Manifest") -> None:
     """Say how many names Ray wrote, and where."""
     rows = sum(shard.rows for shard in manifest.shards)
-    click.echo(f"{rows:,} names in {len(manifest.shards)} files; {folder / 'manifest.json'} lists them.", err=True)
+    notice(f"{rows:,} names in {len(manifest.shards)} files; {folder / 'manifest.json'} lists them.")
 
 
 def folder_for_ray(output: Path | str | None) -> Path:

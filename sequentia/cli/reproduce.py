@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from .options import OutputFolder, corpus_argument
+from .streams import notice
 
 
 @click.command()
@@ -31,7 +32,7 @@ def reproduce(corpus: Path, quick: bool, output: Path | None) -> None:
     click.echo("| what | published | ours | verdict |\n|---|---|---|---|")
     verdicts = Counter[str]()
     with tempfile.TemporaryDirectory() as temporary:
-        rows = reproduce(corpus, output or Path(temporary), quick=quick, report=lambda line: click.echo(line, err=True))
+        rows = reproduce(corpus, output or Path(temporary), quick=quick, report=notice)
         for row in rows:
             click.echo(f"| {row.what} | {row.published} | {row.ours} | {row.verdict} |")
             verdicts[row.verdict.split()[0]] += 1

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import BinaryIO, cast
 
+import click
+
 from sequentia._files import naming
 
 STANDARD = "-"
@@ -34,9 +36,9 @@ def standard_streams() -> Iterator[None]:
     ``sys.stdout`` raises an OSError when something is written to it; a closed ``sys.stderr`` drops what it gets.
     """
     with ExitStack() as stack:
-        if sys.stdout is None:
+        if _is_closed(sys.stdout):
             stack.enter_context(redirect_stdout(_Closed()))
-        if sys.stderr is None:
+        if _is_closed(sys.stderr):
             null = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123 - there is no path
             stack.enter_context(redirect_stderr(null))
         for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
@@ -47,13 +49,19 @@ def standard_streams() -> Iterator[None]:
         yield
 
 
+def notice(text: str) -> None:
+    """Write a line to standard error; one that cannot be written, to a full disk say, is dropped."""
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
 def standard_input() -> BinaryIO:
     """Return standard input as a stream of bytes.
 
     Raises:
         OSError: if it is closed.
     """
-    if sys.stdin is None or sys.stdin.closed:
+    if _is_closed(sys.stdin):
         raise _closed("standard input")
     buffer = getattr(sys.stdin, "buffer", None)
     return io.BytesIO(sys.stdin.read().encode()) if buffer is None else cast("BinaryIO", buffer)
@@ -72,7 +80,7 @@ def flush_output() -> None:
     """
     try:
         with naming("standard output"):
-            sys.stdout.flush()
+            getattr(sys.stdout, "flush", bool)()  # a stream that a program has put there may have none
     except OSError:
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,6 +94,10 @@ def failed_output() -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def _is_closed(stream: object) -> bool:
+    return stream is None or bool(getattr(stream, "closed", False))
 
 
 class _Output(io.RawIOBase):

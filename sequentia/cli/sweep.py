@@ -12,6 +12,7 @@ import click
 from .errors import interrupted_status
 from .options import InputFile, OutputFolder, address_option, corpus_argument
 from .output import print_metrics, progress_bar
+from .streams import notice
 
 if TYPE_CHECKING:
     from sequentia.training.trials import Report, Trial
@@ -45,7 +46,7 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
     try:
         with _trials() as report:
             trials = find_recipe(corpus, output, report=report, **options)
-        click.echo("Drawing and exporting …", err=True)
+        notice("Drawing and exporting …")
         plot(output)
         plot(output / BEST)
         config = export(output / BEST, output / BEST)
@@ -55,7 +56,7 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
         command = ["sequentia", "sweep", str(corpus), "-o", str(output), "--resume"]
         command += ["--concurrency", str(options["concurrency"])] if options["concurrency"] else []
         command += ["--address", options["address"]] if options["address"] else []
-        click.echo(f"Interrupted. Go on with: {shlex.join(command)}", err=True)
+        notice(f"Interrupted. Go on with: {shlex.join(command)}")
         sys.exit(interrupted_status())
     click.echo(f"| trial | state | dev | step | {' | '.join(trials[0].values)} |")
     click.echo("|---" * (4 + len(trials[0].values)) + "|")
@@ -65,10 +66,9 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
         click.echo(f"| {trial.number} | {trial.state} | {loss} | {trial.step} | {values} |")
     click.echo()
     print_metrics(config.metrics)
-    click.echo(
+    notice(
         f"Done. The best recipe is {output / BEST_RECIPE}; {output / TRIALS} may go. "
         f"Try: sequentia generate --model {shlex.quote(str(output / BEST))}",
-        err=True,
     )
 
 

@@ -9,6 +9,7 @@ import click
 from .errors import interrupted_status
 from .options import OutputFolder, address_option, corpus_argument, recipe_options, with_seed
 from .output import print_metrics, training_progress
+from .streams import notice
 
 
 @click.command()
@@ -51,7 +52,7 @@ def train(
                 workers=workers,
                 address=address,
             )
-        click.echo("Drawing and exporting …", err=True)
+        notice("Drawing and exporting …")
         plot(output)
         config = export(output, output)
     except KeyboardInterrupt as interrupt:
@@ -62,10 +63,10 @@ def train(
         command += ["--workers", str(workers)] if workers > 1 else []
         command += ["--address", address] if address else []
         saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
-        click.echo(f"{saved} Go on with: {shlex.join(command)}", err=True)
+        notice(f"{saved} Go on with: {shlex.join(command)}")
         sys.exit(interrupted_status())
     print_metrics(config.metrics)
-    click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
+    notice(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}")
 
 
 @click.command(name="export")
@@ -76,7 +77,7 @@ def export(run: Path, output: Path) -> None:
     from sequentia.export import export as export_run
 
     export_run(run, output)
-    click.echo(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}", err=True)
+    notice(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}")
 
 
 @click.command()
@@ -125,10 +126,9 @@ def find_lr(
         )
     *_, picture = plot(output)
     click.echo(f"{search.suggested:.3g}")
-    click.echo(
+    notice(
         f"The loss, averaged over a twentieth of the {steps} rates, is lowest there, at {min(search.smoothed):.4f} "
         f"nats. Numbers: {output / LEARNING_RATES}, picture: {picture}",
-        err=True,
     )
     if search.at_the_end:
-        click.echo("That is the end of the range: the best rate may lie beyond it.", err=True)
+        notice("That is the end of the range: the best rate may lie beyond it.")
