@@ -1,9 +1,12 @@
 """What the documents say is true: their snippets run, and their figures are those of the model."""
 
 import doctest
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,10 +25,11 @@ from .hub_server import HubServer
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDES = README + "".join((DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("generate", "train", "hub"))
 
 
 def blocks(marker: str, language: str) -> list[str]:
-    return re.findall(rf"<!-- {marker} -->\n```{language}\n(.*?)```", README, flags=re.DOTALL)
+    return re.findall(rf"<!-- {marker} -->\n```{language}\n(.*?)```", GUIDES, flags=re.DOTALL)
 
 
 def test_the_first_snippet_prints_what_it_shows() -> None:
@@ -52,6 +56,40 @@ def test_the_commands_run() -> None:
         result = python("-m", "sequentia", *arguments)
         assert (result.returncode, result.stderr) == (0, ""), command
         assert result.stdout
+
+
+def in_a_shell(commands: str, folder: Path) -> None:
+    """Run a block of commands as a reader does who has activated the environment."""
+    result = subprocess.run(
+        ["sh", "-euc", commands],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_files_of_names_are_written(tmp_path: Path) -> None:
+    (commands,) = blocks("files", "sh")
+    in_a_shell(commands, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"names.parquet", "scores.csv", "scores.jsonl"}
+    assert len((tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()) == 100_001
+
+
+def test_the_example_list_can_be_trained_on(tmp_path: Path) -> None:
+    """As it stands, but for fewer steps."""
+    (commands,) = blocks("train", "sh")
+    shutil.copytree(MOONS.parent, tmp_path / "tests" / "data")
+    assert "--recipe wide\n" in commands
+    in_a_shell(commands.replace("--recipe wide\n", "--recipe wide --set steps=20\n"), tmp_path)
+    assert len(sequentia.generate(3, model=tmp_path / "moons")) == 3
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
 
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the hub's client's own

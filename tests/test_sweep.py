@@ -112,8 +112,8 @@ def test_a_space_that_cannot_be_read(write_space: Callable[[str], Path], tmp_pat
             read_space(path, MLP)
 
 
-def test_the_space_of_the_readme(write_space: Callable[[str], Path]) -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_the_space_of_the_document(write_space: Callable[[str], Path]) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "train.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
     assert set(read_space(write_space(example), read_recipe("mlp"))) == {"learning_rate", "hidden_sizes", "steps"}
 
