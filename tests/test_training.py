@@ -296,7 +296,7 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
 
         monkeypatch.setattr(place, name, recording)
 
-    watch("descent", "windows")
+    watch("kinds.base", "windows")
     watch("descent", "count_ngrams")
     watch("distillation", "windows")
     watch("kinds.bigram", "count_bigrams")
@@ -313,13 +313,13 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
         overrides += [f"teachers={json.dumps(teachers)}", "teacher_weights=[]", "hidden_sizes=[16]"]
     train(MOONS, tmp_path / "run", recipe=recipe, overrides=overrides)
     expected = {
-        "names": {"descent.windows": 3, "distillation.windows": 1, "kinds.ngram.count_ngrams": 1},
+        "names": {"kinds.base.windows": 3, "distillation.windows": 1, "kinds.ngram.count_ngrams": 1},
         "bigram": {"descent.count_ngrams": 1},
         "bigram-counts": {"kinds.bigram.count_bigrams": 1},
         "ngram": {"kinds.ngram.count_ngrams": 1},
         "memory": {"kinds.ngram.count_ngrams": 1},
     }
-    assert seen == expected.get(recipe, {"descent.windows": 3})
+    assert seen == expected.get(recipe, {"kinds.base.windows": 3})
 
 
 def test_the_first_names_alone(tmp_path: Path) -> None:

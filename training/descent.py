@@ -18,7 +18,6 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sequentia.errors import TrainingError
-from sequentia.windows import windows
 
 from .checkpoint import Checkpoint, RunRecord
 from .corpus import Tokens
@@ -181,7 +180,7 @@ class Descent:
     def _minibatch(self, tokens: Tokens) -> tuple[Tensor, Tensor, None]:
         length = self.team.length(tokens)
         positions = torch.randint(0, length, (self.recipe.batch_size,), generator=self.generator).numpy()
-        contexts, targets = windows(tokens, self.team.own(positions)[1], self.recipe.block_size)
+        contexts, targets = self.recipe.examples(tokens, self.team.own(positions)[1])
         return torch.from_numpy(contexts).to(self.device), torch.from_numpy(targets).to(self.device), None
 
     def _taught(self, teacher: Teacher) -> tuple[Tensor, Tensor, None]:

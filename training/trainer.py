@@ -265,6 +265,12 @@ def _check_workers(workers: int, runs: Sequence[RunRecord]) -> None:
             option="workers",
             value=workers,
         )
+    if not all(each.recipe.descent.may_share_steps for each in runs if each.recipe.descent is not None):
+        raise OptionError(
+            f"the recipe {runs[0].recipe_name} takes steps that workers cannot share; leave them out",
+            option="workers",
+            value=workers,
+        )
     if any(0 < batch < workers for batch in batches):
         raise OptionError(
             f"{workers} workers cannot share minibatches of {min(filter(None, batches))}: ask for fewer workers",

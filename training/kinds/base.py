@@ -15,6 +15,7 @@ from sequentia.architectures import Architecture
 from sequentia.artifact import SplitName
 from sequentia.likelihood import Predict
 from sequentia.training.corpus import Tokens
+from sequentia.windows import windows
 
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
@@ -262,6 +263,25 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
             generator: where the random numbers come from.
         """
         raise NotImplementedError
+
+    def examples(self, tokens: Tokens, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return what the network learns from at some positions of the training part.
+
+        Args:
+            tokens: each name followed by the boundary.
+            positions: int64 [n], indices into ``tokens``, drawn alike.
+
+        Returns:
+            What the network takes in training, int64 [n, …], and the symbols that follow, int64: one for each row of
+            logits that it gives, -100 for those that do not count. By default contexts [n, block_size] and one symbol
+            for each.
+        """
+        return windows(tokens, positions, self.block_size)
+
+    @property
+    def may_share_steps(self) -> bool:
+        """Whether several workers may share a step, each with some of its examples."""
+        return True
 
     def penalty(self, network: Network) -> Tensor | None:  # noqa: ARG002 - part of the interface
         """Return what is added to the loss of a network, float32 [], None for nothing."""
