@@ -186,8 +186,9 @@ def _updates(lines: Sequence[_Line]) -> Figure:
 
 def _layer(name: str) -> str:
     """Return the name of a weight matrix in words."""
-    kind, *number = name.removesuffix(".weight").split(".")
-    return f"{kind} {int(number[0]) + 1}" if number else {"weight": "table"}.get(kind, kind)
+    kind, *rest = name.removesuffix(".weight").split(".")
+    words = [str(int(each) + 1) if each.isdigit() else each for each in rest]
+    return " ".join([{"weight": "table"}.get(kind, kind), *words])
 
 
 # Inside the layers
