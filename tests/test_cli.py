@@ -470,6 +470,9 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
         message = fail(*arguments, PYTHONPATH=path)
         assert "install sequentia with its extra, sequentia[train]" in message
     assert succeed("generate", 3, "--seed", 1, PYTHONPATH=path)
+    assert "nats/symbol" in succeed("evaluate", "names", MOONS, PYTHONPATH=path)
+    assert "names" in succeed("recipes", PYTHONPATH=path)
+    assert "hidden_sizes" in succeed("recipes", "mlp", PYTHONPATH=path)
 
 
 def test_help_and_version() -> None:

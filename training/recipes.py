@@ -3,26 +3,26 @@
 import math
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from sequentia.errors import RecipeError
-
-from .kinds import RECIPES, ConflictError, Recipe
+from sequentia.errors import MissingExtraError, RecipeError
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+
+    from .kinds import Recipe
 
 DEFAULT_RECIPE: Final = "names"
 _SUFFIX: Final = ".toml"
 _FOLDER: Final = resources.files(__package__) / "recipes"
 
 
-def checked(recipe: Recipe, key: str, value: object, place: str) -> Any:
+def checked(recipe: "Recipe", key: str, value: object, place: str) -> Any:
     """Return a value as a key of a recipe's kind of model takes it.
 
     Raises:
@@ -51,7 +51,12 @@ def recipe_path(recipe: str) -> "Traversable":
     return _FOLDER / f"{recipe}{_SUFFIX}"
 
 
-def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
+def recipe_summary(recipe: str) -> str:
+    """Return what a recipe that comes with the package is for, in one sentence."""
+    return str(tomllib.loads(recipe_path(recipe).read_text(encoding="utf-8"))["summary"])
+
+
+def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> "Recipe":
     """Read a recipe.
 
     Args:
@@ -71,28 +76,30 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     return _overridden(values, places, overrides, str(path))
 
 
-def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+def override(recipe: "Recipe", overrides: Sequence[str]) -> "Recipe":
     """Return a recipe with some keys changed by ``key=value`` strings; see :func:`read_recipe`."""
     values = msgspec.to_builtins(recipe)
     return _overridden(values, dict.fromkeys(values, "the run's recipe"), overrides, "the run's recipe")
 
 
-def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Sequence[str], source: str) -> Recipe:
+def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Sequence[str], source: str) -> "Recipe":
     """Return the recipe of some values, each of which has a place to name in an error."""
     for each in overrides:
         key, value = _parse_override(each)
         values[key], places[key] = value, "--set"
-    kind = values.pop("model", "mlp")
-    if not isinstance(kind, str) or kind not in RECIPES:
-        raise RecipeError(f"{places['model']}: model = {kind!r}: it is one of {', '.join(RECIPES)}", key="model")
+    kinds, kind = _kinds(), values.pop("model", "mlp")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise RecipeError(f"{places['model']}: model = {kind!r}: it is one of {', '.join(kinds)}", key="model")
     for key, value in values.items():
         values[key] = _check(key, value, kind, places[key])
-    required = [field.name for field in msgspec.structs.fields(RECIPES[kind]) if field.required]
+    required = [field.name for field in msgspec.structs.fields(kinds[kind]) if field.required]
     missing = [key for key in required if key not in values]
     if missing:
         raise RecipeError(f"{source}: the key {missing[0]} is missing; {_valid_keys(kind)}", key=missing[0])
+    from .kinds import ConflictError
+
     try:
-        return RECIPES[kind](**values)
+        return kinds[kind](**values)
     except ConflictError as error:
         raise RecipeError(f"{places.get(error.key, source)}: {error}", key=error.key) from error
 
@@ -102,6 +109,18 @@ def line_of(key: str, text: str) -> int:
     name = re.escape(key)
     match = re.search(rf"(?m)^[ \t]*(?:[\"']?{name}[\"']?[ \t]*[=.]|\[+[ \t]*{name}\b)", text)
     return text[: match.start()].count("\n") + 1 if match else 1
+
+
+def _kinds() -> "Mapping[str, type[Recipe]]":
+    """Return the kinds of recipes by their key ``model``. They need PyTorch, and listing recipes does not."""
+    try:
+        from .kinds import RECIPES
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"reading a recipe needs the package {error.name!r}: install sequentia with its extra, sequentia[train]",
+            extra="train",
+        ) from error
+    return RECIPES
 
 
 def _parse_override(override: str) -> tuple[str, Any]:
@@ -115,8 +134,9 @@ def _parse_override(override: str) -> tuple[str, Any]:
 
 
 def _types(kind: str) -> dict[str, Any]:
-    hints = get_type_hints(RECIPES[kind], include_extras=True)
-    return {field: hints[field] for field in RECIPES[kind].__struct_fields__}
+    recipe = _kinds()[kind]
+    hints = get_type_hints(recipe, include_extras=True)
+    return {field: hints[field] for field in recipe.__struct_fields__}
 
 
 def _check(key: str, value: object, kind: str, place: str) -> Any:
@@ -133,7 +153,7 @@ def _check(key: str, value: object, kind: str, place: str) -> Any:
 
 def _valid_keys(kind: str) -> str:
     listed = [f"{key} ({_describe(each)})" for key, each in _types(kind).items()]
-    return ", ".join([f"valid keys: model ({'|'.join(RECIPES)})", *listed])
+    return ", ".join([f"valid keys: model ({'|'.join(_kinds())})", *listed])
 
 
 def _describe(kind: Any) -> str:

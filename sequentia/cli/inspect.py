@@ -124,13 +124,11 @@ def _print_comparisons(comparisons: "list[tuple[str, Comparison]]") -> None:
 @click.argument("recipe", required=False)
 def recipes(recipe: str | None) -> None:
     """List the training recipes, or print one."""
-    from sequentia.training import read_recipe, recipe_names
-    from sequentia.training.recipes import recipe_path
+    from sequentia.training.recipes import recipe_names, recipe_path, recipe_summary
 
     if recipe is not None:
-        read_recipe(recipe)
         click.echo(recipe_path(recipe).read_text(encoding="utf-8"), nl=False)
         return
     width = max(map(len, recipe_names()))
     for name in recipe_names():
-        click.echo(f"{name:<{width}}  {read_recipe(name).summary}")
+        click.echo(f"{name:<{width}}  {recipe_summary(name)}")
