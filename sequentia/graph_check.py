@@ -28,7 +28,8 @@ MOST_BYTES: Final = 128 << 20
 MOST_BYTES_OF_BYTE: Final = 4
 MOST_PRODUCTS: Final = 1 << 34
 
-# For each row of a run. A hidden layer of 65,536 units takes half of it; a row meets each weight at most once.
+# For each row of a run. A hidden layer of 65,536 units takes half of it. A row meets each weight, of four bytes or two,
+# once at most; in a recurrent network, once for each symbol of its context.
 MOST_BYTES_OF_ROW: Final = 1 << 20
 MOST_PRODUCTS_OF_ROW_AND_BYTE: Final = 1
 
@@ -331,7 +332,11 @@ def _check_costs(
     if b"context" in weights:
         raise _RefusedError("a tensor by the name of the input")
     once = _Costs("once", MOST_BYTES + MOST_BYTES_OF_BYTE * size, MOST_PRODUCTS)
-    each = _Costs(f"for each {rows} rows", MOST_BYTES_OF_ROW * rows, MOST_PRODUCTS_OF_ROW_AND_BYTE * size * rows)
+    each = _Costs(
+        f"for each {rows} rows",
+        MOST_BYTES_OF_ROW * rows,
+        MOST_PRODUCTS_OF_ROW_AND_BYTE * size * rows * max(1, block_size // 4),
+    )
     for node in nodes:
         unknown = [name for name in node.inputs if name not in values]
         if unknown or node.output in values:
@@ -485,7 +490,9 @@ _OPERATORS: Final[Mapping[str, tuple[Callable[[list[_Value], _Attributes], _Shap
     "Relu": (_same, {}),
     "Reshape": (_reshape, {"allowzero": (0, 1)}),
     "Shape": (_shape, {"start": (0,)}),
+    "Sigmoid": (_same, {}),
     "Slice": (_slice, {}),
+    "Sub": (_broadcast, {}),
     "Tanh": (_same, {}),
     "Unsqueeze": (_unsqueeze, {}),
     "Where": (_broadcast, {}),

@@ -113,6 +113,8 @@ def test_every_kind_of_model_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("bigram-counts", []),
         ("ngram", ["order=1"]),
         ("ngram", ["order=3"]),
+        ("gru", ["steps=5", "hidden_size=8", "block_size=1"]),
+        ("gru", ["steps=5", "hidden_size=8", "block_size=5"]),
     ]
     operators = set()
     for i, (recipe, overrides) in enumerate(kinds):

@@ -8,6 +8,7 @@ from sequentia import RecipeError
 from sequentia.architectures import MLPArchitecture
 from sequentia.training import read_recipe, recipe_names
 from sequentia.training.kinds.bigram import BigramCountsRecipe, BigramRecipe
+from sequentia.training.kinds.gru import GRURecipe
 from sequentia.training.kinds.mlp import MLPRecipe
 from sequentia.training.kinds.ngram import NGramRecipe
 from sequentia.training.recipes import override, recipe_path
@@ -135,7 +136,7 @@ def test_a_recipe_that_is_not_there() -> None:
         read_recipe("nowhere.toml")
 
 
-@pytest.mark.parametrize("kind", [MLPRecipe, BigramRecipe, BigramCountsRecipe, NGramRecipe])
+@pytest.mark.parametrize("kind", [MLPRecipe, BigramRecipe, BigramCountsRecipe, GRURecipe, NGramRecipe])
 def test_every_key_is_documented(kind: type) -> None:
     lines = "\n".join(str(base.__doc__) for base in kind.__mro__).splitlines()
     documented = {line.split(":")[0].strip() for line in lines}

@@ -301,6 +301,7 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
     watch("distillation", "windows")
     watch("kinds.bigram", "count_bigrams")
     watch("kinds.ngram", "count_ngrams")
+    watch("kinds.gru", "whole_names")
     kind = read_recipe(recipe)
     overrides = ["steps=3"] if kind.steps else []
     if kind.teachers:
@@ -314,6 +315,7 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
     train(MOONS, tmp_path / "run", recipe=recipe, overrides=overrides)
     expected = {
         "names": {"kinds.base.windows": 3, "distillation.windows": 1, "kinds.ngram.count_ngrams": 1},
+        "gru": {"kinds.gru.whole_names": 3},
         "bigram": {"descent.count_ngrams": 1},
         "bigram-counts": {"kinds.bigram.count_bigrams": 1},
         "ngram": {"kinds.ngram.count_ngrams": 1},

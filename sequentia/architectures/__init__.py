@@ -5,6 +5,7 @@ A new kind is a file beside these and a line below; what trains and exports it i
 
 from .base import BaseArchitecture, Count, Shapes
 from .bigram import BigramArchitecture
+from .gru import GRUArchitecture
 from .mlp import MLPArchitecture
 from .ngram import NGramArchitecture
 
@@ -13,10 +14,11 @@ __all__ = [
     "BaseArchitecture",
     "BigramArchitecture",
     "Count",
+    "GRUArchitecture",
     "MLPArchitecture",
     "NGramArchitecture",
     "Shapes",
 ]
 
-Architecture = MLPArchitecture | BigramArchitecture | NGramArchitecture
+Architecture = MLPArchitecture | BigramArchitecture | NGramArchitecture | GRUArchitecture
 """The registry: any other ``model`` in a ``config.json`` is an error."""

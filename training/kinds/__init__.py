@@ -6,10 +6,17 @@ A new kind is a file beside these, one in :mod:`sequentia.architectures`, and a 
 from collections.abc import Callable
 from typing import Any, Final, get_args
 
-from sequentia.architectures import Architecture, BigramArchitecture, MLPArchitecture, NGramArchitecture
+from sequentia.architectures import (
+    Architecture,
+    BigramArchitecture,
+    GRUArchitecture,
+    MLPArchitecture,
+    NGramArchitecture,
+)
 
 from .base import BatchNorm, ConflictError, DescentRecipe, Network, predictor
 from .bigram import Bigram, BigramCountsRecipe, BigramRecipe
+from .gru import GRU, GRURecipe
 from .mlp import MLP, MLPRecipe
 from .ngram import NGram, NGramRecipe
 
@@ -24,7 +31,7 @@ __all__ = [
     "predictor",
 ]
 
-Recipe = MLPRecipe | BigramRecipe | BigramCountsRecipe | NGramRecipe
+Recipe = MLPRecipe | BigramRecipe | BigramCountsRecipe | GRURecipe | NGramRecipe
 RECIPES: Final[dict[str, type[Recipe]]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Recipe)}
 """By the key ``model`` of a recipe."""
 
@@ -32,6 +39,7 @@ _NETWORKS: Final[dict[type[Architecture], Callable[[int, int, Any], Network]]] =
     MLPArchitecture: MLP,
     BigramArchitecture: Bigram,
     NGramArchitecture: NGram,
+    GRUArchitecture: GRU,
 }
 
 

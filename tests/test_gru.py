@@ -1,0 +1,114 @@
+"""The recurrent network: trained on whole names, exported over a window, and otherwise a model like any other."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import sequentia
+from sequentia import OptionError, RecipeError
+from sequentia.export import export
+from sequentia.training import read_corpus, read_recipe, split, train
+from sequentia.training.checkpoint import Checkpoint
+from sequentia.training.kinds.gru import GRU, GRURecipe, whole_names
+
+from .conftest import MOONS
+
+SMALL = [
+    "embedding_dim=6",
+    "hidden_size=24",
+    "block_size=6",
+    "steps=60",
+    "batch_size=16",
+    "warmup_steps=0",
+    "average_decay=0.0",
+]
+
+
+def new_network(block_size: int) -> GRU:
+    recipe = read_recipe("gru", ["embedding_dim=5", "hidden_size=16", f"block_size={block_size}", "dropout=0.0"])
+    assert isinstance(recipe, GRURecipe)
+    return recipe.new_network(27, torch.Generator().manual_seed(1))
+
+
+def test_whole_names_are_read_and_followed() -> None:
+    tokens = np.array([1, 2, 0, 3, 0, 4, 5, 6, 0], dtype=np.uint8)
+    read, follows = whole_names(tokens, np.array([0, 4, 8]))
+    assert read.tolist() == [[0, 1, 2, 0], [0, 3, 0, 0], [0, 4, 5, 6]]
+    assert follows.reshape(3, 4).tolist() == [[1, 2, 0, -100], [3, 0, -100, -100], [4, 5, 6, 0]]
+
+
+def test_every_name_is_as_likely_as_any_other() -> None:
+    """However long it is; each has as many positions as the others, but for one."""
+    tokens = split(read_corpus(MOONS), "lecture").train
+    _, follows = whole_names(tokens, np.arange(len(tokens)))
+    _, counts = np.unique(follows.reshape(len(tokens), -1), axis=0, return_counts=True)
+    assert len(counts) == np.count_nonzero(tokens == 0), "no moon has the name of another"
+    assert counts.max() - counts.min() <= 1
+
+
+@torch.no_grad()
+def test_a_window_says_what_the_whole_name_does() -> None:
+    """As long as the window holds the start of the name."""
+    network = new_network(6)
+    tokens = split(read_corpus(MOONS), "lecture").train
+    read, follows = whole_names(tokens, np.arange(0, len(tokens), 50))
+    together = network.train()(torch.from_numpy(read)).reshape(*read.shape, -1)
+    network.eval()
+    for row, name in enumerate(read):
+        length = int((follows.reshape(read.shape)[row] != -100).sum())
+        for place in range(min(length, 6)):
+            context = np.zeros((1, 6), dtype=np.int64)
+            context[0, 6 - place :] = name[1 : place + 1]
+            torch.testing.assert_close(network(torch.from_numpy(context))[0], together[row, place])
+
+
+def test_it_learns_and_is_exported(tmp_path: Path) -> None:
+    """The exporter compares the graph with the network; here the artifact's losses are compared with the run's."""
+    losses = [
+        train(MOONS, tmp_path / str(steps), recipe="gru", overrides=[*SMALL, f"steps={steps}"]) for steps in (1, 60)
+    ]
+    first, last = (checkpoint.record.metrics for checkpoint in losses)
+    assert first is not None
+    assert first.train is not None
+    assert last is not None
+    assert last.train is not None
+    assert abs(first.train.loss - np.log(27)) < 0.1
+    assert last.train.loss < first.train.loss - 0.3
+    config = export(tmp_path / "60", tmp_path / "model")
+    model = sequentia.load(tmp_path / "model")
+    assert config.architecture.parameters == sum(
+        tensor.numel() for tensor in Checkpoint.load(tmp_path / "60").network().state_dict().values()
+    )
+    names = MOONS.read_text(encoding="utf-8").split()
+    loss = -model.score(names).sum() / sum(len(name) + 1 for name in names)
+    everything = [getattr(last, part) for part in ("train", "dev", "test")]
+    expected = sum(part.loss * part.windows for part in everything) / sum(part.windows for part in everything)
+    assert loss == pytest.approx(expected, abs=1e-5)
+    assert model.generate(20, seed=1)[:5] == model.generate(5, seed=1)
+    assert "gated recurrent units" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop(step: int, _steps: int, _loss: float, _rate: float) -> None:
+        if step >= 20:
+            raise Stop
+
+    overrides = [*SMALL, "steps=40", "checkpoint_every=10"]
+    whole = train(MOONS, tmp_path / "whole", recipe="gru", overrides=overrides)
+    with pytest.raises(Stop):
+        train(MOONS, tmp_path / "run", recipe="gru", overrides=overrides, report=stop)
+    assert 0 < Checkpoint.load(tmp_path / "run").record.step < 40
+    resumed = train(MOONS, tmp_path / "run", resume=True)
+    assert all(torch.equal(tensor, whole.tensors[name]) for name, tensor in resumed.tensors.items())
+
+
+def test_what_it_cannot_do(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="a minibatch is of whole names: batch_size has to be 1 or more"):
+        read_recipe("gru", ["batch_size=0"])
+    with pytest.raises(OptionError, match="takes steps that workers cannot share"):
+        train(MOONS, tmp_path / "run", recipe="gru", overrides=SMALL, workers=2)
