@@ -4,10 +4,8 @@ import errno
 import os
 import re
 import secrets
-import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -136,6 +134,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, last: str, removed
 
 
 def _move_in(folder: Path, files: Mapping[str, bytes], last: str, removed: Collection[str]) -> None:
+    import tempfile  # here and below: loading it takes milliseconds, and most commands write no folder
+
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as temporary:
         staging = Path(temporary)
         for name, data in files.items():
@@ -148,6 +148,8 @@ def _move_in(folder: Path, files: Mapping[str, bytes], last: str, removed: Colle
 
 def _swap_in(folder: Path, files: Mapping[str, bytes], removed: Collection[str]) -> bool:
     """Put a copy of the folder with new files in its place, if the system lets us; the other files are only linked."""
+    import shutil
+    import tempfile
 
     def replaced(directory: str, _names: list[str]) -> set[str]:
         return {*files, *removed} if Path(directory) == folder else set()
@@ -190,6 +192,8 @@ def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:
+        import shutil
+
         shutil.copy2(source, target, follow_symlinks=False)
 
 

@@ -14,7 +14,6 @@ before reading, hashes before parsing, and the numbers in the files before a lib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -43,8 +42,8 @@ SHOWN: Final = ("loss.png", "embedding.png", "next_symbols.png")
 REQUIRED: Final = (WEIGHTS, GRAPH, CARD)
 FILES: Final = (*REQUIRED, NOVELTY)
 
-BUNDLED: Final = Path(str(resources.files(__package__) / "models"))
-"""Where the models of the package lie, each in a folder of its own; in a package that is a zip file, there is none."""
+BUNDLED: Final = Path(__file__).parent / "models"
+"""Where the models of the package lie, each in a folder of its own; a package that is zipped has no such folder."""
 
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
@@ -252,8 +251,16 @@ def read(folder: Path) -> Artifact:
 
 def bundled_models() -> list[str]:
     """Return the names of the models that come with the package."""
-    models = resources.files(__package__) / BUNDLED.name
-    return sorted(each.name for each in models.iterdir() if each.is_dir())
+    return sorted(each.name for each in _bundled().iterdir() if each.is_dir())
+
+
+def _bundled(*names: str) -> "Traversable":
+    """Return a file or folder of the package's models, which may lie in a zip file."""
+    if BUNDLED.is_dir():
+        return BUNDLED.joinpath(*names)
+    from importlib import resources  # only here: loading it takes milliseconds
+
+    return resources.files(__package__).joinpath(BUNDLED.name, *names)
 
 
 def _read_known(folder: Path, config: Config) -> KnownNames | None:
@@ -318,7 +325,7 @@ def read_listed(folder: Path, name: str, config: Config) -> bytes:
 def _place(folder: Path, name: str) -> "Traversable":
     """Return a file of an artifact, which for a bundled model is a resource of the package."""
     if folder.parent == BUNDLED:
-        return resources.files(__package__).joinpath(BUNDLED.name, folder.name, name)
+        return _bundled(folder.name, name)
     return folder / name
 
 

@@ -113,8 +113,7 @@ def _names_of_csv(file: BinaryIO, source: str) -> Numbered:
 
 def _csv_rows(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of the line where each row starts, and its cells."""
-    lines = ((text.removeprefix("\ufeff") if number == 1 else text) for number, text in read_lines(file))
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader((text for _, text in read_lines(file)), strict=True)
     while True:
         number = reader.line_num + 1
         try:
@@ -135,7 +134,7 @@ def _names_of_json_lines(file: BinaryIO, _source: str) -> Numbered:
     for number, text in read_lines(file):
         if text.strip():
             try:
-                value = decoder.decode(text.removeprefix("\ufeff") if number == 1 else text)
+                value = decoder.decode(text)
             except (msgspec.MsgspecError, UnicodeError) as error:
                 reason = f"line {number} is neither a string nor an object with a key {NAME!r}: {error}"
                 raise TextError(reason, number) from error

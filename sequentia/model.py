@@ -200,7 +200,7 @@ class SequenceModel:
         comes first.
 
         Args:
-            n: how many, up to a million; memory and time grow with it (100,000: 0.6 GB, a minute).
+            n: how many, up to a million; memory and time grow with it.
             prefix: as for :func:`sequentia.generate`, and so all others.
             min_length: likewise.
             max_length: likewise.

@@ -83,7 +83,7 @@ class Stripped:
 
 
 def read_lines(file: BinaryIO, see: Callable[[bytes], object] = lambda _line: None) -> Iterator[tuple[int, str]]:
-    """Yield the number of each line, from 1, and its text without the line end and a byte-order mark at its start.
+    """Yield the number of each line, from 1, and its text, without a byte-order mark at the start of the file.
 
     Args:
         file: UTF-8 text.
@@ -105,7 +105,7 @@ def read_lines(file: BinaryIO, see: Callable[[bytes], object] = lambda _line: No
             reason = f"byte {byte} (line {number}) is not UTF-8: {error.reason}; save the file as UTF-8"
             raise TextError(reason, number, byte) from error
         start += len(line)
-        yield number, text
+        yield number, text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text
 
 
 def clean(text: str, line: int, stripped: Stripped) -> str:
@@ -114,15 +114,13 @@ def clean(text: str, line: int, stripped: Stripped) -> str:
     Args:
         text: a line, or a cell of a table.
         line: its number, for errors.
-        stripped: counts what is left out, but for ordinary white space and a byte-order mark at the start of the file.
+        stripped: counts what is left out, but for ordinary white space.
 
     Raises:
         TextError: if there is a character in it that a name cannot hold.
     """
     if text.isascii() and (item := text.strip(_ORDINARY)).isprintable():
         return item
-    if line == 1:
-        text = text.removeprefix(_BYTE_ORDER_MARK)
     visible = _INVISIBLE.sub("", text)
     if len(visible) < len(text):
         stripped.add("".join(_INVISIBLE.findall(text)), line)

@@ -347,9 +347,8 @@ def interruption() -> Iterator[threading.Event]:
             before[number](number, frame)
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
     before: dict[int, Callable[[int, FrameType | None], Any]] = {
-        number: handler for number, handler in handlers.items() if callable(handler)
+        number: handler for number in numbers if callable(handler := signal.getsignal(number))
     }
     for number in before:
         signal.signal(number, interrupt)

@@ -1,5 +1,6 @@
 """What every kind of model has in common: the struct that ``config.json`` holds of it, and what is asked of that."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -21,6 +22,7 @@ class BaseArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     parameters: Count
 
+    @abstractmethod
     def tensors(self, block_size: int, ids: int) -> Shapes:
         """Return the dtype and shape of every tensor in ``model.safetensors``, by name.
 
@@ -28,15 +30,14 @@ class BaseArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             block_size: symbols of context.
             ids: how many ids there are, the boundary included.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def describe(self) -> str:
         """Return a phrase that says what the model consists of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def summarize(self) -> str:
         """Return a phrase that names the kind of model, with its source."""
-        raise NotImplementedError
 
     def products(self, block_size: int, ids: int) -> int:  # noqa: ARG002 - part of the interface
         """Return how many multiplications the logits of one context take; look-ups take none."""

@@ -1,7 +1,5 @@
 """Options and arguments that several commands share."""
 
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,24 +19,37 @@ _MODEL_HELP = (
 )
 
 
-class InputFile(click.Path):
-    """A file to read; ``-`` is standard input, kept in a file while the command runs."""
-
-    name = "file"
+class _GivenPath(click.Path):
+    """A path, which a shell's empty variable is not."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not value:
+            self.fail("its name is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class InputFile(_GivenPath):
+    """A file to read; ``-`` is standard input, kept in a file while the command runs."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, of a copy if it is standard input."""
-        if value != STANDARD or ctx is None:
-            return super().convert(value, param, ctx)
-        return ctx.with_resource(_kept_standard_input())
+        if value == STANDARD and ctx is not None:
+            return ctx.with_resource(_kept_standard_input())
+        return super().convert(value, param, ctx)
 
 
 @contextmanager
 def _kept_standard_input() -> Iterator[Path]:
     """Copy standard input to a file, and call it by its name in errors."""
+    import shutil
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "stdin")
         with naming(path), path.open("wb") as file:
@@ -56,33 +67,23 @@ def _kept_standard_input() -> Iterator[Path]:
             raise
 
 
-class StreamOrFile(click.Path):
+class StreamOrFile(_GivenPath):
     """A file to read or write; ``-``, which stands for a standard stream, stays a string."""
 
     name = "file"
 
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or the string for a standard stream."""
-        if not value:
-            self.fail("its name is empty", param, ctx)
         return value if value == STANDARD else super().convert(value, param, ctx)
 
 
-class OutputFolder(click.Path):
+class OutputFolder(_GivenPath):
     """A folder to write, which standard output cannot be."""
 
     name = "directory"
 
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path of a folder."""
-        if not value:
-            self.fail("its name is empty", param, ctx)
         if value == STANDARD:
             self.fail("this is a folder, and - is standard output; for a folder of that name, write ./-", param, ctx)
         return super().convert(value, param, ctx)

@@ -1,6 +1,7 @@
 """What every kind of model has in common in training: the keys of its recipes, and what is asked of its network."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Annotated, Final, Literal, Self
 
@@ -161,9 +162,9 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 2147483647
 
     @property
+    @abstractmethod
     def block_size(self) -> int:
         """Symbols of context."""
-        raise NotImplementedError
 
     @property
     def steps(self) -> int:
@@ -180,22 +181,22 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         """This recipe, if it descends the gradient of a loss."""
         return None
 
+    @abstractmethod
     def architecture(self, ids: int) -> Architecture:
         """Return what the recipe describes, for an alphabet of so many ids, the boundary included."""
-        raise NotImplementedError
 
     def fitted(self, windows: int) -> Self:  # noqa: ARG002 - part of the interface
         """Return the recipe for a training part of so many windows."""
         return self
 
-    def count(self, tokens: Tokens, ids: int) -> tuple[Architecture, dict[str, Tensor]]:
-        """Return a model that is counted, and its tensors; for recipes without steps.
+    def count(self, tokens: Tokens, ids: int) -> tuple[Architecture, dict[str, Tensor]]:  # noqa: ARG002
+        """Return what the model is made of, and those of its tensors that are counted; by default none.
 
         Args:
             tokens: the training part, each name followed by the boundary.
             ids: how many ids there are, the boundary included.
         """
-        raise NotImplementedError
+        return self.architecture(ids), {}
 
 
 class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
@@ -255,6 +256,7 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
             self, steps=steps, warmup_steps=self.warmup_steps * steps // self.steps, average_decay=decay
         )
 
+    @abstractmethod
     def new_network(self, ids: int, generator: torch.Generator) -> Network:
         """Return the network to train, its parameters drawn.
 
@@ -262,7 +264,6 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
             ids: how many ids there are, the boundary included.
             generator: where the random numbers come from.
         """
-        raise NotImplementedError
 
     def examples(self, tokens: Tokens, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return what the network learns from at some positions of the training part.
