@@ -164,6 +164,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
             if history.is_file() and history.stat().st_size > 1000:
                 process.send_signal(signal.SIGINT)
                 break
+            time.sleep(0.01)
         _, errors = process.communicate(timeout=60)
     step = Checkpoint.load(folder).record.step
     assert process.returncode == 130
