@@ -32,9 +32,9 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def without_memory(model: "SequenceModel") -> "SequenceModel":
-    from sequentia.contexts import Contexts
+    from sequentia.logit_cache import LogitCache
 
-    model._contexts = Contexts(model.logits, model.config.block_size, model.vocabulary.size, remember=False)
+    model._cache = LogitCache(model.logits, model.config.block_size, model.vocabulary.size, remember=False)
     return model
 
 

@@ -9,8 +9,8 @@ from typing import Final, Self
 from huggingface_hub import CardData, EvalResult, ModelCardData
 
 from sequentia.artifact import PICTURES, SHOWN, Artifact, Config, Loss
-from sequentia.contexts import Contexts
 from sequentia.generation import stream_names
+from sequentia.logit_cache import LogitCache
 from sequentia.options import Plan
 from sequentia.session import Session
 
@@ -158,9 +158,9 @@ def _description(config: Config) -> str:
 def _examples(source: Artifact) -> list[str]:
     """Return what ``generate`` gives for the seed of the card."""
     vocabulary, config = source.vocabulary, source.config
-    contexts = Contexts(Session(source).logits, config.block_size, vocabulary.size)
+    cache = LogitCache(Session(source).logits, config.block_size, vocabulary.size)
     plan = Plan.of({"seed": _SEED}, vocabulary, config.max_length)
-    return [name for batch in stream_names(contexts, vocabulary, plan, _EXAMPLES) for name in vocabulary.decode(batch)]
+    return [name for batch in stream_names(cache, vocabulary, plan, _EXAMPLES) for name in vocabulary.decode(batch)]
 
 
 def _use(source: Artifact, repo_id: str | None) -> str:

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import MissingExtraError, OptionError
-from .generation import Names
-from .vocabulary import Vocabulary
+from .vocabulary import Names, Vocabulary
 
 try:
     import pyarrow as pa

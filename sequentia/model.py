@@ -2,26 +2,25 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
-from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import artifact
 from .artifact import Artifact, Config
-from .contexts import Contexts
 from .errors import GenerationError, OptionError
-from .generation import Names, draw_shard, stream_names
+from .generation import draw_shard, stream_names
 from .likelihood import name_losses
-from .options import Plan, SamplingOptions, texts, whole
+from .logit_cache import LogitCache
+from .options import Plan, SamplingOptions, strings, whole_number
 from .resolve import chosen, here, locate
 from .sampling import log_softmax
 from .session import Session
-from .vocabulary import BOUNDARY, Vocabulary
+from .vocabulary import BOUNDARY, Names, Vocabulary
 from .windows import windows
 
 if TYPE_CHECKING:
@@ -41,11 +40,9 @@ class SequenceModel:
 
     def __init__(self, source: Artifact, *, threads: int | None = None) -> None:
         self._artifact = source
-        self._threads = 1 if threads is None else whole("threads", threads, least=1)
+        self._threads = 1 if threads is None else whole_number("threads", threads, least=1)
         self._session = Session(source)
-        self._contexts = self._no_contexts()
-        _models.add(self)
-        _prepare_for_forks()
+        self._cache = LogitCache(self.logits, self.config.block_size, self.vocabulary.size)
 
     @property
     def config(self) -> Config:
@@ -92,7 +89,7 @@ class SequenceModel:
         Returns:
             Batches of ids, unsigned [names, longest], each name ended by boundaries or the row's end.
         """
-        n = whole("n", n, least=0)
+        n = whole_number("n", n, least=0)
         plan = self._plan(options)
         plan.check_enough(n)
         return self._names(plan, n)
@@ -114,12 +111,13 @@ class SequenceModel:
         Raises:
             OptionError: if an option is out of its range or contradicts another.
         """
-        first, count, plan = whole("first", first, least=0), whole("count", count, least=0), self._plan(options)
+        first, count = whole_number("first", first, least=0), whole_number("count", count, least=0)
+        plan = self._plan(options)
         if plan.unique:
             raise OptionError(
                 "unique: whether a name came before cannot be told by a shard alone", option="unique", value=True
             )
-        return draw_shard(self._contexts, self.vocabulary, plan, first, count)
+        return draw_shard(self._cache, self.vocabulary, plan, first, count)
 
     def generate_arrow(self, n: int = 1, **options: Unpack[SamplingOptions]) -> "pa.ChunkedArray":
         """Return what :meth:`generate` does as an Arrow column of strings, without a Python string in between.
@@ -146,11 +144,8 @@ class SequenceModel:
             OptionError: if what is given is not several strings.
             VocabularyError: if a name holds an unknown symbol.
         """
-        encoded = [np.append(self.vocabulary.encode(name), BOUNDARY) for name in texts("names", names)]
-        if not encoded:
-            return np.zeros(0)
-        tokens = np.concatenate(encoded)
-        return -name_losses(tokens, self.config.block_size, self._contexts.predict, self.vocabulary.size)
+        tokens = self.vocabulary.tokens(strings("names", names))
+        return -name_losses(tokens, self.config.block_size, self._cache.distinct_logits, self.vocabulary.size)
 
     @overload
     def next_symbols(self, prefix: str = "") -> dict[str, float]: ...
@@ -169,14 +164,11 @@ class SequenceModel:
             VocabularyError: if a prefix holds an unknown symbol.
         """
         prefixes = (
-            [prefix] if isinstance(prefix, str) else texts("prefix", prefix, needed="a string, or a list of several")
+            [prefix] if isinstance(prefix, str) else strings("prefix", prefix, needed="a string, or a list of several")
         )
-        encoded = [np.append(self.vocabulary.encode(each), BOUNDARY) for each in prefixes]
-        if not encoded:
-            return []
-        ends = np.cumsum([len(ids) for ids in encoded]) - 1
-        contexts, _ = windows(np.concatenate(encoded), ends, self.config.block_size)
-        rows = np.exp(log_softmax(self._contexts.predict(contexts)))
+        tokens = self.vocabulary.tokens(prefixes)
+        contexts, _ = windows(tokens, np.flatnonzero(tokens == BOUNDARY), self.config.block_size)
+        rows = np.exp(log_softmax(self._cache.distinct_logits(contexts)))
         symbols = ("", *self.vocabulary.symbols)
         ranked = zip(np.argsort(-rows, axis=1, kind="stable").tolist(), rows.tolist(), strict=True)
         found = [{symbols[i]: row[i] for i in order} for order, row in ranked]
@@ -201,12 +193,12 @@ class SequenceModel:
 
         Args:
             n: how many, up to a million; memory and time grow with it.
-            prefix: as for :func:`sequentia.generate`, and so all others.
-            min_length: likewise.
-            max_length: likewise.
-            pattern: likewise.
-            novel: likewise.
-            exclude: likewise.
+            prefix: what every name starts with.
+            min_length: fewest symbols of a name, the prefix included.
+            max_length: most symbols, the prefix included; by default the length of the longest name trained on.
+            pattern: a regular expression that every name matches in full; see :func:`sequentia.generate`.
+            novel: no name that the model was trained on.
+            exclude: names not to return.
 
         Raises:
             OptionError: if an option is out of its range or contradicts another.
@@ -215,7 +207,7 @@ class SequenceModel:
         """
         from .search import MOST_PREFIXES, most_likely
 
-        n = whole("n", n, least=0, most=MOST_PREFIXES)
+        n = whole_number("n", n, least=0, most=MOST_PREFIXES)
         plan = self._plan(
             {
                 "prefix": prefix,
@@ -226,7 +218,7 @@ class SequenceModel:
                 "exclude": exclude,
             }
         )
-        return most_likely(self._contexts, self.vocabulary, plan, n)
+        return most_likely(self._cache, self.vocabulary, plan, n)
 
     @classmethod
     def from_pretrained(
@@ -331,10 +323,7 @@ class SequenceModel:
         return Plan.of(options, self.vocabulary, self.config.max_length, self._artifact.known)
 
     def _names(self, plan: Plan, wanted: int | None = None) -> Iterator[Names]:
-        return stream_names(self._contexts, self.vocabulary, plan, wanted, self._threads)
-
-    def _no_contexts(self) -> Contexts:
-        return Contexts(self.logits, self.config.block_size, self.vocabulary.size)
+        return stream_names(self._cache, self.vocabulary, plan, wanted, self._threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._artifact, self._threads)
@@ -345,22 +334,6 @@ class SequenceModel:
 
 def _restore(source: Artifact, threads: int) -> SequenceModel:
     return SequenceModel(source, threads=threads)
-
-
-_models: "WeakSet[SequenceModel]" = WeakSet()
-
-
-@cache
-def _prepare_for_forks() -> None:
-    """Give a forked process sessions and caches of its own, since the locks of the parent's may be held for ever."""
-
-    def renew() -> None:
-        for model in _models:
-            model._session.reopen_after_fork()
-            model._contexts = model._no_contexts()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=renew)
 
 
 def load(

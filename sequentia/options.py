@@ -17,8 +17,8 @@ from .artifact import MAX_LENGTH
 from .constraints import Constraint
 from .errors import GenerationError, OptionError
 from .novelty import KnownNames
-from .sampling import WORDS_PER_COUNTER
-from .vocabulary import BOUNDARY, Vocabulary
+from .sampling import draws_per_name
+from .vocabulary import Vocabulary
 
 _SEED_LIMIT: Final = 1 << 128  # the width of Philox's key
 
@@ -45,15 +45,15 @@ class Plan:
 
     Attributes:
         prefix: ids that every name starts with, int64 [symbols].
-        temperature: as for :func:`sequentia.generate`, and so the next four.
-        top_k: likewise.
-        top_p: likewise.
-        max_length: likewise, the model's own where none was given.
-        unique: likewise.
-        exclude: names not to return, as the bytes of rows of ids.
+        temperature: divides the logits; 0 takes the most probable symbol.
+        top_k: the most probable symbols of which each is drawn, or ``None`` for all.
+        top_p: the share of the probability that the symbols to draw from must have, or ``None`` for all of it.
+        max_length: most symbols of a name, the prefix included; the model's own where none was given.
+        unique: whether a name may come only once.
+        exclude: names not to return, as :meth:`Vocabulary.rows` gives them.
         known: the names not to return with ``novel``; otherwise ``None``.
         constraint: which symbols may follow which.
-        start: its state after the prefix.
+        start: the state of the constraint after the prefix.
         seed: the given one, or a fresh one.
         draws_per_name: uniform numbers that each name owns.
     """
@@ -95,12 +95,12 @@ class Plan:
         if not isinstance(prefix, str):
             raise _out_of_range("prefix", prefix, "a string")
         prefix_ids = vocabulary.encode(prefix)
-        min_length = whole("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
+        min_length = whole_number("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
         given = options.get("max_length")
         max_length = (
             max(longest, min_length, len(prefix_ids))
             if given is None
-            else whole("max_length", given, least=1, most=MAX_LENGTH)
+            else whole_number("max_length", given, least=1, most=MAX_LENGTH)
         )
         if min_length > max_length:
             raise OptionError(
@@ -136,7 +136,7 @@ class Plan:
         return cls(
             prefix=prefix_ids,
             temperature=_real("temperature", options.get("temperature", 1.0), positive=False),
-            top_k=None if top_k is None else whole("top_k", top_k, least=1),
+            top_k=None if top_k is None else whole_number("top_k", top_k, least=1),
             top_p=None if top_p is None else _real("top_p", top_p, positive=True, most=1.0),
             max_length=max_length,
             unique=_flag("unique", options.get("unique", False)),
@@ -145,7 +145,7 @@ class Plan:
             constraint=constraint,
             start=start,
             seed=_seed(options.get("seed")),
-            draws_per_name=-(-max(max_length, longest) // WORDS_PER_COUNTER) * WORDS_PER_COUNTER,
+            draws_per_name=draws_per_name(max(max_length, longest)),
         )
 
     def check_enough(self, n: int) -> None:
@@ -167,7 +167,7 @@ class Plan:
         return self.temperature == 0 or self.top_k == 1
 
 
-def whole(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
+def whole_number(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
     """Return an option as an int within its bounds, or raise :class:`OptionError`."""
     needed = f"a whole number, {least} or more" if most == sys.maxsize else f"a whole number from {least} to {most}"
     if isinstance(value, bool):
@@ -201,7 +201,7 @@ def _flag(option: str, value: object) -> bool:
     return value
 
 
-def texts(option: str, values: object, needed: str = "several strings: a list, also for one") -> list[str]:
+def strings(option: str, values: object, needed: str = "several strings: a list, also for one") -> list[str]:
     """Return several strings as a list, or raise :class:`OptionError` that says which of them is none."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise _out_of_range(option, values, needed)
@@ -213,13 +213,11 @@ def texts(option: str, values: object, needed: str = "several strings: a list, a
 
 
 def _rows_of(names: object, vocabulary: Vocabulary, max_length: int) -> frozenset[bytes]:
-    """Return names as the bytes of padded rows of ids; what the model cannot draw anyway is left out."""
-    rows = set()
-    for name in texts("exclude", names):
-        ids = vocabulary.ids_of(unicodedata.normalize("NFC", name))
-        if None not in ids and len(ids) <= max_length:
-            rows.add(np.array(ids + [BOUNDARY] * (max_length - len(ids)), dtype=vocabulary.dtype).tobytes())
-    return frozenset(rows)
+    """Return names as the bytes of their rows of ids, without those that the model cannot draw."""
+    alphabet = frozenset(vocabulary.symbols)
+    texts = (unicodedata.normalize("NFC", name) for name in strings("exclude", names))
+    kept = [vocabulary.encode(text).tolist() for text in texts if len(text) <= max_length and alphabet.issuperset(text)]
+    return frozenset(vocabulary.rows(vocabulary.padded(kept, max_length)))
 
 
 def _contradiction(pattern: str, prefix: str, least: int, most: int, vocabulary: Vocabulary) -> str:
@@ -238,7 +236,7 @@ def _contradiction(pattern: str, prefix: str, least: int, most: int, vocabulary:
 
 
 def _seed(value: object) -> int:
-    return secrets.randbits(64) if value is None else whole("seed", value, least=0, most=_SEED_LIMIT - 1)
+    return secrets.randbits(64) if value is None else whole_number("seed", value, least=0, most=_SEED_LIMIT - 1)
 
 
 def _out_of_range(option: str, value: object, needed: str) -> OptionError:

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import OptionError
-from .generation import Names
-from .vocabulary import Vocabulary
+from .vocabulary import Names, Vocabulary
 
 NAME: Final = "name"
 LOG_PROBABILITY: Final = "log_probability"

@@ -1,23 +1,30 @@
 """From logits to symbols: the distribution that the options leave, the draw from it, and the numbers of a seed.
 
-Every function here is pure and works on rows, one name a row; none of them knows text or the network.
+The functions work on rows, one name a row; none of them knows text or the network.
 """
 
-import math
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
-WORDS_PER_COUNTER: Final = 4
-"""Philox4x64 turns each value of its counter into this many 64-bit words."""
+from .vocabulary import BOUNDARY
+
+_WORDS_PER_COUNTER: Final = 4  # Philox4x64 turns each value of its counter into four 64-bit words
+
+_FEW_PROBABILITIES: Final = 1 << 10  # where a linear search takes less time than a binary one
 
 
-def uniforms(seed: int, first: int, count: int, draws_per_name: int) -> NDArray[np.float64]:
+def draws_per_name(most: int) -> int:
+    """Return how many uniform numbers a name owns that makes at most so many draws."""
+    return -(-most // _WORDS_PER_COUNTER) * _WORDS_PER_COUNTER
+
+
+def uniforms(seed: int, first: int, count: int, draws: int) -> NDArray[np.float64]:
     """Return the uniform numbers that names ``first`` … ``first + count - 1`` own.
 
-    Name *i* owns draws ``i * draws_per_name`` … of one Philox4x64-10 sequence keyed by the seed (Salmon et al.
+    Name *i* owns the numbers from ``i * draws`` on of one Philox4x64-10 sequence keyed by the seed (Salmon et al.
     2011, "Parallel random numbers: as easy as 1, 2, 3"), so any run of names can be computed by itself. The raw
     output is used because NumPy promises its stability, and no ``Generator`` method's.
 
@@ -25,17 +32,17 @@ def uniforms(seed: int, first: int, count: int, draws_per_name: int) -> NDArray[
         seed: the 128-bit key.
         first: index of the first name.
         count: number of names.
-        draws_per_name: a multiple of four, so that each name starts at a counter value of its own.
+        draws: numbers for each name, as :func:`draws_per_name` gives them.
 
     Returns:
-        float64 [count, draws_per_name] in [0, 1), of 53 random bits each.
+        float64 [count, draws] in [0, 1), of 53 random bits each.
     """
-    bits = Philox(key=seed, counter=first * draws_per_name // WORDS_PER_COUNTER)
-    raw: NDArray[np.uint64] = bits.random_raw(count * draws_per_name)
+    bits = Philox(key=seed, counter=first * draws // _WORDS_PER_COUNTER)
+    raw: NDArray[np.uint64] = bits.random_raw(count * draws)
     raw >>= np.uint64(11)
     scaled = raw.astype(np.float64)
     scaled *= 2.0**-53
-    return scaled.reshape(count, draws_per_name)
+    return scaled.reshape(count, draws)
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -113,6 +120,8 @@ def choose(
     # Rounding may carry uniform * total up to the total itself, which no cumulative probability exceeds.
     point = np.minimum(uniform * total.take(rows), np.nextafter(total, 0.0).take(rows))
     ids = relative.shape[1]
+    if len(rows) * ids <= _FEW_PROBABILITIES:
+        return (cumulative.take(rows, axis=0) <= point[:, None]).sum(axis=1)
     first = rows.astype(np.int64) * ids
     flat, width = cumulative.reshape(-1), ids
     place: NDArray[np.int64] = first.copy()
@@ -124,8 +133,31 @@ def choose(
     return place
 
 
-def choose_one(relative: NDArray[np.floating], uniform: float) -> int:
-    """Draw one id as :func:`choose` does, from probabilities in any unit, floating [ids]."""
-    cumulative = relative.cumsum(dtype=np.float64)
-    total = float(cumulative[-1])
-    return int(cumulative.searchsorted(min(uniform * total, math.nextafter(total, 0.0)), side="right"))
+class Walk(Protocol):
+    """Unfinished names, and what may follow each of them."""
+
+    def distributions(self) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
+        """Return probabilities in any unit, [rows, ids], and the row of each unfinished name, [names]."""
+
+    def advance(self, names: NDArray[np.intp], symbols: NDArray[np.int64]) -> None:
+        """Add a symbol, [n], to some of the unfinished names, [n], and forget the others."""
+
+
+def draw_symbols(walk: Walk, uniform: NDArray[np.float64], names: NDArray[np.integer]) -> None:
+    """Draw names, symbol by symbol, until each has drawn its boundary or all of its uniform numbers.
+
+    Args:
+        walk: says what may follow.
+        uniform: float64 [names, draws] in [0, 1).
+        names: takes the ids, integer [names, draws]; what comes after a boundary stays as it is.
+    """
+    unfinished = np.arange(len(uniform))
+    for place in range(uniform.shape[1]):
+        relative, rows = walk.distributions()
+        symbols = choose(relative, rows, uniform[unfinished, place])
+        names[unfinished, place] = symbols
+        going_on = np.flatnonzero(symbols != BOUNDARY)
+        if not len(going_on):
+            return
+        unfinished = unfinished[going_on]
+        walk.advance(going_on, symbols[going_on])

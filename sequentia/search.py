@@ -5,16 +5,16 @@ those are the n most probable of all (A* without a heuristic: Hart, Nilsson and 
 """
 
 import heapq
-import unicodedata
 from bisect import insort
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .contexts import Contexts
 from .errors import GenerationError
+from .logit_cache import LogitCache
 from .options import Plan
+from .rejection import Filter
 from .sampling import log_softmax
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
@@ -23,15 +23,16 @@ _AT_ONCE: Final = 64
 MOST_PREFIXES: Final = 1_000_000
 
 
-def most_likely(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, n: int) -> list[tuple[str, float]]:
+def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -> list[tuple[str, float]]:
     """Return the ``n`` most probable names that a plan allows, and their natural-log probabilities, in falling order.
 
     Raises:
         GenerationError: if a million prefixes were not enough.
     """
     prefix = tuple(plan.prefix.tolist())
-    frontier = [(_loss(contexts, prefix), prefix, plan.start)]  # a heap: loss in nats, ids, state of the constraint
+    frontier = [(_loss(cache, prefix), prefix, plan.start)]  # a heap: loss in nats, ids, state of the constraint
     found: list[tuple[float, tuple[int, ...]]] = []  # sorted
+    rules = Filter(plan, vocabulary)
     opened = 0
     while frontier and n:
         bound = found[n - 1][0] if len(found) >= n else np.inf
@@ -47,7 +48,7 @@ def most_likely(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, n: int) 
                 accepted=len(found),
                 names=[_text(vocabulary, ids) for _, ids in found],
             )
-        for (loss, ids, state), row in zip(best, _losses(contexts, [ids for _, ids, _ in best]), strict=True):
+        for (loss, ids, state), row in zip(best, _losses(cache, [ids for _, ids, _ in best]), strict=True):
             losses = loss + row
             allowed = plan.constraint.allowed(len(ids), np.array([state]))
             if len(ids) == plan.max_length:
@@ -58,7 +59,7 @@ def most_likely(contexts: Contexts, vocabulary: Vocabulary, plan: Plan, n: int) 
             for symbol, state_after in zip(candidates.tolist(), after, strict=True):
                 if symbol != BOUNDARY:
                     heapq.heappush(frontier, (float(losses[symbol]), (*ids, symbol), state_after))
-                elif _wanted(ids, vocabulary, plan):
+                elif rules.passing(vocabulary.padded([ids], plan.max_length))[0]:
                     insort(found, (float(losses[BOUNDARY]), ids))
         del found[n:]
     return [(_text(vocabulary, ids), -loss) for loss, ids in found]
@@ -68,27 +69,16 @@ def _text(vocabulary: Vocabulary, ids: tuple[int, ...]) -> str:
     return vocabulary.decode(np.array([ids]))[0]
 
 
-def _loss(contexts: Contexts, prefix: tuple[int, ...]) -> float:
+def _loss(cache: LogitCache, prefix: tuple[int, ...]) -> float:
     """Return the negative log-probability of a prefix, its symbols added up one by one."""
     loss = 0.0
     for length, symbol in enumerate(prefix):
-        loss += float(_losses(contexts, [prefix[:length]])[0, symbol])
+        loss += float(_losses(cache, [prefix[:length]])[0, symbol])
     return loss
 
 
-def _losses(contexts: Contexts, prefixes: list[tuple[int, ...]]) -> NDArray[np.float64]:
+def _losses(cache: LogitCache, prefixes: list[tuple[int, ...]]) -> NDArray[np.float64]:
     """Return the negative log-probability of each id after each prefix, float64 [prefixes, ids]."""
     tokens = np.array([i for prefix in prefixes for i in (*prefix, BOUNDARY)])
     ends = np.cumsum([len(prefix) + 1 for prefix in prefixes]) - 1
-    return -log_softmax(contexts.predict(windows(tokens, ends, contexts.block_size)[0]))
-
-
-def _wanted(ids: tuple[int, ...], vocabulary: Vocabulary, plan: Plan) -> bool:
-    row = np.zeros((1, plan.max_length), dtype=vocabulary.dtype)
-    row[0, : len(ids)] = ids
-    (name,) = vocabulary.decode(row)
-    return (
-        row.tobytes() not in plan.exclude
-        and unicodedata.is_normalized("NFC", name)
-        and not (plan.known is not None and plan.known.holds([name])[0])
-    )
+    return -log_softmax(cache.distinct_logits(windows(tokens, ends, cache.block_size)[0]))

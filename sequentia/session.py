@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import artifact
+from ._forks import renew_after_fork
 from .artifact import Artifact
 from .errors import ArtifactError
 
@@ -61,6 +62,7 @@ class Session:
         self._opened: Any = self._open()
         self._row_counts: tuple[int, ...] = (ROWS,)
         self._rows_run = 0
+        renew_after_fork(self)
 
     def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the logits after contexts; those of a context do not depend on the others.
@@ -90,11 +92,8 @@ class Session:
             raise self._error("finite logits", "NaN or infinity")
         return logits
 
-    def reopen_after_fork(self) -> None:
-        """Have a forked process open a session of its own when it needs one.
-
-        The parent's threads do not survive the fork, and closing a session waits for them, so the old one stays open.
-        """
+    def renew(self) -> None:
+        """Open another session when one is needed; the old one stays open, since closing it waits for its threads."""
         _abandoned.append(self._opened)
         self._opened = None
 

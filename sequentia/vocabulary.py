@@ -16,6 +16,10 @@ from .errors import VocabularyError
 from .text import refused
 
 BOUNDARY: Final = 0
+
+Names = NDArray[np.unsignedinteger]
+"""Ids of names, one name a row [n, longest], each ended by boundaries or the row's end."""
+
 _FIRST_COMBINING_MARK: Final = "\u0300"
 
 
@@ -92,6 +96,25 @@ class Vocabulary:
         """Return a text in lower, upper or title case, the first of these that the alphabet has all symbols of."""
         cases = (unicodedata.normalize("NFC", case) for case in (text.lower(), text.upper(), text.title()))
         return next((case for case in cases if case != text and None not in self.ids_of(case)), None)
+
+    def tokens(self, texts: Iterable[str]) -> NDArray[np.int64]:
+        """Return the ids of some texts, one text after the other, each followed by the boundary: int64 [tokens].
+
+        Raises:
+            VocabularyError: naming the first unknown symbol and its position.
+        """
+        parts = [np.append(self.encode(text), BOUNDARY) for text in texts]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+    def padded(self, names: Sequence[Sequence[int]], length: int) -> Names:
+        """Return the ids of some names as rows of a length, [names, length]."""
+        rows = [[*ids, *[BOUNDARY] * (length - len(ids))] for ids in names]
+        return np.array(rows, dtype=self.dtype).reshape(len(rows), length)
+
+    def rows(self, names: Names) -> list[bytes]:
+        """Return the bytes of each row, boundaries included: the same for the same names in rows of the same length."""
+        rows: list[bytes] = np.ascontiguousarray(names).view(f"V{names.shape[1] * names.itemsize}")[:, 0].tolist()
+        return rows
 
     def decode(self, ids: NDArray[np.integer]) -> list[str]:
         """Return the texts of padded rows of ids, integer [n, length], each ended by boundaries or the row's end."""

@@ -33,4 +33,7 @@ def windows(
 
 def context_after(ids: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
     """Return the context after some symbols of a name, int64 [1, block_size]."""
-    return windows(np.append(ids, BOUNDARY), np.array([len(ids)]), block_size)[0]
+    newest = ids[-block_size:]
+    context = np.full((1, block_size), BOUNDARY)
+    context[0, block_size - len(newest) :] = newest
+    return context

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 import sequentia
 from sequentia import GenerationError, OptionError, SequenceModel
-from sequentia.contexts import Contexts
 from sequentia.export import export
 from sequentia.generation import stream_names
+from sequentia.logit_cache import LogitCache
 from sequentia.novelty import KnownNames
 from sequentia.options import Plan
 from sequentia.pattern import automaton
@@ -97,10 +97,10 @@ def test_the_start_of_a_longer_list_in_any_batches_with_any_threads_and_without_
         assert moons.generate(n, **options) == names[:n]
     assert list(itertools.islice(moons.stream(**options), WANTED)) == names
     plan = Plan.of(options, moons.vocabulary, moons.config.max_length, moons._artifact.known)
-    forgetful = Contexts(moons.logits, moons.config.block_size, moons.vocabulary.size, remember=False)
+    forgetful = LogitCache(moons.logits, moons.config.block_size, moons.vocabulary.size, remember=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sequentia.generation._MAX_BATCH", batch)
-        for contexts, workers in ((moons._contexts, 1), (forgetful, 1), (moons._contexts, 3)):
+        for contexts, workers in ((moons._cache, 1), (forgetful, 1), (moons._cache, 3)):
             batches = stream_names(contexts, moons.vocabulary, plan, WANTED, workers)
             assert [name for ids in batches for name in moons.vocabulary.decode(ids)] == names
 
@@ -430,7 +430,7 @@ def test_contexts_are_computed_once_and_remembered(moons: SequenceModel) -> None
         calls.append(len(contexts))
         return moons.logits(contexts)
 
-    contexts = Contexts(counted, moons.config.block_size, moons.vocabulary.size)
+    contexts = LogitCache(counted, moons.config.block_size, moons.vocabulary.size)
     plan = Plan.of({"seed": 1}, moons.vocabulary, moons.config.max_length)
     (first,) = stream_names(contexts, moons.vocabulary, plan, 1000)
     names = moons.vocabulary.decode(first)
@@ -444,18 +444,18 @@ def test_contexts_are_computed_once_and_remembered(moons: SequenceModel) -> None
 
 def test_remembered_logits_are_those_of_the_network(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A memory of 16 places, so that contexts push each other out, used by eight threads at once."""
-    monkeypatch.setattr("sequentia.contexts._CACHE_BYTES", 16 * (8 + 4 * moons.vocabulary.size))
-    contexts = Contexts(moons.logits, moons.config.block_size, moons.vocabulary.size)
+    monkeypatch.setattr("sequentia.logit_cache._BYTES", 16 * (8 + 4 * moons.vocabulary.size))
+    contexts = LogitCache(moons.logits, moons.config.block_size, moons.vocabulary.size)
     random = np.random.Generator(np.random.PCG64(2))
     asked = [random.integers(0, 3, (200, moons.config.block_size)) for _ in range(40)]
     with ThreadPoolExecutor(8) as pool:
-        for given_contexts, found in zip(asked, pool.map(contexts.predict, asked), strict=True):
+        for given_contexts, found in zip(asked, pool.map(contexts.distinct_logits, asked), strict=True):
             np.testing.assert_array_equal(found, moons.logits(given_contexts))
 
 
 @given(st.integers(1, 40), st.integers(2, 5000), st.integers(0, 2**32))
 def test_keys_tell_contexts_apart(block_size: int, ids: int, seed: int) -> None:
-    contexts = Contexts(lambda rows: np.zeros((len(rows), ids), dtype=np.float32), block_size, ids)
+    contexts = LogitCache(lambda rows: np.zeros((len(rows), ids), dtype=np.float32), block_size, ids)
     random = np.random.Generator(np.random.PCG64(seed))
     rows = random.integers(0, ids, (50, block_size))
     rows[:, : random.integers(0, block_size)] = 0

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sequentia.sampling import WORDS_PER_COUNTER, choose, uniforms
+from sequentia.sampling import draw_symbols, draws_per_name, uniforms
 from sequentia.vocabulary import BOUNDARY
 from sequentia.windows import windows
 
@@ -38,6 +38,7 @@ class Teacher:
 
     Attributes:
         block_size: symbols of context.
+        device: where it computes.
 
     Args:
         members: finished runs on the same text.
@@ -65,7 +66,7 @@ class Teacher:
         self._ids = len(members[0].record.vocabulary) + 1
         self.block_size = max(recipe.block_size, *(block_size for _, block_size, _ in self._members))
         self._learner_block_size, self._seed = recipe.block_size, recipe.seed
-        self._tokens, self._max_length, self._device, self._team = tokens, max_length, device, team or Team()
+        self._tokens, self._max_length, self.device, self._team = tokens, max_length, device, team or Team()
         own = torch.tensor([count_names(tokens)], device=device)
         names = int(self._team.merged(slice(self._team.rank, self._team.rank + 1), own, self._team.size).sum())
         length = self._team.length(tokens)
@@ -80,23 +81,21 @@ class Teacher:
         """Return the mixture's probabilities, float32 [n, ids], after contexts int64 [n, block_size]."""
         rows = []
         for chunk in torch.split(contexts, _CHUNK):
-            mixed = torch.zeros((len(chunk), self._ids), device=self._device)
+            mixed = torch.zeros((len(chunk), self._ids), device=self.device)
             for network, block_size, weight in self._members:
                 mixed += weight * network(chunk[:, -block_size:]).softmax(dim=1)
             rows.append(mixed)
         return torch.cat(rows)
 
-    def _shared_probabilities(self, contexts: Tensor) -> Tensor:
+    def shared_probabilities(self, contexts: Tensor) -> Tensor:
         """Return :meth:`probabilities`; each process computes whole chunks of them, so that the bits agree."""
         which = np.arange(len(contexts)) // _CHUNK % self._team.size == self._team.rank
-        own = contexts[torch.from_numpy(which).to(self._device)]
+        own = contexts[torch.from_numpy(which).to(self.device)]
         return self._team.merged(which, self.probabilities(own), len(contexts))
 
     def predict(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the mixture's log-probabilities, which serve as logits, [n, ids], after contexts [n, block_size]."""
-        logits: NDArray[np.float32] = (
-            self.probabilities(torch.from_numpy(contexts).to(self._device)).log().cpu().numpy()
-        )
+        logits: NDArray[np.float32] = self.probabilities(torch.from_numpy(contexts).to(self.device)).log().cpu().numpy()
         return logits
 
     def lesson(self, number: int) -> tuple[Tensor, Tensor]:
@@ -111,27 +110,41 @@ class Teacher:
         length = self._team.length(self._tokens)
         positions = np.random.default_rng((self._seed, number)).integers(0, length, self._positions)
         which, own = self._team.own(positions)
-        contexts = torch.from_numpy(windows(self._tokens, own, self.block_size)[0]).to(self._device)
+        contexts = torch.from_numpy(windows(self._tokens, own, self.block_size)[0]).to(self.device)
         contexts = self._team.merged(which, contexts, len(positions))
         invented, follows = self._invent(number * self._names)
         shown = torch.cat([contexts, invented])[:, -self._learner_block_size :]
-        return shown, torch.cat([self._shared_probabilities(contexts), follows])
+        return shown, torch.cat([self.shared_probabilities(contexts), follows])
 
     def _invent(self, first: int) -> tuple[Tensor, Tensor]:
         """Return every context of the names from index ``first`` on of the teacher's stream, and what follows it."""
-        draws_per_name = math.ceil((self._max_length + 1) / WORDS_PER_COUNTER) * WORDS_PER_COUNTER
-        draws = uniforms(self._seed, first, self._names, draws_per_name)
-        context = torch.full((self._names, self.block_size), BOUNDARY, device=self._device)
-        contexts, rows = [], []
-        for place in range(self._max_length + 1):
-            contexts.append(context)
-            rows.append(self._shared_probabilities(context))
-            mass = rows[-1].cpu().numpy()
-            symbols = choose(mass, np.arange(len(mass)), draws[:, place])
-            going_on = symbols != BOUNDARY
-            if not going_on.any():
-                break
-            draws = draws[going_on]
-            chosen = torch.from_numpy(symbols[going_on, None]).to(self._device)
-            context = torch.cat([context[torch.from_numpy(going_on).to(self._device), 1:], chosen], dim=1)
-        return torch.cat(contexts), torch.cat(rows)
+        draws = self._max_length + 1
+        uniform = uniforms(self._seed, first, self._names, draws_per_name(draws))[:, :draws]
+        walk = _Recorder(self, self._names)
+        draw_symbols(walk, uniform, np.zeros(uniform.shape, dtype=np.int64))
+        return torch.cat(walk.contexts), torch.cat(walk.rows)
+
+
+class _Recorder:
+    """Names that a teacher draws, with every context on the way.
+
+    Attributes:
+        contexts: those met, int64 [n, block_size] for each symbol drawn.
+        rows: the probabilities after them, float32 [n, ids].
+    """
+
+    def __init__(self, teacher: Teacher, names: int) -> None:
+        self._teacher = teacher
+        self._context = torch.full((names, teacher.block_size), BOUNDARY, device=teacher.device)
+        self.contexts: list[Tensor] = []
+        self.rows: list[Tensor] = []
+
+    def distributions(self) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        self.contexts.append(self._context)
+        self.rows.append(self._teacher.shared_probabilities(self._context))
+        return self.rows[-1].cpu().numpy(), np.arange(len(self._context))
+
+    def advance(self, names: NDArray[np.intp], symbols: NDArray[np.int64]) -> None:
+        device = self._context.device
+        kept = self._context[torch.from_numpy(names).to(device), 1:]
+        self._context = torch.cat([kept, torch.from_numpy(symbols[:, None]).to(device)], dim=1)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sequentia.artifact import Loss, Metrics, Samples, SplitName
-from sequentia.contexts import Contexts
 from sequentia.errors import GenerationError, VocabularyError
 from sequentia.generation import stream_names
 from sequentia.likelihood import Predict, name_losses
+from sequentia.logit_cache import LogitCache
 from sequentia.model import SequenceModel
 from sequentia.options import Plan
 from sequentia.vocabulary import BOUNDARY, Vocabulary
@@ -123,13 +123,12 @@ def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabula
     There are fewer only if the model invents hardly anything that is NFC.
     """
     plan = Plan.of({"seed": _SAMPLE_SEED}, vocabulary, max_length)
-    contexts = Contexts(predict, block_size, vocabulary.size, remember=False)
+    cache = LogitCache(predict, block_size, vocabulary.size, remember=False)
     names: list[str] = []
     with suppress(GenerationError):
-        for batch in stream_names(contexts, vocabulary, plan, _SAMPLES):
+        for batch in stream_names(cache, vocabulary, plan, _SAMPLES):
             names.extend(vocabulary.decode(batch))
-    tokens = [np.append(vocabulary.encode(name), BOUNDARY) for name in names]
-    drawn = fingerprint(np.concatenate([*tokens, np.zeros(0, dtype=np.int64)]).astype(parts.train.dtype))
+    drawn = fingerprint(vocabulary.tokens(names).astype(parts.train.dtype))
     in_train = _among(drawn, _sorted_fingerprints(parts.train))
     in_dev, in_test = (_among(drawn, _sorted_fingerprints(part)) for part in (parts.dev, parts.test))
     in_others = (in_dev | in_test) & ~in_train

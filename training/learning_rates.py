@@ -9,7 +9,7 @@ import numpy as np
 
 from sequentia._files import write_file
 from sequentia.errors import RecipeError, TrainingError
-from sequentia.options import whole
+from sequentia.options import whole_number
 
 from .checkpoint import RunRecord
 from .corpus import read_corpus, split
@@ -85,7 +85,7 @@ def find_learning_rate(
         RecipeError: if the recipe is malformed, or has no learning rate.
         TrainingError: if the folder is taken, or the loss no number from the start.
     """
-    whole("steps", steps, least=_FEWEST_STEPS)
+    whole_number("steps", steps, least=_FEWEST_STEPS)
     settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
     descending = settings.descent
     if descending is None:

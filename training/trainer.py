@@ -15,7 +15,7 @@ from sequentia._files import write_file
 from sequentia.errors import OptionError, RecipeError, TrainingError
 from sequentia.likelihood import Predict, name_losses
 from sequentia.novelty import KnownNames
-from sequentia.options import whole
+from sequentia.options import whole_number
 from sequentia.vocabulary import Vocabulary
 
 from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
@@ -84,7 +84,7 @@ def train(
         TrainingError: if the folder is taken, the run to resume is another, or the loss is no longer finite.
         KeyboardInterrupt: after Ctrl-C, once the run is saved.
     """
-    whole("workers", workers, least=1)
+    whole_number("workers", workers, least=1)
     target = device_named(device)
     checkpoint = Checkpoint.load(folder) if resume else None
     if checkpoint is None:
