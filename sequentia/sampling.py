@@ -121,7 +121,8 @@ def choose(
     point = np.minimum(uniform * total.take(rows), np.nextafter(total, 0.0).take(rows))
     ids = relative.shape[1]
     if len(rows) * ids <= _FEW_PROBABILITIES:
-        return (cumulative.take(rows, axis=0) <= point[:, None]).sum(axis=1)
+        few: NDArray[np.int64] = np.count_nonzero(cumulative.take(rows, axis=0) <= point[:, None], axis=1)
+        return few
     first = rows.astype(np.int64) * ids
     flat, width = cumulative.reshape(-1), ids
     place: NDArray[np.int64] = first.copy()
