@@ -35,7 +35,7 @@ from .diagnostics import SATURATED, Histogram, Snapshot, read_diagnostics
 from .kinds import Network, predictor
 from .learning_rates import LEARNING_RATES, Search, read_search
 from .search_space import Choices
-from .trials import SWEEP, Job, Trial, read_job, read_trials
+from .trials import SWEEP, Sweep, Trial, read_sweep, read_trials
 
 _STYLE: Final = {
     "font.family": "DejaVu Sans",
@@ -119,7 +119,7 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
     if (folder / SWEEP).is_file():
         trials = sorted((trial for trial in read_trials(folder) if trial.loss is not None), key=lambda each: each.rank)
         if trials:
-            yield "sweep.png", _sweep(trials, read_job(folder))
+            yield "sweep.png", _sweep(trials, read_sweep(folder))
 
 
 def _read_history(path: Path) -> list[_Line]:
@@ -312,10 +312,10 @@ def _learning_rate(search: Search) -> Figure:
 # Sweep
 
 
-def _sweep(trials: Sequence[Trial], job: Job) -> Figure:
+def _sweep(trials: Sequence[Trial], sweep: Sweep) -> Figure:
     """Return a row of plots, the loss against each key that varies; the trials are ranked."""
     varied = {
-        key: each for key, each in job.space.items() if not (isinstance(each, Choices) and len(each.choices) == 1)
+        key: each for key, each in sweep.space.items() if not (isinstance(each, Choices) and len(each.choices) == 1)
     }
     figure = Figure(figsize=(4 * len(varied) + 1, 4.5), layout="constrained")
     figure.suptitle("Loss of the trials on the dev part", x=0.01, ha="left", fontsize=13)

@@ -1,9 +1,8 @@
-"""The search for a recipe: trials of suggested values, the poor ones of them stopped early.
+"""Search for the best recipe: run trials with suggested values, and stop the poor ones early.
 
-A folder receives ``sweep.json``, which says what is searched; the runs of the trials, under ``trials``; and
-``journal.jsonl``, a line for each thing that happened: a trial's values, what it measured and whether it goes on, its
-end. A sweep that was killed goes on from these lines alone. Trials are measured on the dev part; the test part is for
-the best of them.
+The sweep's folder receives ``sweep.json``, which says what is searched; the trials' runs, in ``trials``; and a file for
+each trial in ``results``, with its values, losses and state. A sweep that was killed goes on from these files. Trials
+are measured on the dev part, and only the best one on the test part.
 """
 
 import csv
@@ -24,7 +23,7 @@ from .corpus import read_corpus, split
 from .recipes import read_recipe
 from .search_space import read_space
 from .trainer import train
-from .trials import SWEEP, Job, Report, Trial, read_job, read_trials, toml_value
+from .trials import SWEEP, Sweep, Trial, TrialReport, read_sweep, read_trials, toml_value
 
 LEADERBOARD: Final = "leaderboard.csv"
 BEST_RECIPE: Final = "best.toml"
@@ -45,28 +44,28 @@ def find_recipe(
     concurrency: int | None = None,
     address: str | None = None,
     resume: bool = False,
-    report: Report = lambda *_: None,
+    report: TrialReport = lambda *_: None,
 ) -> list[Trial]:
     """Search for the values of a recipe's keys that give the lowest loss on the dev part.
 
-    Optuna suggests values, Ray Tune runs the trials, and ASHA stops those that are poor after a ninth or a third of
-    their steps. The folder receives ``leaderboard.csv``, the best trial's recipe as ``best.toml``, and its finished
+    Optuna suggests values, Ray runs the trials, and the ASHA rule stops those that are poor after a ninth or a third
+    of their steps. The folder receives ``leaderboard.csv``, the best trial's recipe as ``best.toml``, and its finished
     run, measured on the test part too, as ``best``.
 
-    With a concurrency of 1 the same call gives the same trials, whoever was killed in between; with more, what is
-    suggested depends on which trial is faster.
+    With a concurrency of 1 the same call gives the same trials, even if it was interrupted; with more, the suggestions
+    depend on which trial ends first.
 
     Args:
-        corpus: a UTF-8 text file, one item a line; all machines of a cluster must see it, and the folder.
-        folder: new or empty, unless the sweep is resumed.
-        space: a TOML file, see :func:`sequentia.training.search_space.read_space`.
-        recipe: name or path of the recipe whose keys are changed, by default ``mlp``.
+        corpus: a UTF-8 text file, one item a line. All machines of a cluster must see it, and the folder.
+        folder: the sweep's folder, new or empty unless the sweep is resumed.
+        space: a TOML file; see :func:`sequentia.training.search_space.read_space`.
+        recipe: name or path of the recipe whose keys vary; by default ``mlp``.
         overrides: ``key=value`` changes for all trials.
-        seed: of the suggestions, by default 0; that of the runs is the recipe's.
-        trials: how many, by default 20.
-        concurrency: trials at a time, a core each; by default as many as there are cores.
-        address: of a cluster; see :func:`sequentia.cluster.cluster`.
-        resume: go on with the sweep in the folder, whose options are its own; more ``trials`` may be asked for.
+        seed: seed of the suggestions, by default 0. The runs use the recipe's seed.
+        trials: number of trials, by default 20.
+        concurrency: number of trials at a time, each on one core; by default the number of cores.
+        address: address of a Ray cluster; see :func:`sequentia.cluster.cluster`.
+        resume: go on with the sweep in the folder and its options; only ``trials`` may be higher.
         report: called with the progress.
 
     Returns:
@@ -82,16 +81,16 @@ def find_recipe(
     for name, value, least in (("trials", trials, 1), ("concurrency", concurrency, 1), ("seed", seed, 0)):
         if value is not None:
             whole_number(name, value, least=least)
-    before = read_job(folder) if resume else None
-    job = _job(corpus, before, space=space, recipe=recipe, overrides=overrides, seed=seed, trials=trials)
+    before = read_sweep(folder) if resume else None
+    sweep = _sweep(corpus, before, space=space, recipe=recipe, overrides=overrides, seed=seed, trials=trials)
     if before is not None:
-        _check_same(before, job, folder)
+        _check_same(before, sweep, folder)
     elif folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder} is a file; choose a folder for the sweep")
     elif folder.is_dir() and any(folder.iterdir()):
         raise TrainingError(f"{folder} is not empty: go on with its sweep by --resume, or choose another folder")
     found = read_trials(folder)
-    if len(found) < job.trials or any(trial.state == "running" for trial in found):
+    if len(found) < sweep.trials or any(trial.state == "running" for trial in found):
         try:
             from .tuning import tune
         except ModuleNotFoundError as error:
@@ -100,27 +99,27 @@ def find_recipe(
             ) from error
         with cluster(address, concurrency) as ray:
             folder.mkdir(parents=True, exist_ok=True)
-            write_file(folder / SWEEP, _json(job))
-            tune(job, corpus, folder, concurrency or int(ray.cluster_resources()["CPU"]), report)
+            write_file(folder / SWEEP, _json(sweep))
+            tune(sweep, corpus, folder, concurrency or int(ray.cluster_resources()["CPU"]), report)
     ranked = sorted(read_trials(folder), key=lambda trial: trial.rank)
-    write_file(folder / LEADERBOARD, _table(ranked, job))
+    write_file(folder / LEADERBOARD, _table(ranked, sweep))
     if ranked[0].state != "finished":
         raise TrainingError(f"{folder}: no trial finished, {LEADERBOARD} says why; the first: {ranked[0].error}")
-    _keep(ranked[0], job, corpus, folder)
+    _keep(ranked[0], sweep, corpus, folder)
     return ranked
 
 
-def _job(
+def _sweep(
     corpus: Path,
-    before: Job | None,
+    before: Sweep | None,
     *,
     space: Path | None,
     recipe: str | None,
     overrides: Sequence[str],
     seed: int | None,
     trials: int | None,
-) -> Job:
-    """Return the sweep asked for, which is the one before in all that is not asked for."""
+) -> Sweep:
+    """Return the requested sweep; options left out are those of the sweep before, or defaults."""
     name = recipe or (before.recipe if before else _DEFAULT_RECIPE)
     name = str(Path(name).resolve()) if name.endswith(".toml") else name
     changes = list(overrides) or (before.overrides if before else [])
@@ -135,7 +134,7 @@ def _job(
     parts = split(data, settings.split, settings.first_names)
     if not len(parts.dev):
         raise CorpusError(f"{corpus}: the split {settings.split} leaves no dev part to compare trials on")
-    return Job(
+    return Sweep(
         corpus=data.record,
         windows=len(parts.train),
         recipe=name,
@@ -147,32 +146,32 @@ def _job(
     )
 
 
-def _check_same(before: Job, job: Job, folder: Path) -> None:
+def _check_same(before: Sweep, sweep: Sweep, folder: Path) -> None:
     same = {
-        "text": before.corpus.sha256 == job.corpus.sha256,
-        "recipe": _json(before.settings) == _json(job.settings),
-        "search space": _json(before.space) == _json(job.space),
-        "seed": before.seed == job.seed,
+        "text": before.corpus.sha256 == sweep.corpus.sha256,
+        "recipe": _json(before.settings) == _json(sweep.settings),
+        "search space": _json(before.space) == _json(sweep.space),
+        "seed": before.seed == sweep.seed,
     }
     for what, is_same in same.items():
         if not is_same:
             raise TrainingError(f"the sweep to resume in {folder} has another {what}: choose another folder for this")
 
 
-def _table(trials: Sequence[Trial], job: Job) -> bytes:
+def _table(trials: Sequence[Trial], sweep: Sweep) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "dev", "step", "last_step", *job.space, "error"])  # no recipe has such keys
+    writer.writerow(["trial", "state", "dev", "step", "last_step", *sweep.space, "error"])  # no recipe has such keys
     for trial in trials:
         values = [each if isinstance(each, str) else toml_value(each) for each in trial.values.values()]
         writer.writerow([trial.number, trial.state, trial.loss, trial.step, trial.steps, *values, trial.error])
     return text.getvalue().encode()
 
 
-def _keep(best: Trial, job: Job, corpus: Path, folder: Path) -> None:
-    """Write the recipe of a trial, and a copy of its run that is measured on the test part too."""
-    recipe = read_recipe(job.recipe, job.overrides_of(best))
-    summary = f"The best of {job.trials} trials that began from the recipe {Path(job.recipe).name}."
+def _keep(best: Trial, sweep: Sweep, corpus: Path, folder: Path) -> None:
+    """Write the recipe of the best trial, and a copy of its run that is measured on the test part too."""
+    recipe = read_recipe(sweep.recipe, sweep.overrides_of(best))
+    summary = f"The best of {sweep.trials} trials that began from the recipe {Path(sweep.recipe).name}."
     values = {**msgspec.to_builtins(recipe), "summary": summary}
     write_file(
         folder / BEST_RECIPE, "".join(f"{key} = {toml_value(value)}\n" for key, value in values.items()).encode()

@@ -1,16 +1,13 @@
-"""The trials of a sweep, and the journal that keeps them: a line for each thing that happened to one.
-
-A sweep that was killed goes on from these lines alone.
-"""
+"""A sweep and its trials, as the files of the sweep's folder hold them."""
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
+from sequentia._files import write_file
 from sequentia.artifact import CorpusRecord
 from sequentia.errors import TrainingError
 
@@ -18,22 +15,24 @@ from .kinds import Recipe
 from .search_space import Space
 
 SWEEP: Final = "sweep.json"
-JOURNAL: Final = "journal.jsonl"
+RESULTS: Final = "results"
 TRIALS: Final = "trials"
 
+_Read = TypeVar("_Read")
 
-class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a folder's sweep is.
+
+class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a sweep searches.
 
     Attributes:
-        corpus: what it trains on.
-        windows: of the training part.
-        recipe: name or path of the recipe whose keys it changes.
+        corpus: the text that trials train on.
+        windows: number of windows in its training part.
+        recipe: name or path of the recipe whose keys vary.
         overrides: ``key=value`` changes for all trials.
-        settings: the recipe with these.
-        space: what the trials change.
-        seed: of the suggestions.
-        trials: how many.
+        settings: the recipe after these changes.
+        space: the values to try, by key.
+        seed: seed of the suggestions.
+        trials: number of trials.
     """
 
     corpus: CorpusRecord
@@ -46,34 +45,42 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     trials: int
 
     def overrides_of(self, trial: "Trial") -> list[str]:
-        """Return the ``key=value`` changes that make the recipe a trial's."""
+        """Return the ``key=value`` changes that turn the recipe into a trial's."""
         return self.overrides + [f"{key}={toml_value(value)}" for key, value in trial.values.items()]
 
 
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """A trial, as far as it came.
+    """A trial and its results so far.
 
     Attributes:
-        number: from 0.
-        values: by key of the space.
-        step: steps done.
-        steps: in all.
-        loss: on the dev part at that step, in nats a symbol.
+        number: its number, from 0.
+        values: its values, by key of the space.
+        steps: number of training steps in all; 0 before the first measurement.
+        losses: for each measurement, the steps done and the loss on the dev part in nats per symbol.
         state: ``running``, ``stopped`` early, ``finished`` or ``failed``.
         error: why it failed.
     """
 
     number: int
     values: dict[str, Any]
-    step: int = 0
     steps: int = 0
-    loss: float | None = None
+    losses: list[tuple[int, float]] = []
     state: Literal["running", "stopped", "finished", "failed"] = "running"
     error: str = ""
 
     @property
+    def step(self) -> int:
+        """The steps done at the last measurement."""
+        return self.losses[-1][0] if self.losses else 0
+
+    @property
+    def loss(self) -> float | None:
+        """The last loss measured on the dev part, in nats per symbol."""
+        return self.losses[-1][1] if self.losses else None
+
+    @property
     def rank(self) -> tuple[int, float, int]:
-        """What orders trials, the best first: the finished before the others, then the loss."""
+        """A key that sorts trials, the best first: finished trials before others, then by loss."""
         order = ("finished", "stopped", "running", "failed").index(self.state)
         return order, math.inf if self.loss is None else self.loss, self.number
 
@@ -82,64 +89,61 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return sweep / TRIALS / f"{self.number:05}"
 
 
-Report = Callable[[Trial, int, int], object]
-"""Called with a trial that has measured or ended, how many have ended, and how many there are to be."""
+TrialReport = Callable[[Trial, int, int], object]
+"""Called with a trial that was measured or ended, the number of ended trials, and the number of all."""
 
 
-def read_job(folder: Path) -> Job:
-    """Return what the sweep in a folder is.
+def read_sweep(folder: Path) -> Sweep:
+    """Return what the sweep in a folder searches.
 
     Raises:
-        TrainingError: if there is none, or the file is damaged.
+        TrainingError: if the folder holds no sweep, or its file is damaged.
     """
     path = folder / SWEEP
     if not path.is_file():
         raise TrainingError(f"{folder}: no sweep here; `sequentia sweep CORPUS -o {folder}` makes one")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Job)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
+    return _decoded(path, Sweep)
+
+
+def read_trial(folder: Path, number: int) -> Trial:
+    """Return a trial of the sweep in a folder.
+
+    Raises:
+        TrainingError: if its file is damaged.
+    """
+    return _decoded(_result(folder, number), Trial)
 
 
 def read_trials(folder: Path) -> list[Trial]:
-    """Return a folder's trials as far as its journal tells, by number.
+    """Return the trials of the sweep in a folder, by number.
 
     Raises:
-        TrainingError: if it is damaged.
+        TrainingError: if a file is damaged or missing.
     """
-    trials = {line.number: line for line in read_journal(folder)}
-    if list(trials) != list(range(len(trials))):
-        raise TrainingError(f"{folder / JOURNAL}: damaged: a trial is missing")
-    return list(trials.values())
+    trials = sorted(
+        (_decoded(path, Trial) for path in (folder / RESULTS).glob("[0-9]*.json")), key=lambda trial: trial.number
+    )
+    if [trial.number for trial in trials] != list(range(len(trials))):
+        raise TrainingError(f"{folder / RESULTS}: damaged: a trial is missing")
+    return trials
 
 
-def read_journal(folder: Path) -> list[Trial]:
-    """Return the lines of a folder's journal; one that a killed sweep left unfinished is none.
-
-    Raises:
-        TrainingError: if it is damaged.
-    """
-    path = folder / JOURNAL
-    lines = path.read_bytes().rpartition(b"\n")[0].splitlines() if path.is_file() else []
-    try:
-        return [msgspec.json.decode(line, type=Trial) for line in lines]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
-
-
-def write_journal(folder: Path, line: Trial) -> None:
-    """Add a line to a folder's journal, in place of one left unfinished, and bring it to the disk."""
-    with (folder / JOURNAL).open("a+b") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            if file.read() != b"\n":
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(msgspec.json.encode(line) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+def write_trial(folder: Path, trial: Trial) -> None:
+    """Write a trial's file in one step, so that a killed process leaves the old file or the new one."""
+    write_file(_result(folder, trial.number), msgspec.json.encode(trial) + b"\n")
 
 
 def toml_value(value: object) -> str:
-    """Return a recipe's value in TOML, which is JSON for what a recipe may hold."""
+    """Return a recipe's value in TOML, which is the same as JSON for every value that a recipe may hold."""
     return msgspec.json.encode(value).decode()
+
+
+def _result(folder: Path, number: int) -> Path:
+    return folder / RESULTS / f"{number:05}.json"
+
+
+def _decoded(path: Path, kind: type[_Read]) -> _Read:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path}: damaged: {error}") from error

@@ -15,7 +15,7 @@ from .output import print_metrics, progress_bar
 from .streams import notice
 
 if TYPE_CHECKING:
-    from sequentia.training.trials import Report, Trial
+    from sequentia.training.trials import Trial, TrialReport
 
 
 @click.command()
@@ -73,7 +73,7 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
 
 
 @contextmanager
-def _trials() -> Iterator["Report"]:
+def _trials() -> Iterator["TrialReport"]:
     """Show the trials of a sweep: those that end as lines, those on their way beside a bar."""
     with progress_bar(None, "trials", "sweep") as bar:
 
