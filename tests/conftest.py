@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -111,6 +113,32 @@ def moons(trained: Path) -> SequenceModel:
     return sequentia.load(trained)
 
 
+class RayCluster(NamedTuple):
+    """Where a cluster is, and the process whose children its workers are."""
+
+    address: str
+    pid: int
+
+
+_CLUSTER = """
+import ray, sys
+context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+print(context.address_info["gcs_address"], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """A Ray cluster of two cores on this machine, which tests share because it takes seconds to start."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield RayCluster(process.stdout.readline().strip(), process.pid)
+        process.communicate()
+
+
 @pytest.fixture
 def write_corpus(tmp_path: Path) -> Callable[[bytes | str], Path]:
     def write(content: bytes | str) -> Path:
@@ -132,3 +160,18 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         check=False,
         env={**os.environ, **environment},
     )
+
+
+def processes_below(pid: int, name: str) -> list[int]:
+    """Return the descendants of a process whose command line contains a name."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            parents[int(status.parent.name)] = int(status.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    found, above = [], {pid}
+    while above := {child for child, parent in parents.items() if parent in above}:
+        for child in sorted(above):
+            with suppress(OSError):
+                if name.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(child)
+    return found

@@ -1,4 +1,4 @@
-"""Names in shards on Ray: the same rows whatever draws them, and whoever is killed."""
+"""Names in shards on Ray: the rows do not depend on who draws them, or on who is killed."""
 
 import hashlib
 import os
@@ -6,44 +6,34 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyarrow import parquet
 
 import sequentia
 from sequentia import OptionError, SequenceModel, VocabularyError, bulk
 from sequentia.bulk import JOB, MANIFEST, Manifest
+from sequentia.cli import cli
 
-from .conftest import python
-from .test_cli import fail, run_cli
+from .conftest import RayCluster, processes_below, python
+from .test_cli import run_cli
 
-pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # warnings of Ray's own
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # Ray warns about itself
 
 ROWS = 1000
 
-CLUSTER = """
-import ray, time
-context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-print(context.address_info["gcs_address"], flush=True)
-time.sleep(3600)
-"""
 
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A cluster on this machine, since to start one takes longer than most of what is done with it."""
-    with subprocess.Popen([sys.executable, "-c", CLUSTER], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.terminate()
+@pytest.fixture(scope="session")
+def address(ray_cluster: RayCluster) -> str:
+    return ray_cluster.address
 
 
 def rows(folder: Path, manifest: Manifest) -> list[str]:
-    """Read the shards as the manifest says, and hold them against it."""
+    """Read the shards that the manifest lists, and check them against it."""
     names: list[str] = []
     for shard in manifest.shards:
         data = (folder / shard.file).read_bytes()
@@ -156,69 +146,63 @@ import sys
 from pathlib import Path
 import sequentia
 from sequentia import bulk
-bulk.generate(sequentia.load(sys.argv[1]), 400_000, Path(sys.argv[2]), options={"seed": 5}, rows_of_shard=20_000)
+model, folder, *rest = sys.argv[1:]
+where = {"address": address for address in rest}
+bulk.generate(sequentia.load(model), 200_000, Path(folder), options={"seed": 5}, rows_of_shard=10_000, **where)
 """
 
 
-def descendants(pid: int) -> list[int]:
-    """Return the processes below one."""
-    parents = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(status.parent.name)] = int(status.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-        except OSError:  # it has ended
-            continue
-    children = [child for child, parent in parents.items() if parent == pid]
-    return [*children, *(below for child in children for below in descendants(child))]
-
-
-def workers(pid: int) -> list[int]:
-    """Return those of Ray's processes below one that work."""
-    named = ((child, Path(f"/proc/{child}/cmdline")) for child in descendants(pid))
-    return [child for child, line in named if line.exists() and b"ray::MapBatches" in line.read_bytes()]
-
-
 @pytest.mark.parametrize("victim", ["a worker", "the driver"])
-def test_a_process_that_is_killed(trained: Path, moons: SequenceModel, tmp_path: Path, victim: str) -> None:
+def test_a_process_that_is_killed(
+    trained: Path, moons: SequenceModel, tmp_path: Path, victim: str, ray_cluster: RayCluster
+) -> None:
+    """A worker of the shared cluster, or the driver of a cluster of its own, which ends with it."""
     command = [sys.executable, "-c", DRIVER, str(trained), str(tmp_path / "shards")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+    where = [ray_cluster.address] if victim == "a worker" else []
+    with subprocess.Popen([*command, *where], stderr=subprocess.PIPE) as process:
         while not list((tmp_path / "shards").glob("part-*.json")):
             assert process.poll() is None
             time.sleep(0.01)
         found: list[int] = []
         while not found:
-            found = workers(process.pid)
+            found = processes_below(ray_cluster.pid if where else process.pid, "ray::MapBatches")
         os.kill(found[0] if victim == "a worker" else process.pid, signal.SIGKILL)
         process.communicate(timeout=120)
     if victim == "the driver":
         assert process.returncode == -signal.SIGKILL
         assert MANIFEST not in made(tmp_path / "shards")
-        subprocess.run(command, check=True, timeout=120)
+        subprocess.run([*command, ray_cluster.address], check=True, timeout=120)
     else:
         assert process.returncode == 0
-    manifest = bulk.generate(moons, 400_000, tmp_path / "shards", options={"seed": 5}, rows_of_shard=20_000)
-    assert rows(tmp_path / "shards", manifest) == moons.generate(400_000, seed=5)
+    manifest = bulk.generate(moons, 200_000, tmp_path / "shards", options={"seed": 5}, rows_of_shard=10_000)
+    assert rows(tmp_path / "shards", manifest) == moons.generate(200_000, seed=5)
     assert made(tmp_path / "shards") == {JOB, MANIFEST, *(shard.file for shard in manifest.shards)}
 
 
-def test_the_command(trained: Path, tmp_path: Path) -> None:
-    drawn = run_cli("generate", 50, "--model", trained, "--seed", 1, "--engine", "ray", "-o", tmp_path / "drawn")
+def test_the_command(trained: Path, tmp_path: Path, address: str) -> None:
+    ray = ("--engine", "ray", "--address", address)
+    drawn = run_cli("generate", 50, "--model", trained, "--seed", 1, *ray, "-o", tmp_path / "drawn")
     assert (drawn.returncode, drawn.stdout) == (0, "")
     assert drawn.stderr.endswith(f"50 names in 1 files; {tmp_path / 'drawn' / MANIFEST} lists them.\n")
     (shard,) = (tmp_path / "drawn").glob("*.parquet")
     names = parquet.read_table(shard).column("name").to_pylist()
     assert names == sequentia.generate(50, model=trained, seed=1)
-    scored = run_cli("score", "-m", trained, "--engine", "ray", "-i", shard, "-o", tmp_path / "scored", "--threads", 1)
+    scored = run_cli("score", "-m", trained, *ray, "-i", shard, "-o", tmp_path / "scored", "--threads", 1)
     assert (scored.returncode, scored.stdout) == (0, "")
+
+
+def test_commands_that_cannot_be(tmp_path: Path) -> None:
     for arguments in (
         ["generate", "--engine", "ray"],
         ["generate", "--address", "auto"],
-        ["generate", "--engine", "ray", "-o", tmp_path / "x", "--unique"],
-        ["score", "--engine", "ray", "-o", tmp_path / "x", "name"],
-        ["score", "-i", shard, "name"],
+        ["generate", "--engine", "ray", "-o", str(tmp_path / "x"), "--unique"],
+        ["score", "--engine", "ray", "-o", str(tmp_path / "x"), "name"],
+        ["score", "-i", str(tmp_path / "x"), "name"],
         ["score"],
     ):
-        fail(*arguments, code=2)
+        result = CliRunner().invoke(cli, arguments)
+        assert (result.exit_code, result.stdout) == (2, ""), arguments
+        assert result.stderr.startswith("Usage: "), arguments
     assert not (tmp_path / "x").exists()
 
 

@@ -19,7 +19,7 @@ import sequentia
 from sequentia.cli import cli
 from sequentia.training import evaluate_model, read_recipe, recipe_names, train
 
-from .conftest import MOONS, python
+from .conftest import MOONS, RayCluster, python
 from .hub_server import HubServer
 
 ROOT = Path(__file__).parents[1]
@@ -191,8 +191,8 @@ def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.ray
-def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they stand, but for a shorter list, fewer trials, steps and names."""
+def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_cluster: RayCluster) -> None:
+    """The commands run as they stand, but on the tests' cluster, with a shorter list, fewer trials, steps and names."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(MOONS, "planets.txt")
     text = (DOCS / "scaling.md").read_text(encoding="utf-8")
@@ -204,7 +204,7 @@ def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for command in commands.replace("--trials 40", "--trials 3").replace("10000000", "3000").splitlines():
         program, *arguments = shlex.split(command)
         assert program == "sequentia"
-        result = python("-m", "sequentia", *arguments)
+        result = python("-m", "sequentia", *arguments, "--address", ray_cluster.address)
         assert result.returncode == 0, (command, result.stderr)
     columns = Path("search/leaderboard.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     assert len(set(columns)) == len(columns) == 5 + 3 + 1, "also where steps are searched"

@@ -1,4 +1,4 @@
-"""Workers: they take the steps that one process takes, and outlive the death of one of them."""
+"""Workers take the same steps as a single process, and go on after one of them dies."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.descent import HISTORY
 from sequentia.training.trainer import METRICS
 
-from .conftest import MOONS, SMALL
+from .conftest import MOONS, SMALL, RayCluster, processes_below
 
 MIX = ("optimizer=adamw", "learning_rate=0.01", "dropout=0.3", "average_decay=0.9", "schedule=cosine", "direct=2")
 CASES = {
@@ -39,7 +39,7 @@ def losses(folder: Path) -> list[float]:
 
 
 def steps_written(folder: Path) -> int:
-    """Count the whole lines of a history that another process may be in the middle of writing."""
+    """Count the whole lines of a history that another process may still be writing."""
     return (folder / HISTORY).read_bytes().count(b"\n") if (folder / HISTORY).is_file() else 0
 
 
@@ -73,7 +73,7 @@ distributed.destroy_process_group()
 
 
 def together(size: int, store: Path, *folders: Path, stop: bool = False) -> list[list[str | None]]:
-    """Have processes finish some runs, or stop them at once, without Ray; return how each ended for each of them."""
+    """Finish some runs in several processes, without Ray, or stop them; return each process's ends of the runs."""
     tail = [str(size), str(store), "stop" if stop else "go", str(MOONS), *map(str, folders)]
     processes = [
         subprocess.Popen([sys.executable, "-c", WORK, str(rank), *tail], stdout=subprocess.PIPE) for rank in range(size)
@@ -87,7 +87,7 @@ class Stop(Exception):  # noqa: N818 - it is none
 
 @pytest.fixture
 def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Sequence[str]], Path]:
-    """Makes a run folder as workers find it, teachers included."""
+    """A function that makes a run folder as workers find it, teachers included."""
 
     def stop(*_: object) -> None:
         raise Stop
@@ -165,21 +165,11 @@ def test_without_ray(tmp_path: Path) -> None:
 LONG = (*SMALL, *MIX, "steps=1000", "checkpoint_every=50")
 
 
-def workers_of(parent: int) -> list[int]:
-    """Return the processes in which Ray trains below a process."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
-    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
-    parents = {int(pid): int(above) for pid, above, _ in rows}
-
-    def below(pid: int) -> bool:
-        return pid == parent or (pid in parents and below(parents[pid]))
-
-    return sorted(int(pid) for pid, _, name in rows if "RayTrainWorker" in name and below(int(pid)))
-
-
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
-def test_a_killed_worker_is_started_again(tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path]) -> None:
+def test_a_killed_worker_is_started_again(
+    tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path], ray_cluster: RayCluster
+) -> None:
     undisturbed = begun("undisturbed", "mlp", LONG)
     together(2, tmp_path / "store", undisturbed)
     train(MOONS, undisturbed, resume=True)
@@ -187,10 +177,12 @@ def test_a_killed_worker_is_started_again(tmp_path: Path, begun: Callable[[str, 
 
     def report(step: int, *_: float) -> None:
         if step > 200 and not killed:
-            killed.append(workers_of(os.getpid())[0])
+            killed.append(processes_below(ray_cluster.pid, "RayTrainWorker")[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    final = train(MOONS, tmp_path / "run", recipe="mlp", overrides=LONG, workers=2, report=report)
+    final = train(
+        MOONS, tmp_path / "run", recipe="mlp", overrides=LONG, workers=2, address=ray_cluster.address, report=report
+    )
     assert killed
     for key, tensor in Checkpoint.load(undisturbed).tensors.items():
         assert torch.equal(final.tensors[key], tensor), key

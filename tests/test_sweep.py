@@ -1,4 +1,4 @@
-"""The sweep: what may be searched, what is remembered, and that nobody's death changes what is found."""
+"""Sweeps: the search space, the trials, and that a killed process does not change the result."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,10 @@ from sequentia.training.kinds.mlp import MLPRecipe
 from sequentia.training.search_space import Choices, Range, read_space
 from sequentia.training.sweep import BEST, BEST_RECIPE, LEADERBOARD
 from sequentia.training.trainer import METRICS
-from sequentia.training.trials import JOURNAL, SWEEP, Job, Trial, read_journal, read_trials, write_journal
-from sequentia.training.tuning import Study, suggest
+from sequentia.training.trials import RESULTS, SWEEP, Sweep, Trial, read_trial, read_trials, write_trial
+from sequentia.training.tuning import is_poor, run_trial, suggest
 
-from .conftest import MOONS, SMALL, python
-from .test_bulk import CLUSTER, descendants
+from .conftest import MOONS, SMALL, RayCluster, processes_below, python
 from .test_cli import run_cli
 from .test_pictures import looks_drawn
 
@@ -118,12 +117,12 @@ def test_the_space_of_the_document(write_space: Callable[[str], Path]) -> None:
     assert set(read_space(write_space(example), read_recipe("mlp"))) == {"learning_rate", "hidden_sizes", "steps"}
 
 
-# The journal
+# The trials
 
 
 @pytest.fixture
-def job(write_space: Callable[[str], Path]) -> Job:
-    return Job(
+def sweep(write_space: Callable[[str], Path]) -> Sweep:
+    return Sweep(
         corpus=sequentia.training.read_corpus(MOONS).record,
         windows=914,
         recipe="mlp",
@@ -140,75 +139,76 @@ def loss_of(trial: Trial, part: int) -> float:
     return float(2 + abs(trial.values["average_decay"] - 0.8) + trial.values["learning_rate"] / part)
 
 
-def played(study: Study, most: int) -> int:
-    """Play trials one by one until so many were heard of, and return how many were."""
-    said = 0
-    while sum(trial.state != "running" for trial in study.trials) < study.job.trials:
-        trial = study.next()
+def test_trials_follow_from_their_files(sweep: Sweep, tmp_path: Path) -> None:
+    """Each suggestion and each stop is the same when it is repeated, as it is after a crash."""
+    for number in range(sweep.trials):
+        trial = Trial(number=number, values=suggest(sweep, read_trials(tmp_path)), steps=9)
         for part in range(1, 10):
-            if said == most:
-                return said
-            said += 1
-            told = replace(trial, loss=loss_of(trial, part), step=part, steps=9)
-            if part == 9 and trial.number % 10 == 7:
-                told = replace(trial, state="failed", error="for a test")
-            elif part == 9:
-                told = replace(told, state="finished")
-            over = study.tell(told)
-            assert over or part < 9
-            if over:
+            trial = replace(trial, losses=[*trial.losses, (part, loss_of(trial, part))])
+            write_trial(tmp_path, trial)
+            poor = part < 9 and is_poor(trial, tmp_path)
+            assert not poor or part in {1, 3}
+            assert part == 9 or is_poor(read_trial(tmp_path, number), tmp_path) == poor
+            if poor:
                 break
-    return said
+        assert suggest(sweep, read_trials(tmp_path)[:number]) == trial.values
+        state = "stopped" if poor else "failed" if number % 10 == 7 else "finished"
+        write_trial(tmp_path, replace(trial, state=state))
+    trials = read_trials(tmp_path)
+    assert [trial.number for trial in trials] == list(range(40))
+    assert {trial.state for trial in trials} == {"stopped", "finished", "failed"}
+    assert sum(len(trial.losses) for trial in trials) < 40 * 9 / 2, "most are stopped early"
 
 
-def test_a_study_goes_on_from_its_journal_alone(job: Job, tmp_path: Path) -> None:
-    (tmp_path / "whole").mkdir()
-    whole = Study(job, tmp_path / "whole", lambda *_: None)
-    said = played(whole, 1000)
-    journal = (tmp_path / "whole" / JOURNAL).read_bytes()
-    assert read_trials(tmp_path / "whole") == whole.trials
-    states = [trial.state for trial in whole.trials]
-    assert len(states) == 40
-    assert {"stopped", "finished", "failed"} == set(states)
-    assert 40 < said < 40 * 9 / 2, "most are stopped early"
-    for most in (1, 2, 9, 30, said - 1):
-        folder = tmp_path / str(most)
-        folder.mkdir()
-        interrupted = Study(job, folder, lambda *_: None)
-        assert played(interrupted, most) == most
-        with (folder / JOURNAL).open("ab") as file:
-            file.write(b'{"number":')
-        resumed = Study(job, folder, lambda *_: None)
-        assert resumed.trials == interrupted.trials
-        played(resumed, 1000)
-        assert (folder / JOURNAL).read_bytes() == journal, most
-
-
-def test_suggestions_find_what_is_better(job: Job) -> None:
+def test_suggestions_find_what_is_better(sweep: Sweep) -> None:
     """Uniform values would lie within 0.1 of the best with a probability of one half, 25 of 40 and more at 8 %."""
     trials: list[Trial] = []
     for number in range(60):
-        trial = Trial(number=number, values=suggest(job, trials), state="finished", step=9, steps=9)
-        trials.append(replace(trial, loss=loss_of(trial, 9)))
-    assert all(set(trial.values) == set(job.space) for trial in trials)
+        trial = Trial(number=number, values=suggest(sweep, trials), state="finished", steps=9)
+        trials.append(replace(trial, losses=[(9, loss_of(trial, 9))]))
+    assert all(set(trial.values) == set(sweep.space) for trial in trials)
     assert len({trial.values["average_decay"] for trial in trials}) == 60
     assert {str(trial.values["hidden_sizes"]) for trial in trials} == {"[8]", "[16, 16]"}
     assert {trial.values["direct"] for trial in trials} == {0, 1, 2}
     close = sum(abs(trial.values["average_decay"] - 0.8) < 0.1 for trial in trials[20:])
     assert close >= 32
-    assert suggest(replace(job, seed=4), []) != trials[0].values
+    assert suggest(replace(sweep, seed=4), []) != trials[0].values
 
 
-def test_a_damaged_journal(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("losses", "poor"),
+    [
+        ([], False),
+        ([2.0], True),
+        ([3.0], False),
+        ([1.0, 2.4, 2.5, 2.6], False),  # a third of the way from 1.0 to 2.6 lies 2.4
+        ([1.0, 2.2, 2.5, 2.6], True),
+    ],
+)
+def test_a_poor_trial_is_not_in_the_lowest_third(tmp_path: Path, losses: list[float], poor: bool) -> None:
+    for number, loss in enumerate(losses):
+        write_trial(tmp_path, Trial(number=number, values={}, steps=12, losses=[(1, 0.0), (2, loss), (4, 0.0)]))
+    trial = Trial(number=len(losses), values={}, steps=12, losses=[(2, 2.3)])
+    write_trial(tmp_path, trial)
+    assert is_poor(trial, tmp_path) == poor
+    assert not is_poor(replace(trial, losses=[(2, 0.0), (3, 9.0)]), tmp_path), "between two rungs"
+
+
+def test_a_trial_whose_end_was_written_is_not_run_again(sweep: Sweep, tmp_path: Path) -> None:
+    trial = Trial(number=0, values={}, state="failed", error="for a test")
+    write_trial(tmp_path, trial)
+    assert run_trial(sweep, 0, MOONS, tmp_path) == trial
+    assert not trial.folder(tmp_path).exists()
+
+
+def test_damaged_trials(tmp_path: Path) -> None:
     trial = Trial(number=0, values={})
-    write_journal(tmp_path, trial)
-    (tmp_path / JOURNAL).write_bytes((tmp_path / JOURNAL).read_bytes() + b'{"number"')
-    assert read_journal(tmp_path) == [trial]
-    write_journal(tmp_path, trial)
-    assert read_journal(tmp_path) == [trial, trial], "the torn line is gone"
-    for damaged in (b'{"number":0}\n', b"\xff\n", b'{"number":1,"values":{}}\n'):
-        (tmp_path / JOURNAL).write_bytes(damaged)
-        with pytest.raises(TrainingError, match=r"journal.jsonl: damaged"):
+    write_trial(tmp_path, trial)
+    (tmp_path / RESULTS / ".00001.json.0.partial").write_bytes(b'{"number"')
+    assert read_trials(tmp_path) == [trial], "a file that a killed process left unfinished"
+    for damaged in (b'{"number":0}', b"\xff", b'{"number":1,"values":{}}'):
+        (tmp_path / RESULTS / "00000.json").write_bytes(damaged)
+        with pytest.raises(TrainingError, match=r"results.*: damaged"):
             read_trials(tmp_path)
 
 
@@ -263,29 +263,21 @@ SWEEP_ARGUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[tuple[str, int]]:
-    """The address of a cluster on this machine, and its first process."""
-    with subprocess.Popen([sys.executable, "-c", CLUSTER], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip(), process.pid
-        process.terminate()
-
-
-@pytest.fixture(scope="module")
 def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, ray_cluster: tuple[str, int]
+    tmp_path_factory: pytest.TempPathFactory, ray_cluster: RayCluster
 ) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
-    """A space, the folder of a sweep that nobody disturbed, and what the command said."""
+    """A space, the folder of an undisturbed sweep, and the command's result."""
     folder = tmp_path_factory.mktemp("sweeps")
     (folder / "space.toml").write_text(SPACE, encoding="utf-8")
-    arguments = ["--space", folder / "space.toml", *SWEEP_ARGUMENTS, "--address", ray_cluster[0]]
+    arguments = ["--space", folder / "space.toml", *SWEEP_ARGUMENTS, "--address", ray_cluster.address]
     said = run_cli("sweep", MOONS, "-o", folder / "sweep", *arguments)
     return folder / "space.toml", folder / "sweep", said
 
 
 def is_the_same(folder: Path, other: Path) -> None:
-    """Hold the results of a sweep against another's."""
-    for name in (JOURNAL, SWEEP, LEADERBOARD, BEST_RECIPE, f"{BEST}/{METRICS}"):
+    """Compare the results of two sweeps."""
+    assert read_trials(folder) == read_trials(other)
+    for name in (SWEEP, LEADERBOARD, BEST_RECIPE, f"{BEST}/{METRICS}"):
         assert (folder / name).read_bytes() == (other / name).read_bytes(), name
     ours, theirs = Checkpoint.load(folder / BEST), Checkpoint.load(other / BEST)
     assert ours.tensors.keys() == theirs.tensors.keys()
@@ -367,34 +359,35 @@ def test_a_finished_sweep_is_left_as_it_is(
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")  # warnings of Ray's own
 def test_a_worker_that_is_killed(
-    undisturbed: tuple[Path, Path, subprocess.CompletedProcess[str]], ray_cluster: tuple[str, int], tmp_path: Path
+    undisturbed: tuple[Path, Path, subprocess.CompletedProcess[str]], ray_cluster: RayCluster, tmp_path: Path
 ) -> None:
     space, folder, _ = undisturbed
-    address, pid = ray_cluster
     killed: list[int] = []
 
     def report(trial: Trial, ended: int, trials: int) -> None:
         assert trials == 5
         if ended == 1 and not killed and trial.step > trial.steps // 3:
-            named = {each: Path(f"/proc/{each}/cmdline").read_bytes() for each in descendants(pid)}
-            killed.extend(each for each, name in named.items() if name.startswith(b"ray::ImplicitFunc"))
+            killed.extend(processes_below(ray_cluster.pid, "ray::run_trial"))
             for each in killed:
                 os.kill(each, signal.SIGKILL)
 
-    found = find_recipe(MOONS, tmp_path / "sweep", space=space, address=address, report=report, **SWEEP_OPTIONS)
+    found = find_recipe(
+        MOONS, tmp_path / "sweep", space=space, address=ray_cluster.address, report=report, **SWEEP_OPTIONS
+    )
     assert len(killed) == 1
     assert found == sorted(read_trials(folder), key=lambda trial: trial.rank)
     is_the_same(tmp_path / "sweep", folder)
 
 
-def ended(command: list[str], folder: Path, number: int, lines: int) -> tuple[int, str]:
-    """Send a sweep's process and all of its terminal a signal in the middle of a trial; return its exit and errors."""
+def ended(command: list[str], folder: Path, number: int, trial: int) -> tuple[int, str]:
+    """Send a sweep a signal in the middle of a trial, or of one after it; return the exit status and the errors."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        journal: list[Trial] = []
-        while not (len(journal) > lines and journal[-1].state == "running" and journal[-1].step):
+        trials: list[Trial] = []
+        while not (len(trials) > trial and trials[-1].state == "running" and trials[-1].losses):
             assert process.poll() is None
             time.sleep(0.01)
-            journal = read_journal(folder)
+            trials = read_trials(folder)
+        # Ctrl-C in a terminal reaches all processes of the command.
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         _, errors = process.communicate(timeout=60)
     return process.returncode, errors
@@ -403,18 +396,18 @@ def ended(command: list[str], folder: Path, number: int, lines: int) -> tuple[in
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")  # warnings of Ray's own
 def test_a_driver_that_is_interrupted_and_killed(
-    undisturbed: tuple[Path, Path, subprocess.CompletedProcess[str]], ray_cluster: tuple[str, int], tmp_path: Path
+    undisturbed: tuple[Path, Path, subprocess.CompletedProcess[str]], ray_cluster: RayCluster, tmp_path: Path
 ) -> None:
     space, folder, _ = undisturbed
     disturbed = tmp_path / "sweep"
     command = [sys.executable, "-m", "sequentia", "sweep", str(MOONS), "-o", str(disturbed)]
-    first = [*command, "--space", str(space), *SWEEP_ARGUMENTS, "--address", ray_cluster[0]]
-    code, errors = ended(first, disturbed, signal.SIGINT, 2)
+    code, errors = ended([*command, "--space", str(space), *SWEEP_ARGUMENTS], disturbed, signal.SIGINT, 0)
     assert code == 130
     *_, last = errors.splitlines()
     assert last.startswith(f"Interrupted. Go on with: sequentia sweep {MOONS} -o {disturbed} --resume --concurrency 1")
     assert "Traceback" not in errors
-    code, errors = ended([*command, "--resume", "--concurrency", "1"], disturbed, signal.SIGKILL, 12)
+    again = [*command, "--resume", "--concurrency", "1", "--address", ray_cluster.address]
+    code, errors = ended(again, disturbed, signal.SIGKILL, 1)
     assert code == -signal.SIGKILL
     before = read_trials(disturbed)
     assert before[-1].state == "running"
@@ -425,7 +418,7 @@ def test_a_driver_that_is_interrupted_and_killed(
         disturbed,
         resume=True,
         concurrency=1,
-        address=ray_cluster[0],
+        address=ray_cluster.address,
         report=lambda trial, *_: reported.append(trial),
     )
     assert min(trial.number for trial in reported) == before[-1].number, "no finished trial is run again"

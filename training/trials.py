@@ -130,7 +130,9 @@ def read_trials(folder: Path) -> list[Trial]:
 
 def write_trial(folder: Path, trial: Trial) -> None:
     """Write a trial's file in one step, so that a killed process leaves the old file or the new one."""
-    write_file(_result(folder, trial.number), msgspec.json.encode(trial) + b"\n")
+    path = _result(folder, trial.number)
+    path.parent.mkdir(exist_ok=True)
+    write_file(path, msgspec.json.encode(trial) + b"\n")
 
 
 def toml_value(value: object) -> str:

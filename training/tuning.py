@@ -48,7 +48,6 @@ def tune(sweep: Sweep, corpus: Path, folder: Path, concurrency: int, report: Tri
         TrainingError: if a trial's file is damaged, or the trials cannot go on, for example on a full disk.
     """
     corpus, folder = corpus.resolve(), folder.resolve()
-    (folder / RESULTS).mkdir(exist_ok=True)
     remove_abandoned(folder / RESULTS, "")
     trials = read_trials(folder)
     interrupted = [trial.number for trial in trials if trial.state == "running"]
