@@ -74,7 +74,7 @@ def test_a_space(write_space: Callable[[str], Path]) -> None:
         ("steps = { low = 2, high = 1 }", "steps: low = 2 is not below high = 1"),
         ("steps = { low = 1.5, high = 2.5 }", "steps = 1.5: Expected `int`"),
         ("steps = { low = 0, high = 5 }", "steps = 0: Expected `int` >= 1"),
-        ("direct = { low = 0, high = 2, log = true }", "direct: a range by logarithms starts above 0, not at 0"),
+        ("direct = { low = 0, high = 2, log = true }", "direct: a range with log = true starts above 0, not at 0"),
         ("steps = { low = 1 }", "steps: Object missing required field `high`; give { low"),
         ("steps = { low = 1, high = 2, lag = true }", "steps: Object contains unknown field `lag`; give { low"),
         ("steps = { low = 1, high = nan }", "steps = nan: Expected a finite number"),

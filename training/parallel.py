@@ -1,7 +1,7 @@
-"""Training by several workers, whom Ray starts on this machine or on a cluster.
+"""Training by several workers, which Ray starts on this machine or on a cluster.
 
-Each gets its part of the text from Ray's object store, and takes its share of the steps, see :mod:`.team`. If a worker
-dies, Ray starts all of them again, and they go on from the last checkpoint.
+Each worker gets its part of the text from Ray's object store and computes its share of each step; see :mod:`.team`. If
+a worker dies, Ray starts all workers again, and they go on from the last checkpoint.
 """
 
 import shutil
@@ -28,43 +28,43 @@ _MOST_FAILURES: Final = 10
 _SECONDS_BETWEEN: Final = 0.2
 
 
-class Crew:
-    """Workers for hire, on a cluster that is there.
+class WorkerGroup:
+    """Workers on the connected cluster.
 
     Args:
         ray: the module, connected.
-        size: how many they are.
-        device: what each computes on; of a GPU, each gets one of its own.
+        size: number of workers.
+        device: the kind of device that each worker computes on; on ``cuda``, each has a GPU of its own.
     """
 
     def __init__(self, ray: Any, size: int, device: torch.device) -> None:
         self._ray, self._size, self._gpus = ray, size, device.type == "cuda"
 
     def run(self, tokens: Tokens, folder: Path, teachers: Sequence[Path], report: Report) -> None:
-        """Bring the run in a folder to its last step, or to the step where Ctrl-C came.
+        """Train the run in a folder up to its last step, or until Ctrl-C.
 
         Args:
             tokens: the training part.
-            folder: a run folder with a checkpoint, which all machines must see.
+            folder: a run folder with a checkpoint; all machines must see it.
             teachers: the run folders of its teachers.
             report: called with the progress.
 
         Raises:
-            TrainingError: if the loss is no longer finite, or the workers fail again and again.
+            TrainingError: if the loss is no longer finite, or the workers fail too often.
             KeyboardInterrupt: after Ctrl-C, once the run is saved.
         """
         from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
         from ray.train.torch import TorchTrainer
 
         ray, folder = self._ray, folder.resolve()
-        board = ray.remote(num_cpus=0)(_Board).remote()
+        status = ray.remote(num_cpus=0)(_Status).remote()
         cuts = shards(tokens, self._size)
         work = {
             "cuts": cuts,
             "shards": [ray.put(tokens[begin:end]) for begin, end in pairwise(cuts)],
             "folder": folder,
             "teachers": [path.resolve() for path in teachers],
-            "board": board,
+            "status": status,
         }
         trainer = TorchTrainer(
             _work,
@@ -74,14 +74,14 @@ class Crew:
                 storage_path=str(folder / _RAYS_OWN), failure_config=FailureConfig(max_failures=_MOST_FAILURES)
             ),
         )
-        pool = ThreadPoolExecutor(1)  # in this thread, Ray would catch Ctrl-C and drop the work
+        pool = ThreadPoolExecutor(1)  # in the main thread, Ray would catch Ctrl-C and abandon the workers
         try:
             with interruption() as interrupted:
                 fitting = pool.submit(trainer.fit)
-                going = True
-                while going:
-                    going = not wait([fitting], timeout=_SECONDS_BETWEEN).done
-                    progress, end = ray.get(board.look.remote(stop=interrupted.is_set()))
+                running = True
+                while running:
+                    running = not wait([fitting], timeout=_SECONDS_BETWEEN).done
+                    progress, end = ray.get(status.read.remote(stop=interrupted.is_set()))
                     if progress is not None:
                         report(*progress)
             if end is not None:
@@ -89,8 +89,8 @@ class Crew:
             fitting.result()
         except TrainingFailedError as error:
             raise TrainingError(
-                f"the workers failed {_MOST_FAILURES + 1} times, at last of: {_reason(error)}; {folder} holds the last "
-                "checkpoint, go on from there by --resume"
+                f"the workers failed {_MOST_FAILURES + 1} times, the last time with: {_reason(error)}; {folder} holds "
+                "the last checkpoint, go on from there by --resume"
             ) from error
         finally:
             pool.shutdown(wait=False)
@@ -98,12 +98,12 @@ class Crew:
 
 
 @contextmanager
-def hired(size: int, address: str | None, device: torch.device) -> Iterator[Crew]:
-    """Connect to a cluster, or start one here, that has room for some workers.
+def worker_group(size: int, address: str | None, device: torch.device) -> Iterator[WorkerGroup]:
+    """Yield workers on the cluster at an address, or on one that is started here and ends with the block.
 
     Raises:
         MissingExtraError: if Ray is not installed.
-        OptionError: if no cluster answers at the address, or it is too small.
+        OptionError: if no cluster answers at the address, or it has too few cores or GPUs.
     """
     with cluster(address, cores=size) as ray:
         kind, name = ("GPU", "GPUs") if device.type == "cuda" else ("CPU", "cores")
@@ -115,49 +115,52 @@ def hired(size: int, address: str | None, device: torch.device) -> Iterator[Crew
                 option="workers",
                 value=size,
             )
-        yield Crew(ray, size, device)
+        yield WorkerGroup(ray, size, device)
 
 
-class _Board:
-    """Where the first worker says how far it came, and learns whether to stop."""
+class _Status:
+    """An actor through which the first worker reports its progress and learns whether to stop."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._stop = False
         self._end: BaseException | None = None
 
-    def tell(self, progress: Progress) -> bool:
+    def report(self, progress: Progress) -> bool:
         self._progress = progress
         return self._stop
 
-    def look(self, *, stop: bool) -> tuple[Progress | None, BaseException | None]:
+    def read(self, *, stop: bool) -> tuple[Progress | None, BaseException | None]:
         self._stop = stop
-        news, self._progress = self._progress, None
-        return news, self._end
+        latest, self._progress = self._progress, None
+        return latest, self._end
 
     def end(self, end: BaseException) -> None:
         self._end = end
 
-    def over(self) -> bool:
+    def has_ended(self) -> bool:
         return self._end is not None
 
 
 def take_part(
     team: Team, tokens: Tokens, folder: Path, teachers: Sequence[Path], device: torch.device, report: Report
 ) -> BaseException | None:
-    """Go on from the last checkpoint to the last step, or to what ends the run, which no restart would help.
+    """Train from the last checkpoint to the last step as one of several workers.
 
     Args:
         team: the workers, as this one sees them.
-        tokens: its part of the text.
+        tokens: this worker's part of the text.
         folder: the run folder.
         teachers: the run folders of its teachers.
-        device: where to compute.
+        device: the device to compute on.
         report: called with the progress.
+
+    Returns:
+        The error that ended the run on all workers, which a restart would not help, or None.
     """
     checkpoint = Checkpoint.load(folder)
     recipe = checkpoint.record.recipe.descent
-    assert recipe is not None  # noqa: S101 - only those with steps are shared
+    assert recipe is not None  # noqa: S101 - only recipes with steps have workers
     with isolated(device):
         descent = Descent(recipe, checkpoint.record, device, team)
         descent.restore(checkpoint)
@@ -166,32 +169,32 @@ def take_part(
             descent.teacher = Teacher(members, recipe, tokens, checkpoint.record.max_length, device, team)
         try:
             descent.run(tokens, folder, report)
-        except (SequentiaError, KeyboardInterrupt) as end:  # it comes to all workers, at the same step
+        except (SequentiaError, KeyboardInterrupt) as end:  # raised on all workers at the same step
             return end
     return None
 
 
 def _work(work: dict[str, Any]) -> None:
-    """What Ray has each worker do."""
+    """Train in a worker that Ray has started."""
     import ray
     from ray.train.torch import get_device
 
-    board = work["board"]
+    status = work["status"]
     device = get_device()
-    team = Workers(device, work["cuts"], lambda progress: bool(ray.get(board.tell.remote(progress))))
-    if ray.get(board.over.remote()):  # an error that no restart helps: the one below
+    team = Workers(device, work["cuts"], lambda progress: bool(ray.get(status.report.remote(progress))))
+    if ray.get(status.has_ended.remote()):  # restarted after the error below
         return
     tokens = ray.get(work["shards"][team.rank])
     try:
         end = take_part(team, tokens, work["folder"], work["teachers"], device, team.report)
     except (SequentiaError, OSError) as error:  # a full disk, or a folder that not all machines see
-        ray.get(board.end.remote(error))
+        ray.get(status.end.remote(error))
         raise
     if end is not None and team.rank == 0:
-        ray.get(board.end.remote(end))
+        ray.get(status.end.remote(end))
 
 
 def _reason(error: Exception) -> str:
-    """Return the last line of what went wrong in a worker."""
+    """Return the last line of a worker's error."""
     failures = list(getattr(error, "worker_failures", {}).values())
     return str(failures[0] if failures else error).strip().splitlines()[-1]

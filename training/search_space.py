@@ -1,4 +1,4 @@
-"""What a sweep may try: a TOML file of recipe keys, each with a range, choices or a value."""
+"""Read the search space of a sweep: a TOML file of recipe keys, each with a range, choices or a value."""
 
 import tomllib
 from pathlib import Path
@@ -16,7 +16,7 @@ _FORMS: Final = "give { low = …, high = …, log = true } or { choices = […]
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="range", tag_field="kind"):
-    """A key's values from ``low`` to ``high``; with ``log``, uniformly by their logarithms."""
+    """Values from ``low`` to ``high``; with ``log``, uniform in their logarithm."""
 
     low: int | float
     high: int | float
@@ -24,24 +24,25 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="range"
 
 
 class Choices(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="choices", tag_field="kind"):
-    """A key's values."""
+    """Values to choose from."""
 
     choices: list[Any]
 
 
 Space = dict[str, Range | Choices]
-"""By key of a recipe."""
+"""The values to try, by key of a recipe."""
 
 
 def read_space(path: Path, recipe: Recipe) -> Space:
-    """Read a search space: TOML, each key one of a recipe's.
+    """Read a search space from a TOML file whose keys are a recipe's.
 
-    ``{ low = 0.001, high = 0.1, log = true }`` is a range, ends included, of whole numbers where the key takes those;
-    ``{ choices = [[64], [128, 128]] }`` lists values, and a mere value is the only choice. A key may also be a table.
+    ``{ low = 0.001, high = 0.1, log = true }`` is a range, ends included; it consists of whole numbers if the key takes
+    whole numbers. ``{ choices = [[64], [128, 128]] }`` lists values. A plain value is the same for all trials. TOML
+    tables may take the place of the braces.
 
     Args:
         path: the file.
-        recipe: whose keys, and whose kind of model.
+        recipe: the recipe that has the keys.
 
     Raises:
         RecipeError: naming file, line and key.
@@ -59,7 +60,7 @@ def read_space(path: Path, recipe: Recipe) -> Space:
 
 def _dimension(recipe: Recipe, key: str, value: object, place: str) -> Range | Choices:
     if key in _THE_SAME_FOR_ALL:
-        raise RecipeError(f"{place}: {key} decides what losses mean: it is the same for all trials, by --set", key=key)
+        raise RecipeError(f"{place}: {key} decides what losses mean, so all trials share it: set it by --set", key=key)
     if not isinstance(value, dict):
         return Choices([checked(recipe, key, value, place)])
     named = f"{place}: {key}"
@@ -76,5 +77,5 @@ def _dimension(recipe: Recipe, key: str, value: object, place: str) -> Range | C
     if not low < high:
         raise RecipeError(f"{named}: low = {low} is not below high = {high}", key=key)
     if asked.log and low <= 0:
-        raise RecipeError(f"{named}: a range by logarithms starts above 0, not at {low}", key=key)
+        raise RecipeError(f"{named}: a range with log = true starts above 0, not at {low}", key=key)
     return Range(low, high, asked.log)

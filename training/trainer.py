@@ -28,7 +28,7 @@ from .kinds import DescentRecipe, Recipe, predictor
 from .recipes import DEFAULT_RECIPE, override, read_recipe
 
 if TYPE_CHECKING:
-    from .parallel import Crew
+    from .parallel import WorkerGroup
 
 METRICS: Final = "metrics.json"
 TEACHERS: Final = "teachers"
@@ -121,10 +121,10 @@ def train(
     if workers == 1 and address is None:
         return _run(record, checkpoint, parts, folder, way)
     _check_workers(workers, (record, *_teachers(record, len(parts.train))))
-    from .parallel import hired
+    from .parallel import worker_group
 
-    with hired(workers, address, target) as crew:
-        return _run(record, checkpoint, parts, folder, replace(way, crew=crew))
+    with worker_group(workers, address, target) as group:
+        return _run(record, checkpoint, parts, folder, replace(way, workers=group))
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class _Way:
     device: torch.device
     report: Report
     watch_dev: WatchDev | None = None
-    crew: "Crew | None" = None
+    workers: "WorkerGroup | None" = None
 
 
 def _run(record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, way: _Way) -> Checkpoint:
@@ -186,11 +186,11 @@ def _descend(
                 teacher, ids = descent.teacher, len(record.vocabulary) + 1
                 mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
                 write_file(folder / TEACHERS / METRICS, _json(mixture))
-        if way.crew is None:
+        if way.workers is None:
             watching = partial(watch, way.watch_dev) if way.watch_dev else None
             descent.run(parts.train, folder, reporting(len(teachers)), watching)
         else:
-            way.crew.run(parts.train, folder, places, reporting(len(teachers)))
+            way.workers.run(parts.train, folder, places, reporting(len(teachers)))
             descent.restore(Checkpoint.load(folder))
         add_diagnostics(folder, descent.step, descent.network, parts.train)
         return descent.checkpoint((folder / HISTORY).stat().st_size)
