@@ -1,9 +1,9 @@
-"""Names by the billion: Parquet shards of the one indexed stream, drawn or scored wherever Ray has a core.
+"""Generate or score names by the billion: Ray's workers write Parquet shards of the indexed stream.
 
-A folder receives ``job.json``, which says what is wanted, then a Parquet file and a record for each shard, in any
-order, and last of all ``manifest.json``, with the sizes and hashes of them all. Each file appears under its name when
-it is whole. A shard depends on nothing but the job, so one that was lost is made again, by the same command or by Ray
-itself, and comes out the same. No process holds more than a batch of names.
+A folder receives ``job.json``, which says what is wanted; then a Parquet file and a record for each shard, in any
+order; and last ``manifest.json``, with the sizes and hashes of all shards. A file appears under its name only when it
+is complete. A shard depends on the job alone, so that Ray or a second run of the command can replace a lost shard by an
+identical one. No process holds more than one batch of names.
 """
 
 import hashlib
@@ -33,9 +33,10 @@ MANIFEST: Final = "manifest.json"
 ROWS_OF_SHARD: Final = 1 << 20
 _MOST_TASKS: Final = 4096
 _NAMES_AT_ONCE: Final = 1 << 16
-_PATIENCE: Final = 1_000_000
+_MOST_REJECTED: Final = 1_000_000
 
-Report = Callable[[int], object]
+ShardReport = Callable[[int], object]
+"""Called with the number of names in a shard that is complete."""
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,16 +44,16 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Job(_Record, frozen=True, kw_only=True):
-    """What a folder is to hold.
+    """What a folder will hold.
 
     Attributes:
-        command: what makes it, ``generate`` or ``score``.
+        command: ``generate`` or ``score``.
         model: SHA-256 of the model's graph.
-        names: how many are wanted, or are to be scored.
-        rows_of_shard: names of a shard, before any filter; the last may have fewer.
-        scores: whether they come with their log-probabilities.
-        options: of the sampling, the seed among them; of scores, the file of names and its SHA-256.
-        version: of this library.
+        names: number of names to generate or to score.
+        rows_of_shard: number of names in a shard before any filter; the last shard may have fewer.
+        scores: whether the names come with their log-probabilities.
+        options: to generate, the sampling options and the seed; to score, the file of names and its SHA-256.
+        version: version of this library.
     """
 
     command: str
@@ -69,7 +70,7 @@ class Job(_Record, frozen=True, kw_only=True):
 
     @property
     def seedless(self) -> bool:
-        """Whether a seed is still to be chosen."""
+        """Whether the job still needs a seed."""
         return self.command == "generate" and self.options["seed"] is None
 
     def seeded(self, seed: int | None) -> "Job":
@@ -78,18 +79,18 @@ class Job(_Record, frozen=True, kw_only=True):
 
     @property
     def shards(self) -> int:
-        """How many there are, unless a filter makes it more."""
+        """Number of shards, before a filter asks for more."""
         return -(-self.names // self.rows_of_shard)
 
 
 class Shard(_Record, frozen=True, kw_only=True):
-    """A file of the folder.
+    """A Parquet file of the folder.
 
     Attributes:
-        file: its name.
-        rows: how many names.
+        file: name of the file.
+        rows: number of names.
         size: bytes.
-        sha256: of the file.
+        sha256: SHA-256 of the file.
     """
 
     file: str
@@ -99,10 +100,10 @@ class Shard(_Record, frozen=True, kw_only=True):
 
 
 class Manifest(_Record, frozen=True, kw_only=True):
-    """The whole folder.
+    """The contents of a complete folder.
 
     Attributes:
-        job: what was wanted.
+        job: what the folder holds.
         shards: the files, in the order of the names.
     """
 
@@ -120,20 +121,21 @@ def generate(
     address: str | None = None,
     cores: int | None = None,
     rows_of_shard: int = ROWS_OF_SHARD,
-    report: Report = lambda _rows: None,
+    report: ShardReport = lambda _rows: None,
 ) -> Manifest:
-    """Write the first ``n`` names of a stream into a folder, or what is missing there of them.
+    """Write the first ``n`` names of a stream into a folder; shards that are there already are kept.
 
     Args:
-        model: draws them.
-        n: how many.
-        folder: a new one, or one where the same was begun.
-        options: as for :func:`sequentia.generate`, without ``unique``; a seed that is left out is chosen once.
+        model: the model that generates the names.
+        n: number of names.
+        folder: a new folder, or one where the same job was begun.
+        options: as for :func:`sequentia.generate`, without ``unique``. If the seed is left out, one is chosen for the
+            folder and kept.
         scores: add each name's log-probability.
-        address: of a cluster, see :func:`sequentia.cluster.cluster`; all its machines must see the folder.
-        cores: how many to use here.
-        rows_of_shard: names of a file, before any filter.
-        report: called with the number of names of each shard that is there.
+        address: address of a cluster; see :func:`sequentia.cluster.cluster`. All its machines must see the folder.
+        cores: number of cores to use.
+        rows_of_shard: number of names in a file, before any filter.
+        report: called with the number of names in each complete shard.
 
     Raises:
         OptionError: if an option is out of its range, or the folder holds something else.
@@ -165,21 +167,21 @@ def score(
     address: str | None = None,
     cores: int | None = None,
     rows_of_shard: int = ROWS_OF_SHARD,
-    report: Report = lambda _rows: None,
+    report: ShardReport = lambda _rows: None,
 ) -> Manifest:
     """Write the names of a Parquet file, its column ``name``, into a folder, each with its log-probability.
 
     Args:
-        model: scores them.
-        source: the file; all machines of a cluster must see it.
-        folder: as for :func:`generate`, and so all others.
-        address: likewise.
-        cores: likewise.
-        rows_of_shard: likewise.
-        report: likewise.
+        model: the model that scores the names.
+        source: the Parquet file; all machines of a cluster must see it.
+        folder: a new folder, or one where the same job was begun.
+        address: address of a cluster; see :func:`sequentia.cluster.cluster`. All its machines must see the folder.
+        cores: number of cores to use.
+        rows_of_shard: number of names in a file.
+        report: called with the number of names in each complete shard.
 
     Raises:
-        OptionError: if the folder holds something else, or the file no names.
+        OptionError: if the folder holds something else, or the file has no names.
         VocabularyError: if a name holds an unknown symbol.
         MissingExtraError: if Ray or pyarrow is missing.
     """
@@ -201,16 +203,16 @@ def score(
 
 
 class _Work:
-    """A folder in the making."""
+    """A folder that is being filled."""
 
-    def __init__(self, folder: Path, job: Job, report: Report) -> None:
+    def __init__(self, folder: Path, job: Job, report: ShardReport) -> None:
         self.folder, self.job, self.report = folder.resolve(), job, report
         self.shards: dict[int, Shard] = {}
         self.manifest: Manifest | None = None
 
     @classmethod
-    def begin(cls, folder: Path, job: Job, report: Report) -> "_Work":
-        """Start, or go on with what is in the folder, if that is the same job."""
+    def begin(cls, folder: Path, job: Job, report: ShardReport) -> "_Work":
+        """Start a job, or go on with the same job in the folder."""
         path = folder / JOB
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file():
@@ -241,17 +243,17 @@ class _Work:
         return work
 
     def add(self, number: int, shard: Shard) -> None:
-        """Take note of a shard that is there."""
+        """Note that a shard is complete."""
         self.shards[number] = shard
         self.report(shard.rows)
 
     def draw(self, ray: Any, model: SequenceModel, cores: int | None) -> None:
-        """Draw shards until there are enough names; more than at first seem needed, where a filter drops some."""
+        """Generate shards until there are enough names; a filter that drops names makes more shards necessary."""
         shards = self.job.shards
         self.run(ray, model, range(shards), cores)
         while (rows := sum(shard.rows for shard in self.shards.values())) < self.job.names:
             candidates = self.job.first(len(self.shards))
-            if not rows and candidates >= _PATIENCE:
+            if not rows and candidates >= _MOST_REJECTED:
                 raise GenerationError(
                     f"gave up: none of {candidates} candidates is accepted; loosen the options", candidates=candidates
                 )
@@ -260,17 +262,17 @@ class _Work:
             self.run(ray, model, range(shards), cores)
 
     def run(self, ray: Any, model: SequenceModel, numbers: Iterable[int], cores: int | None) -> None:
-        """Make those of some shards that are missing."""
+        """Make the missing ones of some shards."""
         missing = [{"number": number} for number in numbers if number not in self.shards]
         if not missing:
             return
         folder, job, shared = self.folder, self.job, ray.put(model)
 
         def make(rows: dict[str, Any]) -> dict[str, Any]:
-            """Make one shard; an error comes back as a value, since Ray would leave no more of it than its text."""
+            """Make one shard. Return an error as a value, because Ray would raise it as another type."""
             (number,) = rows["number"].tolist()
             try:
-                made: Shard | Exception = write_shard(_held(shared), job, folder, number)
+                made: Shard | Exception = write_shard(_load_once(shared), job, folder, number)
             except (SequentiaError, OSError) as error:
                 made = error
             return {"number": [number], "made": [pickle.dumps(made)]}
@@ -283,7 +285,7 @@ class _Work:
             self.add(row["number"], made)
 
     def finish(self) -> Manifest:
-        """Cut off what is too much, and write the manifest."""
+        """Remove surplus names, and write the manifest."""
         if self.manifest is not None:
             return self.manifest
         numbers = sorted(self.shards)
@@ -305,8 +307,8 @@ class _Work:
 
 
 @lru_cache(maxsize=1)
-def _held(reference: Any) -> SequenceModel:
-    """Return a model of Ray's store: one for all tasks of a process, whom its memory of contexts serves."""
+def _load_once(reference: Any) -> SequenceModel:
+    """Load the model from Ray's store once per worker, so that its tasks share the model's cache."""
     import ray
 
     model: SequenceModel = ray.get(reference)
@@ -317,7 +319,7 @@ def _held(reference: Any) -> SequenceModel:
 
 
 def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Shard:
-    """Write a shard and its record, unless they are there."""
+    """Write a shard and its record, unless they exist."""
     before = _recorded(_record_of(folder, number))
     if before is not None:
         return before
@@ -336,13 +338,13 @@ def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Sh
 
 
 def _filtered(model: SequenceModel, job: Job) -> bool:
-    """Return whether some candidates may be dropped, so that it takes more of them."""
+    """Return whether the options may drop candidates, so that shards have fewer names."""
     dropping = job.options.get("novel") or job.options.get("exclude") or model.vocabulary.may_compose
     return job.command == "generate" and bool(dropping)
 
 
 def _cut(folder: Path, number: int, rows: int) -> Shard:
-    """Leave a shard no more than its first rows."""
+    """Cut a shard to its first rows."""
     path = folder / _file_of(number)
     with writing(path) as file:
         copy_rows(path, file, rows)
@@ -350,7 +352,7 @@ def _cut(folder: Path, number: int, rows: int) -> Shard:
 
 
 def _record(folder: Path, number: int) -> Shard:
-    """Take down what a shard is, next to it."""
+    """Write the record of a shard beside it."""
     path = folder / _file_of(number)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -360,7 +362,7 @@ def _record(folder: Path, number: int) -> Shard:
 
 
 def _recorded(path: Path) -> Shard | None:
-    """Return what a record says, if it and its shard are there."""
+    """Return the shard of a record, if the record is whole and the shard exists."""
     try:
         shard = msgspec.json.decode(path.read_bytes(), type=Shard)
         return shard if (path.parent / shard.file).stat().st_size == shard.size else None

@@ -1,4 +1,4 @@
-"""Ray, started on this machine or found elsewhere; it comes with the extra ``[ray]``."""
+"""Connect to Ray on this machine or elsewhere. Ray comes with the extra ``[ray]``."""
 
 import logging
 import os
@@ -17,19 +17,19 @@ _SECONDS: Final = 10
 
 @contextmanager
 def cluster(address: str | None = None, cores: int | None = None) -> Iterator[Any]:
-    """Connect to a cluster, and leave it in the end.
+    """Connect to a Ray cluster, and disconnect at the end of the block.
 
     Args:
-        address: of its head, ``host:port``, or ``auto`` for the one that this machine belongs to; without it, one is
-            started here and ends with the block.
-        cores: how many a cluster that is started here uses; all by default.
+        address: address of its head, ``host:port``, or ``auto`` for the cluster that this machine belongs to. Without
+            an address, a cluster is started here and ends with the block.
+        cores: number of cores of a cluster that is started here; all by default.
 
     Yields:
         The module ``ray``.
 
     Raises:
         MissingExtraError: if Ray is not installed.
-        OptionError: if no cluster answers at the address, or the number of cores is no number.
+        OptionError: if no cluster answers at the address, Ray cannot start here, or ``cores`` is out of its range.
     """
     if cores is not None:
         whole_number("threads", cores, least=1)
@@ -43,7 +43,7 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         ) from error
     local, handler = address is None, signal.getsignal(signal.SIGTERM)
     if address not in {None, "auto"}:
-        _look(str(address))
+        _check_reachable(str(address))
     try:
         ray.init(
             address="local" if local else address,
@@ -55,7 +55,7 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
     except (OSError, ValueError, RuntimeError) as error:
         raise _not_started(error) if local else _no_cluster(str(address), error) from error
     if callable(handler) and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray has put its own in the place of the program's
+        signal.signal(signal.SIGTERM, handler)  # Ray has replaced the program's
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -66,8 +66,8 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         ray.shutdown()
 
 
-def _look(address: str) -> None:
-    """Raise OptionError unless something answers at an address; Ray itself would try for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raise OptionError unless something answers at an address; Ray would try for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()
@@ -76,9 +76,9 @@ def _look(address: str) -> None:
 
 
 def _not_started(error: Exception) -> SequentiaError:
-    """Return the error of a cluster that does not start on this machine."""
+    """Return the error for a cluster that does not start on this machine."""
     reason = " ".join(str(error).split())[:300]
-    if "AF_UNIX" in reason:  # the system allows a socket's path some hundred bytes, and Ray's part takes 64 of them
+    if "AF_UNIX" in reason:  # a socket's path may have about 100 bytes, of which Ray needs 64
         return OptionError(
             f"Ray cannot start: the path of its folder for temporary files is too long for a socket ({reason}); set "
             "RAY_TMPDIR to a folder with a short path, such as /tmp",

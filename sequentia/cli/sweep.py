@@ -1,4 +1,4 @@
-"""``sequentia sweep``: the search for a recipe."""
+"""``sequentia sweep``: search for the best recipe."""
 
 import shlex
 import sys
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @corpus_argument
-@click.option("--output", "-o", type=OutputFolder(), required=True, help="The folder of the sweep.")
-@click.option("--space", type=InputFile(), help="A .toml file of what to search.")
+@click.option("--output", "-o", type=OutputFolder(), required=True, help="Folder of the sweep.")
+@click.option("--space", type=InputFile(), help="A .toml file with the keys to vary.")
 @click.option("--recipe", "-r", help="A recipe's name, or the path of a .toml file.  [default: mlp]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key for all trials; repeatable.")
-@click.option("--seed", type=int, help="Of the suggestions; that of the runs is --set seed=…  [default: 0]")
-@click.option("--trials", type=click.IntRange(min=1), help="How many.  [default: 20]")
+@click.option("--seed", type=int, help="Seed of the suggestions; --set seed=… sets that of the runs.  [default: 0]")
+@click.option("--trials", type=click.IntRange(min=1), help="Number of trials.  [default: 20]")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Trials at a time, a core each.  [default: all cores]")
 @address_option
-@click.option("--resume", is_flag=True, help="Go on with the sweep in the folder; --trials may ask for more.")
+@click.option("--resume", is_flag=True, help="Go on with the sweep in the folder; --trials may be higher.")
 def sweep(corpus: Path, output: Path, **options: Any) -> None:
-    """Search for the recipe with the lowest dev loss on CORPUS: Optuna suggests, Ray Tune runs.
+    """Search for the recipe with the lowest dev loss on CORPUS: Optuna suggests values, Ray runs the trials.
 
     The space is a TOML file of recipe keys, each with { low = 0.001, high = 0.1, log = true },
     { choices = [[64], [128, 128]] }, or a value. Trials that are poor after a ninth or a third of their steps are
-    stopped (ASHA). With --concurrency 1 the same command finds the same.
+    stopped (ASHA). With --concurrency 1, the same command gives the same result.
 
     The table of trials goes to stdout and leaderboard.csv, the best recipe to best.toml, its model to best.
     """
@@ -67,14 +67,14 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
     click.echo()
     print_metrics(config.metrics)
     notice(
-        f"Done. The best recipe is {output / BEST_RECIPE}; {output / TRIALS} may go. "
+        f"Done. The best recipe is {output / BEST_RECIPE}; {output / TRIALS} may be deleted. "
         f"Try: sequentia generate --model {shlex.quote(str(output / BEST))}",
     )
 
 
 @contextmanager
 def _trials() -> Iterator["TrialReport"]:
-    """Show the trials of a sweep: those that end as lines, those on their way beside a bar."""
+    """Show a progress bar with the last measured trial, and a line for each trial that has ended."""
     with progress_bar(None, "trials", "sweep") as bar:
 
         def report(trial: "Trial", ended: int, trials: int) -> None:
