@@ -162,7 +162,7 @@ def test_without_ray(tmp_path: Path) -> None:
 
 # With Ray
 
-LONG = (*SMALL, *MIX, "steps=1000", "checkpoint_every=50")
+LONG = (*SMALL, *MIX, "steps=600", "checkpoint_every=50")
 
 
 @pytest.mark.ray

@@ -1,6 +1,7 @@
 """Sweeps: the search space, the trials, and that a killed process does not change the result."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -201,6 +202,18 @@ def test_a_trial_whose_end_was_written_is_not_run_again(sweep: Sweep, tmp_path: 
     assert not trial.folder(tmp_path).exists()
 
 
+def test_a_full_disk_is_no_failure_of_the_trial(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    trial = Trial(number=0, values={})
+    write_trial(tmp_path, trial)
+    monkeypatch.setattr("sequentia.training.tuning.train", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_trial(sweep, 0, MOONS, tmp_path)
+    assert read_trials(tmp_path) == [trial]
+
+
 def test_damaged_trials(tmp_path: Path) -> None:
     trial = Trial(number=0, values={})
     write_trial(tmp_path, trial)
@@ -366,7 +379,7 @@ def test_a_worker_that_is_killed(
 
     def report(trial: Trial, ended: int, trials: int) -> None:
         assert trials == 5
-        if ended == 1 and not killed and trial.step > trial.steps // 3:
+        if ended and not killed and trial.state == "running" and trial.step > trial.steps // 3:
             killed.extend(processes_below(ray_cluster.pid, "ray::run_trial"))
             for each in killed:
                 os.kill(each, signal.SIGKILL)

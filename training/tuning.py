@@ -6,6 +6,8 @@ in several steps, and a process may die between two of them.
 """
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,18 +52,12 @@ def tune(sweep: Sweep, corpus: Path, folder: Path, concurrency: int, report: Tri
     corpus, folder = corpus.resolve(), folder.resolve()
     remove_abandoned(folder / RESULTS, "")
     trials = read_trials(folder)
-    interrupted = [trial.number for trial in trials if trial.state == "running"]
+    pending = _pending(sweep, folder, trials)
     worker = ray.remote(num_cpus=1, max_retries=_ATTEMPTS - 1)(run_trial)
     running: dict[Any, int] = {}
     try:
         while True:
-            while len(running) < concurrency and (interrupted or len(trials) < sweep.trials):
-                if interrupted:
-                    number = interrupted.pop(0)
-                else:
-                    number = len(trials)
-                    trials.append(Trial(number=number, values=suggest(sweep, trials)))
-                    write_trial(folder, trials[number])
+            for number in islice(pending, concurrency - len(running)):
                 running[worker.remote(sweep, number, corpus, folder)] = number
             if not running:
                 return
@@ -76,6 +72,15 @@ def tune(sweep: Sweep, corpus: Path, folder: Path, concurrency: int, report: Tri
     except (OSError, RayError) as error:
         reason = str(getattr(error, "cause", error)).strip().splitlines()[-1]
         raise TrainingError(f"the sweep stopped: {reason}; {folder} holds its trials, go on by --resume") from error
+
+
+def _pending(sweep: Sweep, folder: Path, trials: list[Trial]) -> Iterator[int]:
+    """Yield the numbers of the interrupted trials, then of new ones; each is suggested when it is asked for."""
+    yield from [trial.number for trial in trials if trial.state == "running"]
+    for number in range(len(trials), sweep.trials):
+        trials.append(Trial(number=number, values=suggest(sweep, trials)))
+        write_trial(folder, trials[number])
+        yield number
 
 
 def _outcome(task: Any, folder: Path, number: int) -> Trial:
@@ -199,13 +204,10 @@ def run_trial(sweep: Sweep, number: int, corpus: Path, folder: Path) -> Trial:
     except _PoorTrialError:
         trial = replace(trial, state="stopped")
     except Exception as error:  # noqa: BLE001 - the sweep goes on whatever the error
-        trial = replace(trial, state="failed", error=_message(error))
+        message = " ".join(str(error).removeprefix("--set: ").split())
+        trial = replace(trial, state="failed", error=message or type(error).__name__)
     else:
         steps = max(1, record.step)
         trial = replace(trial, steps=steps, losses=[*trial.losses, (steps, record.metrics.dev.loss)], state="finished")
     write_trial(folder, trial)
     return trial
-
-
-def _message(error: Exception) -> str:
-    return " ".join(str(error).removeprefix("--set: ").split()) or type(error).__name__
