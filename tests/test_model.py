@@ -6,7 +6,6 @@ import math
 import multiprocessing
 import os
 import pickle
-import unicodedata
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,55 +14,15 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 import sequentia
 from sequentia import GenerationError, ModelNotFoundError, OptionError, SequenceModel, VocabularyError
 from sequentia.architectures import MLPArchitecture
 from sequentia.artifact import Artifact
-from sequentia.export import export
 from sequentia.export.graph import graph_of
-from sequentia.training import evaluate_model, train
 from sequentia.training.kinds.mlp import MLP
 
-OPTIONS = st.fixed_dictionaries(
-    {"seed": st.integers(0, 2**128 - 1)},
-    optional={
-        "prefix": st.sampled_from(["", "a", "ti", "themis"]),
-        "temperature": st.sampled_from([0.0, 0.3, 1.0, 2.5]),
-        "top_k": st.none() | st.integers(1, 30),
-        "top_p": st.none() | st.floats(0.05, 1),
-        "min_length": st.integers(1, 6),
-        "max_length": st.none() | st.integers(6, 20),
-    },
-)
-
-
 # The sampling contract
-
-
-@given(OPTIONS)
-@hypothesis_settings(max_examples=40)
-def test_names_keep_to_the_options(moons: SequenceModel, options: dict[str, Any]) -> None:
-    most = options.get("max_length") or moons.config.max_length
-    for name in moons.generate(20, **options):
-        assert name.startswith(options.get("prefix", ""))
-        assert options.get("min_length", 1) <= len(name) <= most
-        assert set(name) <= set(moons.vocabulary.symbols)
-
-
-@given(OPTIONS, st.lists(st.integers(0, 60), min_size=1, max_size=4))
-@hypothesis_settings(max_examples=25)
-def test_a_shorter_list_is_the_start_of_a_longer_one(
-    moons: SequenceModel, options: dict[str, Any], counts: list[int]
-) -> None:
-    longest = moons.generate(60, **options)
-    assert len(longest) == 60
-    for n in counts:
-        assert moons.generate(n, **options) == longest[:n]
-    assert list(itertools.islice(moons.stream(**options), 60)) == longest
 
 
 def test_every_length_of_a_thousand_names_from_one_thread_or_eight(moons: SequenceModel) -> None:
@@ -77,30 +36,9 @@ def test_every_length_of_a_thousand_names_from_one_thread_or_eight(moons: Sequen
     assert len(more) == 2100
 
 
-def test_unique_drops_in_index_order(moons: SequenceModel) -> None:
-    plain = moons.generate(600, seed=3, top_k=2)
-    unique = moons.generate(60, seed=3, top_k=2, unique=True)
-    assert unique == list(dict.fromkeys(plain))[: len(unique)]
-    assert unique[:25] == moons.generate(25, seed=3, top_k=2, unique=True)
-
-
 def test_seeds_differ_and_no_seed_is_fresh(moons: SequenceModel) -> None:
     assert moons.generate(20, seed=0) != moons.generate(20, seed=1)
     assert moons.generate(20) != moons.generate(20)
-
-
-def test_every_name_is_in_the_form_that_scores(tmp_path: Path) -> None:
-    """Symbols that compose could make a name that is not NFC, which would be another when it is read back."""
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("\n".join(["zx\u0301a", "xz\u0323z", "z\u0327x\u0301", "axz\u0331"] * 5), encoding="utf-8")
-    train(corpus, tmp_path / "run", recipe="mlp", overrides=["steps=2"])
-    export(tmp_path / "run", tmp_path / "run")
-    model = sequentia.load(tmp_path / "run")
-    plain, some = model.generate(200, seed=1), model.generate(30, seed=1)
-    assert all(unicodedata.is_normalized("NFC", name) for name in plain)
-    assert some == plain[:30]
-    assert np.isfinite(model.score(plain)).all()
-    assert np.isfinite(evaluate_model(model, corpus).train.loss)  # type: ignore[union-attr]
 
 
 def test_no_global_random_state_is_touched(moons: SequenceModel) -> None:
@@ -108,19 +46,6 @@ def test_no_global_random_state_is_touched(moons: SequenceModel) -> None:
     expected = np.random.get_state()[1].tolist()  # type: ignore[index] # noqa: NPY002
     moons.generate(5)
     assert np.random.get_state()[1].tolist() == expected  # type: ignore[index] # noqa: NPY002
-
-
-def test_a_greedy_name_is_the_most_probable_path(moons: SequenceModel) -> None:
-    name = ""
-    while len(name) < moons.config.max_length:
-        probability = moons.next_symbols(name)
-        if not name:
-            del probability[""]
-        symbol = next(iter(probability))
-        if not symbol:
-            break
-        name += symbol
-    assert moons.generate(3, temperature=0) == [name] * 3
 
 
 def test_what_cannot_be_met_ends_in_a_count(moons: SequenceModel) -> None:
@@ -154,10 +79,6 @@ def test_names_that_differ_across_calls(moons: SequenceModel) -> None:
     stream = moons.stream(unique=True, seed=1)
     calls = [list(itertools.islice(stream, 50)) for _ in range(4)]
     assert len({name for call in calls for name in call}) == 200
-
-
-def test_a_prefix_of_the_greatest_length_is_the_whole_name(moons: SequenceModel) -> None:
-    assert moons.generate(2, prefix="titan", max_length=5) == ["titan", "titan"]
 
 
 def test_how_many_must_be_a_number(moons: SequenceModel) -> None:
