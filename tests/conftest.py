@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -162,16 +163,16 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def processes_below(pid: int, name: str) -> list[int]:
-    """Return the descendants of a process whose command line contains a name."""
-    parents = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has ended
-            parents[int(status.parent.name)] = int(status.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-    found, above = [], {pid}
-    while above := {child for child, parent in parents.items() if parent in above}:
-        for child in sorted(above):
-            with suppress(OSError):
-                if name.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
-                    found.append(child)
-    return found
+def wait_for(process: subprocess.Popen[Any], condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fail if the process ends before."""
+    while not condition():
+        assert process.poll() is None, "it ended"
+        time.sleep(0.02)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, 0 if there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

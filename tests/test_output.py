@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from itertools import chain
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from sequentia.output import FORMATS, Csv, JsonArray, format_of
 from sequentia.training import train
 from sequentia.vocabulary import Vocabulary
 
-from .conftest import python
+from .conftest import python, size_of, wait_for
 from .test_cli import fail, run_cli, succeed
 
 
@@ -132,10 +131,7 @@ def test_a_killed_run_leaves_no_file_that_looks_whole(tmp_path: Path) -> None:
     file.write_text("old")
     command = [sys.executable, "-m", "sequentia", "generate", "100000000", "-o", str(file)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while not any(path.name.startswith(".names.parquet") and path.stat().st_size for path in tmp_path.iterdir()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(process, lambda: any(map(size_of, tmp_path.glob(".names.parquet*"))))
         process.send_signal(signal.SIGKILL)
     assert file.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["names.parquet"]
@@ -190,11 +186,9 @@ ENDLESS = [sys.executable, "-m", "sequentia", "generate", "100000000", "-o"]
 def test_a_signal_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
     number = getattr(signal, name)
     with subprocess.Popen([*ENDLESS, str(tmp_path / "names.txt")], stderr=subprocess.PIPE, text=True) as process:
-        while not any(path.stat().st_size for path in tmp_path.iterdir()):
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_for(process, lambda: any(map(size_of, tmp_path.iterdir())))
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (128 + number, "Interrupted.\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -204,9 +198,7 @@ def test_a_command_that_outlives_its_terminal(tmp_path: Path) -> None:
     file = tmp_path / "names.txt"
     command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-m", "sequentia", "generate", "400000"]
     with subprocess.Popen([*command, "-o", str(file)]) as process:
-        while not list(tmp_path.iterdir()):
-            assert process.poll() is None
-            time.sleep(0.02)
+        wait_for(process, lambda: any(tmp_path.iterdir()))
         process.send_signal(signal.SIGHUP)
         process.wait(timeout=120)
     assert process.returncode == 0

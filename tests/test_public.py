@@ -110,6 +110,16 @@ def test_every_error_is_tested() -> None:
     assert defined - {errors.SequentiaError} == {type(error) for error, _ in ERRORS}
 
 
+# What the package imports for its own work is left out: to read torch's types alone takes half a minute.
+MYPY = """
+[mypy]
+strict = True
+[mypy-huggingface_hub.*,matplotlib.*,onnx.*,optuna.*,pyarrow.*,ray.*,sequentia.export.*,sequentia.training.*,torch.*]
+follow_imports = skip
+ignore_missing_imports = True
+"""
+
+
 def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
@@ -126,8 +136,10 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
         "model.generate(2, topk=3)  # another\n",
         encoding="utf-8",
     )
+    (tmp_path / "mypy.ini").write_text(MYPY, encoding="utf-8")
     root = Path(sequentia.__file__).parents[1]
-    result = python("-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program), MYPYPATH=str(root))
+    options = ["--config-file", str(tmp_path / "mypy.ini"), "--cache-dir", str(tmp_path)]
+    result = python("-m", "mypy", *options, str(program), MYPYPATH=str(root))
     found = [
         line.split(": error: ")[0].rpartition(":")[2]
         for line in result.stdout.splitlines()
