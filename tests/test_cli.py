@@ -267,7 +267,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a shell's command line, in which $S is the command."""
     environment = {**os.environ, "S": f"{sys.executable} -m sequentia", **environment}
     return subprocess.run(
-        command, shell=True, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False, env=environment
+        command, shell=True, capture_output=True, text=True, encoding="utf-8", timeout=600, check=False, env=environment
     )
 
 

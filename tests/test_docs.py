@@ -156,7 +156,9 @@ def test_the_fast_recipe_is_as_good_as_it_says(names_txt: Path | None, tmp_path:
 def test_no_module_loads_a_second_copy_from_the_checkout() -> None:
     """Ruff's ban cannot tell a relative import of a sibling from an absolute one inside the banned folders."""
     for folder in ("sequentia", "training", "export", "tests", "benchmarks"):
-        for path in (ROOT / folder).rglob("*.py"):
+        paths = list((ROOT / folder).rglob("*.py"))
+        assert paths
+        for path in paths:
             found = re.findall(r"(?m)^\s*(?:from|import) (?:training|export)\b.*", path.read_text(encoding="utf-8"))
             assert not found, path
 

@@ -7,7 +7,8 @@ from sequentia import OptionError, RecipeError, TrainingError
 from sequentia.training import find_learning_rate, plot
 from sequentia.training.learning_rates import _smoothed, read_search
 
-from .conftest import MOONS, python
+from .conftest import MOONS
+from .test_cli import run_here
 
 
 def test_the_rates_and_the_rule(tmp_path: Path) -> None:
@@ -64,16 +65,12 @@ def test_recipes_without_a_rate(tmp_path: Path) -> None:
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:
-    result = python(
-        "-m", "sequentia", "find-lr", str(MOONS), "-r", "mlp-2d", "--steps", "60", "-o", str(tmp_path / "search")
-    )
+    result = run_here("find-lr", MOONS, "-r", "mlp-2d", "--steps", 60, "-o", tmp_path / "search")
     assert result.returncode == 0, result.stderr
     assert float(result.stdout) == pytest.approx(read_search(tmp_path / "search").suggested, rel=1e-2)
     assert "averaged over a twentieth of the 60 rates, is lowest there" in result.stderr
     assert (tmp_path / "search" / "pictures" / "learning_rate.png").is_file()
     assert "end of the range" not in result.stderr
-    result = python(
-        "-m", "sequentia", "find-lr", str(MOONS), "-r", "bigram", "--steps", "40", "-o", str(tmp_path / "search")
-    )
+    result = run_here("find-lr", MOONS, "-r", "bigram", "--steps", 40, "-o", tmp_path / "search")
     assert float(result.stdout) == 1
     assert "That is the end of the range: the best rate may lie beyond it." in result.stderr

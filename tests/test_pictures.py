@@ -19,6 +19,7 @@ from sequentia.training.learning_rates import LEARNING_RATES
 from sequentia.training.pictures import _printable
 
 from .conftest import MOONS, SMALL, python
+from .test_cli import run_here
 
 OF_A_NETWORK = {"loss.png", "updates.png", "activations.png", "gradients.png", "embedding.png", "next_symbols.png"}
 
@@ -63,7 +64,9 @@ def test_symbols_that_no_font_has(tmp_path: Path) -> None:
     names = [f"{chr(0x4E00 + i)} {chr(0x3B1 + i % 24)}\u0323{chr(0x1F600 + i % 40)}" for i in range(120)]
     corpus.write_text("\n".join(names), encoding="utf-8")
     train(corpus, tmp_path / "run", recipe="mlp-2d", overrides=["steps=3"])
-    assert all(map(looks_drawn, plot(tmp_path / "run")))
+    paths = plot(tmp_path / "run")
+    assert {path.name for path in paths} == OF_A_NETWORK
+    assert all(map(looks_drawn, paths))
     assert [_printable(symbol) for symbol in ("a", "ž", " ", "王", "\u0323", "-")] == [
         *("a", "ž", "␣", "U+738B", "U+0323", "-"),
     ]
@@ -117,7 +120,7 @@ def test_on_the_command_line(run: Path, tmp_path: Path) -> None:
     assert {Path(line).name for line in result.stdout.splitlines()} == OF_A_NETWORK
     assert all(Path(line).is_file() for line in result.stdout.splitlines())
     for arguments in ([str(tmp_path / "nowhere")], [str(tmp_path)]):
-        result = python("-m", "sequentia", "plot", *arguments)
+        result = run_here("plot", *arguments)
         assert result.returncode in {1, 2}
         assert "Traceback" not in result.stderr
 
@@ -191,4 +194,6 @@ def test_layers_that_are_saturated_through_and_through(tmp_path: Path) -> None:
     train(corpus, tmp_path / "run", recipe="mlp", overrides=overrides)
     first = read_diagnostics(tmp_path / "run")[0].layers[0]
     assert first.saturated == first.dead == 1
-    assert all(map(looks_drawn, plot(tmp_path / "run")))
+    paths = plot(tmp_path / "run")
+    assert "activations.png" in {path.name for path in paths}
+    assert all(map(looks_drawn, paths))

@@ -95,7 +95,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, signal_number: i
         while int(process.stdout.readline().split()[0]) < 300:
             pass
         process.send_signal(signal_number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
     step = Checkpoint.load(folder).record.step
     assert 0 < step < 3000
     if signal_number == signal.SIGINT:
@@ -186,7 +186,9 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     step = caught.value.step
     assert step is not None
     assert 0 < step < 60
-    assert [line["step"] for line in history(tmp_path / "run")] == list(range(step))[: len(history(tmp_path / "run"))]
+    lines = history(tmp_path / "run")
+    assert [line["step"] for line in lines] == list(range(len(lines)))
+    assert 0 < len(lines) <= step
     assert all(torch.isfinite(t.float()).all() for t in Checkpoint.load(tmp_path / "run").weights.values())
 
 
@@ -304,6 +306,7 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
     watch("kinds.gru", "whole_names")
     kind = read_recipe(recipe)
     overrides = ["steps=3"] if kind.steps else []
+    overrides += {"gru": ["hidden_size=8"], "wide": ["hidden_sizes=[16]"]}.get(recipe, [])
     if kind.teachers:
         (tmp_path / "short.toml").write_text(
             'summary = "Short."\nblock_size = 3\nembedding_dim = 4\nhidden_sizes = [8]\n'
