@@ -35,8 +35,9 @@ def run_cli(*arguments: object, **environment: str) -> subprocess.CompletedProce
 
 def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command in this process, on streams of its own: a tenth of the time."""
-    result = CliRunner().invoke(cli, list(map(str, arguments)), prog_name="sequentia", catch_exceptions=False)
-    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
+    command = list(map(str, arguments))
+    result = CliRunner().invoke(cli, command, prog_name="sequentia", catch_exceptions=False)
+    return subprocess.CompletedProcess(command, result.exit_code, result.stdout, result.stderr)
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Teachers: what their mixture says, what it invents, and that its learner comes near it."""
+"""Teachers: the probabilities of their mixture, the names it draws, and how near its learner comes."""
 
 import json
 import shutil
@@ -171,7 +171,8 @@ def test_the_learner_comes_near_its_teacher(taught: Path, teacher: Teacher) -> N
 
     others = [divergence(place) for place in (taught / TEACHERS).glob("[123]-*")]
     assert divergence(taught) < min(others)
-    assert all(0 < line["loss"] < 3.5 for line in history(taught))
+    losses = [line["loss"] for line in history(taught)]
+    assert 0 < min(losses) < max(losses) < 3.5
 
 
 @pytest.mark.parametrize("place", ["2-network", "."])

@@ -1,4 +1,4 @@
-"""The networks of the ladder, held against plain loops as they are published."""
+"""The networks of the ladder, compared with the published loops written out plainly."""
 
 import math
 import random
@@ -99,7 +99,9 @@ def test_the_published_random_number_protocol(
     parameters, forward = build(ids, g)
     for parameter in parameters:
         parameter.requires_grad_()
-    for line in history(tmp_path / "run"):
+    lines = history(tmp_path / "run")
+    assert len(lines) == 8
+    for line in lines:
         ix = torch.randint(0, len(x), (32,), generator=g)
         loss = functional.cross_entropy(forward(x[ix]), y[ix])
         assert line["loss"] == pytest.approx(loss.item(), rel=1e-6)
@@ -116,7 +118,9 @@ def test_the_bigram_network(tmp_path: Path) -> None:
     x, y = torch.tensor(pairs).T
     g = torch.Generator().manual_seed(2147483647)
     w = torch.randn((len(symbols), len(symbols)), generator=g).requires_grad_()
-    for line in history(tmp_path / "run"):
+    lines = history(tmp_path / "run")
+    assert len(lines) == 4
+    for line in lines:
         loss = functional.cross_entropy(functional.one_hot(x, len(symbols)).float() @ w, y) + 0.01 * (w**2).mean()
         assert line["loss"] == pytest.approx(loss.item(), rel=1e-6)
         (gradient,) = torch.autograd.grad(loss, [w])
