@@ -2,10 +2,10 @@
 
     python benchmarks/corpus_memory.py [--names 10000000] [--block-size 16] [--split lecture]
 
-Writes a corpus of random names of two to ten letters, trains the ``mlp`` recipe's network with that context on it in a
-process of its own - reading, splitting, 300 steps, the losses of all parts - and does the same with 100 names: the
-difference of the two peaks is what the corpus cost. Prints its ratio to the size of the text, and fails above 3.
-Reads the peaks as Linux reports them.
+Writes a corpus of random names of two to ten letters. Trains the network of the recipe ``mlp`` on it in a process of
+its own: reading, splitting, 300 steps, the losses of all parts. Does the same with 100 names. The difference of the two
+peaks is the memory that the corpus takes. Prints its ratio to the size of the text, and fails if that is above 3. Linux
+only: other systems report peaks in other units.
 """
 
 import argparse

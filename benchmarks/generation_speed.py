@@ -2,9 +2,9 @@
 
     python benchmarks/generation_speed.py names.txt [--pictures FOLDER] [--quick]
 
-Prints the figures of docs/performance.md as Markdown, and what it is at to stderr. What is measured, and the peers, are
-in generation_tasks.py; each runs in a fresh process, one at a time, peers and ours in turn. Needs the extra ``[dev]``
-and the package markovify.
+Prints the figures of docs/performance.md as Markdown, and its progress to stderr. generation_tasks.py holds the
+measured tasks and the peers. Each task runs in a fresh process, one at a time; Sequentia and its peers take turns. Needs
+the extra ``[dev]`` and the package markovify.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-import generation_tasks as tasks  # loads nothing large: the peak memory of a process starts at that of its parent
+import generation_tasks as tasks  # loads nothing large, since the peak memory of a process starts at that of its parent
 
 _BARE_RUN = """\
 import os
@@ -36,7 +36,7 @@ _STREAMS = {"batches": "", "text file": ".txt", "Parquet file": ".parquet"}
 
 
 class Scale(NamedTuple):
-    """How much to measure."""
+    """The number of names, seeds and rounds to measure."""
 
     rounds: int
     starts: int

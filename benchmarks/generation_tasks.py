@@ -1,10 +1,10 @@
-"""What generation_speed.py measures, each in a process of its own.
+"""The tasks that generation_speed.py measures, each in a process of its own.
 
     python benchmarks/generation_tasks.py TASK '{"argument": ...}'
 
-Prints what the task returns as JSON. The peers are onnxruntime alone; markovify, with three characters of state; and
+Prints the result of the task as JSON. The peers are onnxruntime alone; markovify, with three characters of state; and
 the sampler of makemore.py (A. Karpathy, makemore) with its default MLP, restated here: for every symbol it runs the
-network over all positions so far of all names, for as many steps as the longest name takes.
+network over all positions so far of all names, for as many steps as the longest name has symbols.
 """
 
 import json
@@ -64,7 +64,7 @@ def facts() -> dict[str, Any]:
 
 
 def one_name(seeds: int) -> list[float]:
-    """Return the mean seconds of a call with memory, of one without, and of the bare runs, and the mean of the runs."""
+    """Return the mean seconds of a call with memory, of a call without, of the bare runs, and the mean number of runs."""
     import sequentia
     from sequentia.windows import context_after
 
@@ -149,7 +149,7 @@ def matrix_rate(width: int) -> float:
 
 
 def copy_rate(size: int, threads: int) -> float:
-    """Return the bytes a second that copying moves, reads and writes counted, in buffers of a size."""
+    """Return the bytes a second that copying reads and writes, in buffers of ``size`` bytes in all."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
@@ -166,7 +166,7 @@ def copy_rate(size: int, threads: int) -> float:
 
 
 def distinct(contexts: "NDArray[np.unsignedinteger]", ids: int) -> "NDArray[np.unsignedinteger]":
-    """Return contexts without repetitions, told apart by the number that their ids are the digits of."""
+    """Return the distinct contexts; each is turned into a number whose digits are its ids."""
     import numpy as np
 
     numbers, limit = np.zeros(len(contexts), dtype=np.int64), 1
@@ -179,7 +179,7 @@ def distinct(contexts: "NDArray[np.unsignedinteger]", ids: int) -> "NDArray[np.u
 
 
 def counts(names: int) -> dict[str, Any]:
-    """Return how many contexts, drawn symbols and bytes there are in a stream, and the sizes of the network."""
+    """Return the numbers of contexts, drawn symbols and bytes of a stream, and the sizes of the network."""
     import numpy as np
 
     import sequentia
@@ -231,12 +231,12 @@ def streaming(names: int, ending: str) -> tuple[float, int]:
 
 
 def plain_names(model: "SequenceModel", n: int, *, once: bool) -> Iterator[str]:
-    """Yield the names of a stream, drawn the plain way: a row of the network for each name, symbol by symbol.
+    """Yield the names of a stream, in batches of 1,024, with one row of the network for each symbol of a name.
 
     Args:
-        model: what computes the logits.
-        n: how many.
-        once: whether names of a batch that are at the same context share its row.
+        model: computes the logits.
+        n: number of names.
+        once: whether names of a batch that have the same context share a row.
     """
     import numpy as np
 
@@ -278,7 +278,7 @@ def route(names: int, which: str) -> tuple[float, str]:
 
     model = sequentia.load("names")
     with patch("sequentia.session.OTHER_ROWS", () if "plain" in which or "eight" in which else session.OTHER_ROWS):
-        model.logits(np.zeros((512, model.config.block_size), dtype=np.int64))  # finds out which runs it may have
+        model.logits(np.zeros((512, model.config.block_size), dtype=np.int64))  # decides how many rows a run may have
     if "forgetful" in which:
         without_memory(model)
     start = time.perf_counter()
@@ -288,7 +288,7 @@ def route(names: int, which: str) -> tuple[float, str]:
 
 
 def first_layers() -> dict[str, list[float]]:
-    """Return the seconds of runs of 256 and of 8 rows, by how the graph computes the first layer."""
+    """Return the seconds of runs of 256 and of 8 rows, for each way to compute the first layer."""
     import numpy as np
 
     import sequentia

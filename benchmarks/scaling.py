@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py names.txt [--names 10000000] [--steps 300] [--trials 16] [--only training]
 
-Prints the figures of docs/scaling.md as Markdown, and what it is at to stderr. Each figure comes from commands in
+Prints the figures of docs/scaling.md as Markdown, and its progress to stderr. Each figure comes from commands in
 processes of their own, one at a time. Needs the extras ``[train,ray,arrow]``.
 """
 

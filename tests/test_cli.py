@@ -1,4 +1,4 @@
-"""The command as a person uses it: its output, its streams, and its exit code."""
+"""The command line: output, errors, exit codes, signals and streams."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command here, or in a new process if that is to have another environment."""
+    """Run the command in this process, or in a new one if it needs environment variables."""
     return run_cli(*arguments, **environment) if environment else run_here(*arguments)
 
 
@@ -211,7 +211,7 @@ def test_output_is_an_ordinary_file(tmp_path: Path, umask: int) -> None:
     assert len(run_cli("generate", "3", "-o", "/dev/stdout").stdout.splitlines()) == 3
 
 
-# What goes wrong is told in one line
+# Errors in one line
 
 
 def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_traceback_on_request() -> None:
 
 
 def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell's command line, in which $S is the command."""
+    """Run a shell command line in which $S stands for ``python -m sequentia``."""
     environment = {**os.environ, "S": f"{sys.executable} -m sequentia", **environment}
     return subprocess.run(
         command, shell=True, capture_output=True, text=True, encoding="utf-8", timeout=600, check=False, env=environment
@@ -297,7 +297,7 @@ def test_help_that_cannot_be_printed() -> None:
 
 
 def test_notices_that_cannot_be_written_are_dropped(tmp_path: Path) -> None:
-    """A full disk under a log does not cost a model."""
+    """A log on a full disk does not stop a training."""
     run = tmp_path / "run"
     result = shell(f"$S train {MOONS} -o {run} --recipe bigram-counts 2>/dev/full")
     assert result.returncode == 0
@@ -307,7 +307,7 @@ def test_notices_that_cannot_be_written_are_dropped(tmp_path: Path) -> None:
 
 
 def test_output_to_what_is_open_already(tmp_path: Path) -> None:
-    """A log that the shell has opened keeps what is in it, and what comes after."""
+    """A log that the shell has opened keeps the lines before and after ours."""
     log = tmp_path / "log.txt"
     log.write_text("kept\n", encoding="utf-8")
     for target in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
@@ -325,7 +325,7 @@ def test_output_that_cannot_be_written() -> None:
 
 
 def test_streams_that_are_replaced(trained: Path) -> None:
-    """By a program that calls the command, as notebooks and tests do."""
+    """A program that calls the command, such as a notebook, may replace the standard streams."""
     expected = sequentia.load(trained).generate(2, seed=1)
     for arguments in (["generate", "2", "--seed", "1"], ["generate", "2", "--seed", "1", "-o", "-"]):
         with redirect_stdout(StringIO()) as shown, redirect_stderr(StringIO()):

@@ -1,4 +1,4 @@
-"""Two models on the same names: the paired bootstrap, by hand, by its definition, and by what it promises."""
+"""Two models on the same names: the paired bootstrap by hand, by its definition, and its properties."""
 
 import random
 import tracemalloc
@@ -24,7 +24,7 @@ GROUPS = ("dev", "test", "dev_unseen", "test_unseen")
 
 @dataclass(frozen=True)
 class Simulated:
-    """Names as a source might give them: a name's gap grows with its length, and the noise on it too."""
+    """Simulated names: the gap of a name, and its noise, grow with the name's length."""
 
     gaps: NDArray[np.float64]
     windows: NDArray[np.int64]
@@ -46,7 +46,7 @@ def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_case_by_hand() -> None:
-    """Of two names, resamples hold each once half of the time, and either twice a quarter of it."""
+    """Half of the resamples of two names hold each once; a quarter each hold the one or the other twice."""
     found = evaluation._difference(np.array([-1.0, 3.0]), np.array([1, 4]))
     assert (found.difference, found.low, found.high, found.names) == (2 / 5, -2 / 2, 6 / 8, 2)
     assert found.better == pytest.approx(3 / 4, abs=0.022)  # five standard deviations: 6e-7
@@ -61,7 +61,7 @@ def test_a_model_against_itself(moons: SequenceModel, repeated: Path) -> None:
 
 
 def test_differences_are_those_of_the_definition(moons: SequenceModel, repeated: Path) -> None:
-    """By the models' own scores, resampled name by name, for a model of another alphabet and context."""
+    """Resample the models' scores name by name; the other model has another alphabet and context."""
     other = sequentia.load("names")
     assert (other.vocabulary.size, other.config.block_size) != (moons.vocabulary.size, moons.config.block_size)
     found = compare(moons, other, repeated)
@@ -124,7 +124,7 @@ def test_a_corpus_that_one_of_them_does_not_know(moons: SequenceModel, tmp_path:
 
 
 def test_intervals_are_those_of_normal_theory() -> None:
-    """Where names are many: the delta method's standard error of a ratio, 1.96 of them to each side."""
+    """With many names, an interval is 1.96 standard errors to each side, by the delta method for a ratio."""
     data = Simulated.of(2000, seed=1)
     found = evaluation._difference(data.gaps, data.windows)
     residuals = data.gaps - found.difference * data.windows
@@ -135,7 +135,7 @@ def test_intervals_are_those_of_normal_theory() -> None:
 
 
 def test_intervals_cover_the_truth() -> None:
-    """Of 300 intervals 95 % do, or a little less for 40 names; fewer than 88 % has odds of 1e-4."""
+    """About 95 % of 300 intervals do, a little less for 40 names; fewer than 88 % do with odds of 1e-4."""
     found = [evaluation._difference(data.gaps, data.windows) for data in (Simulated.of(40, seed=i) for i in range(300))]
     assert 0.88 < np.mean([interval.low < 0.02 < interval.high for interval in found]) < 0.99
 
@@ -149,7 +149,7 @@ def test_intervals_lie_within_the_differences_of_single_names(names: list[tuple[
 
 
 def test_memory_is_bounded_whatever_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All resamples at once would take half a gigabyte; how many are drawn at once changes nothing."""
+    """All resamples at once would take half a gigabyte. How many are drawn at once does not change the result."""
     data = Simulated.of(2000, seed=2)
     tracemalloc.start()
     found = evaluation._difference(data.gaps, data.windows)

@@ -1,4 +1,4 @@
-"""Counting, and Kneser-Ney smoothing held against its definition, written out with dictionaries."""
+"""Counting, and Kneser-Ney smoothing compared with its definition, written out with dictionaries."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -51,7 +51,7 @@ class KneserNey:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_smoothed_counts_are_those_of_the_definition(tmp_path: Path, order: int) -> None:
-    """Also what is read back from the ONNX file, on contexts of the dev part, seen and unseen."""
+    """Compare the ONNX graph too, on contexts of the dev part, seen and unseen."""
     train(MOONS, tmp_path / "run", recipe="ngram", overrides=[f"order={order}"])
     export(tmp_path / "run", tmp_path / "run")
     model = sequentia.load(tmp_path / "run")

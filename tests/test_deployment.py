@@ -1,4 +1,4 @@
-"""Sequentia as it is deployed: what it does to network and disk, forks, servers, odd installations, the document."""
+"""Deployment: network and disk, forks, servers, unusual installations, and docs/deployment.md."""
 
 import json
 import os
@@ -29,12 +29,12 @@ PACKAGE = Path(sequentia.__file__).parent
 
 
 def ordinary(**changes: str) -> dict[str, str]:
-    """An environment in which nobody has said anything about telemetry."""
+    """Return the environment without the variable that turns telemetry off."""
     return {**{name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}, **changes}
 
 
 def publish(hub: HubServer) -> str:
-    """Put the bundled model onto the hub, and return the hash of its commit."""
+    """Publish the bundled model on the hub, and return the hash of the commit."""
     hub.create("you/planets")
     files = [path for path in (PACKAGE / "models" / "names").iterdir() if path.is_file()]
     return hub.commit("you/planets", {path.name: path.read_bytes() for path in files})
@@ -92,7 +92,7 @@ def test_the_users_choice_of_telemetry_stays() -> None:
 
 
 def test_onnxruntime_is_imported_in_one_place() -> None:
-    """Where the variable is set before."""
+    """The variable that turns telemetry off is set there first."""
     importing = [
         path.relative_to(ROOT).as_posix()
         for folder in ("sequentia", "training", "export")
@@ -159,7 +159,7 @@ PATIENT = ["--timeout", "600", "--graceful-timeout", "600"]
 
 @pytest.mark.parametrize("extra", [[], ["--max-requests", "1", "--workers", "1"]])
 def test_a_prefork_server(tmp_path: Path, extra: list[str]) -> None:
-    """As the document says, and with a new worker for each request, which waits for the end of the last one."""
+    """Run the document's command, also with one worker that has to end by itself after each request."""
     (app,) = blocks("app", "python")
     (tmp_path / "app.py").write_text(app, encoding="utf-8")
     program, *arguments = shlex.split(command_of("server"))
@@ -176,7 +176,7 @@ def test_a_prefork_server(tmp_path: Path, extra: list[str]) -> None:
 
 
 def installed(code: str, path: Path, **environment: str) -> str:
-    """What some code prints that imports the package from a place of its own."""
+    """Run code that imports the package from ``path``, and return what it prints."""
     result = subprocess.run(
         [sys.executable, "-c", f"import sequentia; assert {str(path)!r} in sequentia.__file__; {code}"],
         env=ordinary(PYTHONPATH=str(path), **environment),
@@ -199,7 +199,7 @@ USE = (
 
 
 def sources() -> dict[str, Path]:
-    """The files of the package by where they are installed."""
+    """Return the files of the package by the place they are installed at."""
     folders = {"sequentia": PACKAGE, "sequentia/training": ROOT / "training", "sequentia/export": ROOT / "export"}
     return {
         f"{place}/{path.relative_to(folder).as_posix()}": path
@@ -217,7 +217,7 @@ def expected_of_use() -> str:
 
 
 def test_an_installation_made_of_links(tmp_path: Path) -> None:
-    """As by ``uv pip install --link-mode=symlink``, Nix or Bazel."""
+    """``uv pip install --link-mode=symlink``, Nix and Bazel install such links."""
     for place, source in sources().items():
         (tmp_path / "site" / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "site" / place).symlink_to(source)
@@ -313,7 +313,7 @@ def test_the_commands_of_the_document_run(hub: HubServer, tmp_path: Path) -> Non
 
 
 def test_every_variable_is_described() -> None:
-    """All that the library reads by itself."""
+    """Every variable that the library reads is described."""
     described = set(re.findall(r"`([A-Z_]+)(?:=1)?`", DEPLOYMENT))
     read: set[str] = set()
     for folder in ("sequentia", "training", "export"):

@@ -146,7 +146,7 @@ def test_a_learner_may_look_less_far_back_than_its_teachers(taught: Path, teache
 
 
 def test_names_are_invented_as_often_as_the_mixture_says(teacher: Teacher) -> None:
-    """The share of each first symbol; the odds of a false alarm are about 1e-6 for each."""
+    """Check the share of each first symbol; the odds of a false alarm are about 1e-6 for each."""
     contexts, probabilities = teacher._invent(0)
     starts = int((contexts == 0).all(dim=1).sum())
     expected = probabilities[0].numpy()
@@ -158,7 +158,7 @@ def test_names_are_invented_as_often_as_the_mixture_says(teacher: Teacher) -> No
 
 
 def test_the_learner_comes_near_its_teacher(taught: Path, teacher: Teacher) -> None:
-    """Nearer in Kullback-Leibler divergence, on names not invented before, than its best teacher alone does."""
+    """On names not drawn before, its Kullback-Leibler divergence is lower than that of its best teacher."""
     contexts, probabilities = teacher._invent(10**6)
 
     @torch.no_grad()
@@ -177,7 +177,7 @@ def test_the_learner_comes_near_its_teacher(taught: Path, teacher: Teacher) -> N
 
 @pytest.mark.parametrize("place", ["2-network", "."])
 def test_an_interrupted_run_goes_on_bit_for_bit(taught: Path, recipe: str, tmp_path: Path, place: str) -> None:
-    """Killed while a teacher trains, or while it teaches."""
+    """Kill the run while a teacher trains, and while the learner does."""
     folder = tmp_path / "disturbed"
     reached = {"2-network": 350, ".": 700}[place]
     run = RUN.replace('recipe="mlp"', f"recipe={recipe!r}")

@@ -1,4 +1,4 @@
-"""What the documents say is true: their snippets run, and their figures are those of the model."""
+"""The documents: their snippets run, and their figures are those of the model."""
 
 import doctest
 import os
@@ -59,7 +59,7 @@ def test_the_commands_run() -> None:
 
 
 def in_a_shell(commands: str, folder: Path) -> None:
-    """Run a block of commands as a reader does who has activated the environment."""
+    """Run a block of commands in a shell with the environment activated."""
     result = subprocess.run(
         ["sh", "-euc", commands],
         cwd=folder,
@@ -80,7 +80,7 @@ def test_the_files_of_names_are_written(tmp_path: Path) -> None:
 
 
 def test_the_example_list_can_be_trained_on(tmp_path: Path) -> None:
-    """As it stands, but for fewer steps."""
+    """Run the block with fewer steps."""
     (commands,) = blocks("train", "sh")
     shutil.copytree(MOONS.parent, tmp_path / "tests" / "data")
     assert "--recipe wide\n" in commands
@@ -141,7 +141,7 @@ def test_the_bundled_model_is_as_good_as_it_says(names_txt: Path | None) -> None
 
 
 def test_the_fast_recipe_is_as_good_as_it_says(names_txt: Path | None, tmp_path: Path) -> None:
-    """The standard deviation over seeds is 0.004, so other last bits than those of the stated run do not fail this."""
+    """The standard deviation over seeds is 0.004, so that rounding on another CPU does not fail this test."""
     if names_txt is None:
         pytest.skip("SEQUENTIA_NAMES does not say where names.txt is")
     record = train(names_txt, tmp_path / "run", recipe="fast").record
@@ -173,7 +173,7 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
 
 
 def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they stand, but for a shorter list and fewer steps."""
+    """Run them with a shorter list and fewer steps."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(MOONS, "names.txt")
     text = (DOCS / "ladder.md").read_text(encoding="utf-8")
@@ -193,8 +193,8 @@ def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.ray
-def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_cluster: RayCluster) -> None:
-    """The commands run as they stand, but on the tests' cluster, with a shorter list, fewer trials, steps and names."""
+def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run them with a shorter list, and fewer trials, steps and names."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(MOONS, "planets.txt")
     text = (DOCS / "scaling.md").read_text(encoding="utf-8")
@@ -220,7 +220,7 @@ def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_figures_of_the_ladder() -> None:
-    """Are those of the reproduction, where that has them, and of the bundled model."""
+    """They are those of docs/reproduction.md and of the bundled model."""
     ladder = dict(re.findall(r"(?m)^\| `([\w-]+)` \| [\d,]+ \| ([\d.]+) \|", (DOCS / "ladder.md").read_text("utf-8")))
     assert set(ladder) == set(recipe_names())
     reproduction = (DOCS / "reproduction.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The parity ladder: it passes what training made, and every rung stops what differs."""
+"""The parity checks: they pass a trained network, and each stops a graph or weights that differ."""
 
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def test_the_graph_alone_is_enough_for_another_runtime(trained: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_direct_connections_are_exported(tmp_path: Path, precision: str) -> None:
-    """With numbers in every row of the table, not only in those that the text has."""
+    """Fill every row of the table, not only the rows that occur in the text."""
     run = tmp_path / "run"
     overrides = [*SMALL, "direct=2", f"precision={precision}"]
     trained = train(MOONS, run, recipe="mlp", overrides=overrides)
@@ -102,7 +102,7 @@ def test_direct_connections_are_exported(tmp_path: Path, precision: str) -> None
 
 
 def test_every_kind_of_model_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And together they have every operator that the reader permits."""
+    """Together they use every operator that the reader permits."""
     small = ["steps=5", "hidden_sizes=[8]"]
     kinds = [
         ("mlp", [*small, "block_size=1", "activation=relu", "direct=1"]),
@@ -212,7 +212,7 @@ def test_logits_that_differ(run: Path, value: float) -> None:
 
 
 def test_a_batch_size_frozen_into_the_graph(run: Path) -> None:
-    """The interface still says that the batch is dynamic, a node inside has the traced size."""
+    """The interface says that the batch is dynamic, but a node inside has the traced size."""
     network, config = network_of(run), artifact.read(run).config
 
     class Frozen(torch.nn.Module):

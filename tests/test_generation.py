@@ -87,7 +87,7 @@ def generated(model: SequenceModel, n: int, options: dict[str, Any]) -> list[str
 def test_every_way_to_generate_equals_the_reference(
     moons: SequenceModel, options: dict[str, Any], n: int, batch: int
 ) -> None:
-    """With any options, batches of any size, and any number of names; or fails where the reference has no name."""
+    """Any options, batch sizes and numbers of names; where the reference has no name, the library raises an error."""
     reference = Reference(moons, Options(**options))
     if not reference.possible:
         with pytest.raises(OptionError, match=r"no name of .* matches the pattern"):
@@ -156,7 +156,7 @@ def test_the_bundled_model_equals_the_reference(options: dict[str, Any]) -> None
 
 
 def test_symbols_that_compose_equal_the_reference(tmp_path: Path) -> None:
-    """A name that is not NFC would be another one when it is read back, so it is dropped."""
+    """A name that is not NFC is dropped: it would change when it is read back."""
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(["zx\u0301a", "xz\u0323z", "z\u0327x\u0301", "axz\u0331"] * 5), encoding="utf-8")
     train(corpus, tmp_path / "run", recipe="mlp", overrides=["steps=2"])
@@ -193,7 +193,7 @@ def regular_expressions(draw: st.DrawFn, depth: int = 2) -> str:
 def test_a_constraint_allows_exactly_what_the_pattern_matches(
     pattern: str, least: int, extra: int, prefix: str
 ) -> None:
-    """All names over two symbols, held against Python's own expressions, which take for ever if nested deeply."""
+    """Compare all names over two symbols with Python's ``re``, which never ends on deeply nested patterns."""
     from sequentia.constraints import Constraint
 
     most = least + extra
@@ -229,7 +229,7 @@ def test_a_constraint_allows_exactly_what_the_pattern_matches(
 
 @pytest.mark.parametrize("pattern", ["(a|t).*(a|i).{7}", "(.*a.*i.*){5}"])
 def test_a_pattern_with_many_ways_to_match_is_met(moons: SequenceModel, pattern: str) -> None:
-    """Their whole automata would be exponential."""
+    """The complete automata of these patterns are exponential."""
     names = moons.generate(3, seed=1, pattern=pattern, max_length=40)
     assert [bool(re.fullmatch(pattern, name)) for name in names] == [True] * 3
 
@@ -344,7 +344,7 @@ def test_what_rejects_everything_is_counted(moons: SequenceModel) -> None:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> SequenceModel:
-    """Three symbols, so that all names of up to four can be enumerated."""
+    """Return a model of three symbols: all its names of up to four symbols can be enumerated."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "list.txt").write_text("\n".join(["ab", "abc", "ba", "cab", "bb", "acca", "c"] * 8), encoding="utf-8")
     train(folder / "list.txt", folder / "run", recipe="mlp", overrides=["steps=60", "block_size=3"])
@@ -363,7 +363,7 @@ def enumerated(
     min_length: int = 1,
     max_length: int = 4,
 ) -> dict[str, float]:
-    """Return the probability of each name, by the definition of each option, in plain Python."""
+    """Return the probability of each name by the definition of each option."""
     names = [
         name
         for length in range(min_length, max_length + 1)
@@ -491,9 +491,9 @@ def test_contexts_are_computed_once_and_remembered(moons: SequenceModel) -> None
 
 
 def test_remembered_logits_are_those_of_the_network(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A memory of 16 places, so that contexts push each other out, used by eight threads at once."""
-    monkeypatch.setattr("sequentia.logit_cache._BYTES", 16 * (8 + 4 * moons.vocabulary.size))
-    contexts = LogitCache(moons.logits, moons.config.block_size, moons.vocabulary.size)
+    """Eight threads share a memory of 16 places, so that contexts push each other out."""
+    monkeypatch.setattr("sequentia.contexts._CACHE_BYTES", 16 * (8 + 4 * moons.vocabulary.size))
+    contexts = Contexts(moons.logits, moons.config.block_size, moons.vocabulary.size)
     random = np.random.Generator(np.random.PCG64(2))
     asked = [random.integers(0, 3, (200, moons.config.block_size)) for _ in range(40)]
     with ThreadPoolExecutor(8) as pool:

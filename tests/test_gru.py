@@ -1,4 +1,4 @@
-"""The recurrent network: trained on whole names, exported over a window, and otherwise a model like any other."""
+"""The recurrent network: training on whole names, and export over a window."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_whole_names_are_read_and_followed() -> None:
 
 
 def test_every_name_is_as_likely_as_any_other() -> None:
-    """However long it is; each has as many positions as the others, but for one."""
+    """A long name is drawn as often as a short one."""
     tokens = split(read_corpus(MOONS), "lecture").train
     _, follows = whole_names(tokens, np.arange(len(tokens)))
     _, counts = np.unique(follows.reshape(len(tokens), -1), axis=0, return_counts=True)
@@ -50,7 +50,7 @@ def test_every_name_is_as_likely_as_any_other() -> None:
 
 @torch.no_grad()
 def test_a_window_says_what_the_whole_name_does() -> None:
-    """As long as the window holds the start of the name."""
+    """They agree as long as the window holds the start of the name."""
     network = new_network(6)
     tokens = split(read_corpus(MOONS), "lecture").train
     read, follows = whole_names(tokens, np.arange(0, len(tokens), 50))

@@ -1,4 +1,4 @@
-"""A loaded model: the sampling contract, scores, next symbols, and life among threads and processes."""
+"""A loaded model: sampling, scores, next symbols, threads and processes."""
 
 import asyncio
 import itertools
@@ -93,7 +93,7 @@ def test_how_many_must_be_a_number(moons: SequenceModel) -> None:
 
 
 def test_sampled_names_have_the_probabilities_they_score(moons: SequenceModel) -> None:
-    """40,000 names against the scores of the 30 commonest: a count is 5 sigma off once in 58,000 seeds."""
+    """Compare 40,000 names with the scores of the 30 commonest: a count is 5 sigma off once in 58,000 seeds."""
     n = 40_000
     names = moons.generate(n, seed=17)
     values, counts = np.unique(names, return_counts=True)
@@ -105,7 +105,7 @@ def test_sampled_names_have_the_probabilities_they_score(moons: SequenceModel) -
 
 
 def test_sampled_next_symbols_follow_the_softmax(moons: SequenceModel) -> None:
-    """20,000 names behind a prefix: one of 25 counts is 5 sigma off once in 70,000 seeds."""
+    """Draw 20,000 names that start with a prefix: one of 25 counts is 5 sigma off once in 70,000 seeds."""
     n = 20_000
     followers = [name[2:3] for name in moons.generate(n, prefix="te", seed=23)]
     for symbol, probability in moons.next_symbols("te").items():
@@ -169,7 +169,7 @@ def test_score_is_the_sum_of_its_steps(moons: SequenceModel) -> None:
 
 
 def wide(moons: SequenceModel, folder: Path) -> SequenceModel:
-    """A network wide enough for onnxruntime to divide its work among threads."""
+    """Return a network so wide that onnxruntime divides its work among threads."""
     assert isinstance(moons.config.architecture, MLPArchitecture)
     architecture = msgspec.structs.replace(moons.config.architecture, embedding_dim=128, hidden_sizes=[2048, 1024])
     config = msgspec.structs.replace(moons.config, architecture=architecture)
@@ -209,7 +209,7 @@ def test_a_spawned_process_gets_the_model_pickled(moons: SequenceModel) -> None:
 
 
 def test_names_beside_an_event_loop(moons: SequenceModel) -> None:
-    """The loop goes on while a thread draws, as the README says."""
+    """The event loop goes on while a thread generates."""
 
     async def both() -> tuple[list[str], int]:
         task = asyncio.create_task(asyncio.to_thread(moons.generate, 3000, seed=1))
@@ -225,7 +225,7 @@ def test_names_beside_an_event_loop(moons: SequenceModel) -> None:
 
 
 def test_one_model_for_many_threads(moons: SequenceModel) -> None:
-    """Different options at once, each thread several times, against one after the other."""
+    """Eight threads with different options give the same names as one call after the other."""
     options: list[dict[str, Any]] = [
         {"seed": seed, "prefix": prefix, "pattern": pattern}
         for seed, (prefix, pattern) in enumerate([("", None), ("ti", None), ("", "[a-m]+"), ("a", ".{5}")] * 4)

@@ -1,4 +1,4 @@
-"""Names in bulk: Arrow columns, files of every format, and what is left of a run that is killed."""
+"""Files of names: Arrow columns, every format, interrupted writers, and scoring from files."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ from .test_cli import fail, run_cli, succeed
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> SequenceModel:
-    """Symbols of one to four bytes in UTF-8, a quotation mark and a comma among them."""
+    """Return a model whose symbols take one to four bytes in UTF-8; a quotation mark and a comma are among them."""
     folder = tmp_path_factory.mktemp("scripts")
     names = ['a"b', "č,ř", "名字", "😀é", "x名"] * 10
     (folder / "list.txt").write_text("\n".join(names), encoding="utf-8")
@@ -60,7 +60,7 @@ def test_batches_of_an_alphabet_of_thousands() -> None:
 
 
 def read(file: Path) -> list[tuple[str, float | None]]:
-    """Return the names in a file and their scores, by a reader that is not ours."""
+    """Return the names and scores in a file, read by another library."""
     if file.suffix == ".parquet":
         table = parquet.read_table(file).to_pydict()
         return list(zip(table["name"], table.get("log_probability", [None] * len(table["name"])), strict=True))
@@ -126,7 +126,7 @@ def test_batches_follow_each_other_in_a_file(moons: SequenceModel, monkeypatch: 
 
 
 def test_a_killed_run_leaves_no_file_that_looks_whole(tmp_path: Path) -> None:
-    """What was there stays, and what was begun is under a hidden name."""
+    """The old file stays, and the unfinished one has a hidden name."""
     file = tmp_path / "names.parquet"
     file.write_text("old")
     command = [sys.executable, "-m", "sequentia", "generate", "100000000", "-o", str(file)]
@@ -138,7 +138,7 @@ def test_a_killed_run_leaves_no_file_that_looks_whole(tmp_path: Path) -> None:
 
 
 def test_two_writers_of_one_file_leave_each_other_alone(tmp_path: Path) -> None:
-    """In two containers, both may be process 1; here they are one process."""
+    """Both writers may have the same process id, as in two containers; here they are one process."""
     file = tmp_path / "names.txt"
     with writing(file) as slow:
         slow.write(b"slow, ")
@@ -194,7 +194,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
 
 
 def test_a_command_that_outlives_its_terminal(tmp_path: Path) -> None:
-    """As nohup starts it: with SIGHUP ignored."""
+    """Start the command as nohup does, with SIGHUP ignored."""
     file = tmp_path / "names.txt"
     command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-m", "sequentia", "generate", "400000"]
     with subprocess.Popen([*command, "-o", str(file)]) as process:
@@ -215,7 +215,7 @@ main()
 
 @pytest.mark.parametrize("name", ["names.txt", "names.parquet"])
 def test_a_disk_that_is_full(tmp_path: Path, name: str) -> None:
-    """No file may grow beyond 3,000 bytes, which for one that is being written comes to the same."""
+    """A limit of 3,000 bytes a file stands for a full disk."""
     result = python("-c", LIMITED, "generate", "10000", "--seed", "1", "-o", str(tmp_path / name))
     assert (result.returncode, result.stderr) == (1, f"Error: {tmp_path / name}: File too large\n")
     assert not list(tmp_path.iterdir())

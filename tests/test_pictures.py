@@ -1,4 +1,4 @@
-"""Every picture is drawn, for lists of every kind, without a display."""
+"""Pictures of runs: all are drawn, for any list, without a display."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ OF_A_NETWORK = {"loss.png", "updates.png", "activations.png", "gradients.png", "
 
 
 def looks_drawn(path: Path) -> bool:
-    """Whether a picture is of a legible size and neither blank nor black."""
+    """Return whether a picture has a legible size and is neither blank nor black."""
     pixels = imread(path)
     height, width, _ = pixels.shape
     return min(height, width) >= 300 and bool(0.5 < pixels[..., :3].mean() < 0.995)
@@ -59,7 +59,7 @@ def test_what_each_recipe_has_to_show(tmp_path: Path, recipe: str, overrides: li
 
 
 def test_symbols_that_no_font_has(tmp_path: Path) -> None:
-    """A warning about a missing glyph would fail this test; so many symbols do not all fit."""
+    """A warning about a missing glyph fails this test. The symbols are too many for the picture to show all."""
     corpus = tmp_path / "corpus.txt"
     names = [f"{chr(0x4E00 + i)} {chr(0x3B1 + i % 24)}\u0323{chr(0x1F600 + i % 40)}" for i in range(120)]
     corpus.write_text("\n".join(names), encoding="utf-8")
@@ -155,7 +155,7 @@ def test_diagnostics(tmp_path: Path) -> None:
 
 
 def test_update_ratios(tmp_path: Path) -> None:
-    """Of plain descent on a table: log10 of the deviation of rate times gradient over that of the weights."""
+    """Plain descent on a table: log10 of std(rate * gradient) / std(weights)."""
     train(MOONS, tmp_path / "run", recipe="bigram", overrides=["steps=1200", "learning_rate=20", "log_every=2"])
     lines = [json.loads(line) for line in (tmp_path / "run" / HISTORY).read_bytes().splitlines()]
     assert [line["step"] for line in lines] == list(range(0, 1200, 2))

@@ -1,4 +1,4 @@
-"""What the package promises by its names: exports, lazy imports, errors, types."""
+"""The public interface: exported names, lazy imports, errors, types."""
 
 import inspect
 import pickle

@@ -1,4 +1,4 @@
-"""Runs: what they leave, that they repeat bit for bit, and that nothing short of it is lost."""
+"""Training runs: their files, repeatability bit for bit, interruption, and evaluation."""
 
 import importlib
 import json
@@ -213,7 +213,7 @@ def test_the_last_step_is_saved_whatever_the_interval(tmp_path: Path) -> None:
 
 
 def test_losses_are_those_of_the_definition(trained: Path) -> None:
-    """By the model's own scores, name by name: nats per symbol, and unseen means not in the training part."""
+    """Recompute the losses, in nats per symbol, from the score of each name; unseen: not in the training part."""
     model = sequentia.load(trained)
     words = MOONS.read_text(encoding="utf-8").split()
     words += words[:40]
@@ -243,7 +243,7 @@ def test_the_artifact_has_the_losses_of_the_network(trained: Path) -> None:
 
 
 def test_the_report_of_samples(trained: Path, run: Path) -> None:
-    """Of names drawn again from the artifact, sorted by hand into the parts of the split."""
+    """Draw the names again from the artifact, and count by hand which part of the split holds them."""
     words = MOONS.read_text(encoding="utf-8").split()
     random.Random(42).shuffle(words)
     first = int(0.8 * len(words))
@@ -283,7 +283,7 @@ def test_a_corpus_of_another_alphabet(trained: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is counted, cut into windows or taught by a teacher is the training part, of every recipe."""
+    """Every recipe counts, cuts into windows and teaches nothing but the training part."""
     train_part = split(read_corpus(MOONS), "lecture").train
     seen: Counter[str] = Counter()
 
@@ -328,7 +328,7 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
 
 
 def test_the_first_names_alone(tmp_path: Path) -> None:
-    """The alphabet, and so the size of the network, stay the corpus's."""
+    """The alphabet, and so the size of the network, stay those of the whole corpus."""
     overrides = ["split=all", "first_names=2", "batch_size=0", "steps=4"]
     train(MOONS, tmp_path / "run", recipe="bigram", overrides=overrides)
     words = MOONS.read_text(encoding="utf-8").split()
