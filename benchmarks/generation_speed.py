@@ -3,8 +3,8 @@
     python benchmarks/generation_speed.py names.txt [--pictures FOLDER] [--quick]
 
 Prints the figures of docs/performance.md as Markdown, and its progress to stderr. generation_tasks.py holds the
-measured tasks and the peers. Each task runs in a fresh process, one at a time; Sequentia and its peers take turns. Needs
-the extra ``[dev]`` and the package markovify.
+measured tasks and the peers. Each task runs in a fresh process, one at a time; Sequentia and its peers take turns.
+Needs the extra ``[dev]`` and the package markovify.
 """
 
 import argparse

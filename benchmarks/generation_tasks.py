@@ -64,7 +64,7 @@ def facts() -> dict[str, Any]:
 
 
 def one_name(seeds: int) -> list[float]:
-    """Return the mean seconds of a call with memory, of a call without, of the bare runs, and the mean number of runs."""
+    """Return the mean seconds of a call with memory, of one without, of the bare runs, and the mean number of runs."""
     import sequentia
     from sequentia.windows import context_after
 
