@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -176,3 +176,18 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def processes_below(pid: int, name: str) -> list[int]:
+    """Return the descendants of a process whose command line contains a name."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            parents[int(status.parent.name)] = int(status.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+    found, above = [], {pid}
+    while above := {child for child, parent in parents.items() if parent in above}:
+        for child in sorted(above):
+            with suppress(OSError):
+                if name.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(child)
+    return found

@@ -193,8 +193,8 @@ def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.ray
-def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run them with a shorter list, and fewer trials, steps and names."""
+def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_cluster: RayCluster) -> None:
+    """Run them on the tests' cluster, with a shorter list, and fewer trials, steps and names."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(MOONS, "planets.txt")
     text = (DOCS / "scaling.md").read_text(encoding="utf-8")

@@ -492,8 +492,8 @@ def test_contexts_are_computed_once_and_remembered(moons: SequenceModel) -> None
 
 def test_remembered_logits_are_those_of_the_network(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight threads share a memory of 16 places, so that contexts push each other out."""
-    monkeypatch.setattr("sequentia.contexts._CACHE_BYTES", 16 * (8 + 4 * moons.vocabulary.size))
-    contexts = Contexts(moons.logits, moons.config.block_size, moons.vocabulary.size)
+    monkeypatch.setattr("sequentia.logit_cache._BYTES", 16 * (8 + 4 * moons.vocabulary.size))
+    contexts = LogitCache(moons.logits, moons.config.block_size, moons.vocabulary.size)
     random = np.random.Generator(np.random.PCG64(2))
     asked = [random.integers(0, 3, (200, moons.config.block_size)) for _ in range(40)]
     with ThreadPoolExecutor(8) as pool:
