@@ -209,7 +209,7 @@ def _samples(config: Config) -> str:
 
 def _size_and_speed(config: Config, graph_bytes: int) -> str:
     architecture = config.architecture
-    products = architecture.products(config.block_size, len(config.vocabulary) + 1)
+    products = architecture.multiplications(config.block_size, len(config.vocabulary) + 1)
     work = f"{products:,} multiplications and additions" if products else "look-ups in tables and no multiplication"
     return (
         f"`model.onnx` has {graph_bytes:,} bytes for {architecture.parameters:,} parameters. A symbol takes {work}; "

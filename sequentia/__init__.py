@@ -1,6 +1,6 @@
 """Invent names with a small neural network: ``sequentia.generate()``.
 
-The public names resolve on first use, so ``import sequentia`` costs nothing but the standard library.
+Public names are imported on first use, so ``import sequentia`` loads only the standard library.
 """
 
 from typing import TYPE_CHECKING

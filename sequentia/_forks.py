@@ -1,4 +1,4 @@
-"""What a forked process has to make anew: it has none of its parent's threads, and the locks they held stay held."""
+"""Replacing locks and threads after a fork: the child has no other threads, and their locks stay locked."""
 
 import os
 from functools import cache
@@ -7,26 +7,26 @@ from weakref import WeakSet
 
 
 class Renewable(Protocol):
-    """An object that holds locks or threads."""
+    """An object with locks or threads."""
 
     def renew(self) -> None:
-        """Replace them; a forked process calls this before anything else."""
+        """Replace the locks and threads; called first in a forked process."""
 
 
 _renewables: "WeakSet[Renewable]" = WeakSet()
 
 
-def renew_after_fork(each: Renewable) -> None:
-    """Have forked processes renew an object for as long as it exists."""
-    _renewables.add(each)
+def renew_after_fork(renewable: Renewable) -> None:
+    """Call ``renewable.renew`` in every forked process while the object exists."""
+    _renewables.add(renewable)
     _register()
 
 
 @cache
 def _register() -> None:
     def renew() -> None:
-        for each in _renewables:
-            each.renew()
+        for renewable in _renewables:
+            renewable.renew()
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=renew)

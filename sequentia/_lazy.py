@@ -1,4 +1,4 @@
-"""Names that load their module on first use, so that importing a package costs nothing it may not need."""
+"""Importing a public name's module on first use, so that importing the package is fast."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -7,7 +7,7 @@ from .errors import MissingExtraError
 
 
 def resolve(package: str, name: str, modules: Mapping[str, str], *, extra: str | None = None) -> object:
-    """Return a package's public name from the submodule that defines it.
+    """Return the object with a public name from the submodule that defines it.
 
     Raises:
         AttributeError: if the package has no such name.

@@ -1,19 +1,19 @@
-"""Every error Sequentia raises on purpose.
+"""The errors that Sequentia raises.
 
     SequentiaError
-    ├── ArtifactError       (ValueError)         a file of an artifact is not what it must be
-    ├── CorpusError         (ValueError)         a text file cannot serve as a corpus
+    ├── ArtifactError       (ValueError)         a file of a model is missing, damaged or inconsistent
+    ├── CorpusError         (ValueError)         a text file cannot be used as a corpus
     ├── ExportError         (RuntimeError)       an exported model differs from the trained one
-    ├── GenerationError     (RuntimeError)       the options leave no names to generate
-    ├── HubError            (ConnectionError)    the hub cannot be reached, or refuses
+    ├── GenerationError     (RuntimeError)       the options allow too few names
+    ├── HubError            (ConnectionError)    the hub cannot be reached or refuses
     ├── MissingExtraError   (ImportError)        an optional dependency is not installed
-    ├── ModelNotFoundError  (FileNotFoundError)  there is no model where one was asked for
-    ├── OptionError         (ValueError)         an argument is out of its range
+    ├── ModelNotFoundError  (FileNotFoundError)  the requested model does not exist
+    ├── OptionError         (ValueError)         an option is out of range or contradicts another
     ├── RecipeError         (ValueError)         a training recipe is malformed
-    ├── TrainingError       (RuntimeError)       a training run cannot start or go on
-    └── VocabularyError     (ValueError)         a text holds a symbol the model does not know
+    ├── TrainingError       (RuntimeError)       a training run cannot start or continue
+    └── VocabularyError     (ValueError)         a text contains a symbol that the model does not know
 
-Each is built from its message, carries its facts as attributes, and survives pickling.
+Each error stores its details as attributes and can be pickled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 
 class SequentiaError(Exception):
-    """Base of all errors of this library; ``str(error)`` says what was wrong and what to do."""
+    """Base class of all errors of this library; the message says what was wrong and what to do."""
 
 
 class ArtifactError(SequentiaError, ValueError):
@@ -30,8 +30,8 @@ class ArtifactError(SequentiaError, ValueError):
 
     Attributes:
         path: the offending file.
-        expected: what the file should hold.
-        found: what it holds instead.
+        expected: what the file should contain.
+        found: what it contains instead.
     """
 
     def __init__(self, message: str, *, path: Path | None = None, expected: str = "", found: str = "") -> None:
@@ -42,7 +42,7 @@ class ArtifactError(SequentiaError, ValueError):
 
     @classmethod
     def at(cls, path: Path, *, expected: str, found: str) -> "ArtifactError":
-        """The error for one file, with the usual message."""
+        """Return the error for one file, with the standard message."""
         return cls(f"{path}: expected {expected}, found {found}", path=path, expected=expected, found=found)
 
 
@@ -51,8 +51,8 @@ class CorpusError(SequentiaError, ValueError):
 
     Attributes:
         path: the file.
-        line: 1-based number of the offending line, where there is one.
-        byte: 0-based offset of the offending byte, where there is one.
+        line: 1-based number of the offending line, if known.
+        byte: 0-based offset of the offending byte, if known.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class CorpusError(SequentiaError, ValueError):
 
 
 class ExportError(SequentiaError, RuntimeError):
-    """An exported model fails a rung of the parity ladder, and is neither written nor published.
+    """An exported model fails a parity check, so it is neither written nor published.
 
     Attributes:
         rung: name of the failed check.
@@ -77,13 +77,13 @@ class ExportError(SequentiaError, RuntimeError):
 
 
 class GenerationError(SequentiaError, RuntimeError):
-    """The options cannot be met, or no longer.
+    """The options allow too few names, or a search was stopped at its limit.
 
     Attributes:
-        candidates: how many names were sampled.
-        accepted: how many of them were returned.
-        rejected: reason → how many candidates it rejected.
-        names: those found before giving up, where the call would have returned them.
+        candidates: number of names sampled, or of prefixes searched.
+        accepted: number of names accepted.
+        rejected: number of rejected candidates by reason.
+        names: the names found before the error, if the call would have returned a list.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class GenerationError(SequentiaError, RuntimeError):
         self.names = list(names)
 
     def with_names(self, names: Sequence[str]) -> "GenerationError":
-        """Return the error as it is for a caller who gets no other hold of the names found so far."""
+        """Return a copy of the error that carries the names found so far."""
         return GenerationError(
             f"{self} (the {len(names):,} names found so far are in error.names)" if names else str(self),
             candidates=self.candidates,
@@ -113,11 +113,11 @@ class GenerationError(SequentiaError, RuntimeError):
 
 
 class HubError(SequentiaError, ConnectionError):
-    """The hub cannot be reached or refuses, or what it sent cannot be stored.
+    """The hub cannot be reached or refuses a request, or its answer cannot be stored.
 
     Attributes:
         repo_id: the repository.
-        status: the HTTP status of the answer, where there was one.
+        status: the HTTP status of the answer, if there was one.
     """
 
     def __init__(self, message: str, *, repo_id: str = "", status: int | None = None) -> None:
@@ -127,10 +127,10 @@ class HubError(SequentiaError, ConnectionError):
 
 
 class MissingExtraError(SequentiaError, ImportError):
-    """A feature needs packages that the base installation leaves out.
+    """A feature needs packages that the base installation does not include.
 
     Attributes:
-        extra: the extra that brings them.
+        extra: the extra that installs them.
     """
 
     def __init__(self, message: str, *, extra: str = "") -> None:
@@ -139,10 +139,10 @@ class MissingExtraError(SequentiaError, ImportError):
 
 
 class ModelNotFoundError(SequentiaError, FileNotFoundError):
-    """No model is where the caller pointed.
+    """The requested model does not exist.
 
     Attributes:
-        model: what was asked for.
+        model: the name or path that was requested.
     """
 
     def __init__(self, message: str, *, model: str = "") -> None:
@@ -151,11 +151,11 @@ class ModelNotFoundError(SequentiaError, FileNotFoundError):
 
 
 class OptionError(SequentiaError, ValueError):
-    """An option is out of its range, or contradicts another.
+    """An option is out of range or contradicts another.
 
     Attributes:
         option: its name.
-        value: what was given.
+        value: the given value.
     """
 
     def __init__(self, message: str, *, option: str = "", value: object = None) -> None:
@@ -165,10 +165,10 @@ class OptionError(SequentiaError, ValueError):
 
 
 class RecipeError(SequentiaError, ValueError):
-    """A recipe, or an override of one, is malformed.
+    """A recipe or an override of one of its keys is malformed.
 
     Attributes:
-        key: the offending key, where there is one.
+        key: the offending key, if there is one.
     """
 
     def __init__(self, message: str, *, key: str = "") -> None:
@@ -177,10 +177,10 @@ class RecipeError(SequentiaError, ValueError):
 
 
 class TrainingError(SequentiaError, RuntimeError):
-    """A training run cannot start or go on.
+    """A training run cannot start or continue.
 
     Attributes:
-        step: the 0-based step at which it happened, where there is one.
+        step: the 0-based step at which it failed, if there is one.
     """
 
     def __init__(self, message: str, *, step: int | None = None) -> None:
@@ -189,7 +189,7 @@ class TrainingError(SequentiaError, RuntimeError):
 
 
 class VocabularyError(SequentiaError, ValueError):
-    """A text holds a symbol outside the vocabulary.
+    """A text contains a symbol that is not in the vocabulary.
 
     Attributes:
         symbol: the symbol.

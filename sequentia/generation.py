@@ -1,7 +1,7 @@
-"""Names, drawn symbol by symbol from whatever computes logits: a loaded model, or a network in training.
+"""Sampling of names, symbol by symbol, from a loaded model or a network in training.
 
-Names that begin alike stand at the same node, and a node's distribution is computed once for all of them. At each step
-every name draws a symbol at its node and moves to the node that the symbol leads to.
+Names with the same beginning share a node, and each node's distribution is computed once. At each step, every name
+draws a symbol from its node's distribution and moves to the node for that symbol.
 """
 
 from collections import deque
@@ -23,57 +23,61 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 _MAX_BATCH: Final = 1 << 17
-_MOST_LOGITS: Final = 1 << 22  # computed at once, unless that is fewer than _FEWEST names
-_FEWEST: Final = 8
+_MAX_BATCH_LOGITS: Final = 1 << 22  # except that a batch has at least _MIN_BATCH names
+_MIN_BATCH: Final = 8
 
 
 def stream_names(
     cache: LogitCache, vocabulary: Vocabulary, plan: Plan, wanted: int | None = None, workers: int = 1
 ) -> Iterator[Names]:
-    """Yield the accepted names of a stream in index order, a batch at a time, none of them empty.
+    """Yield the accepted names of a stream in index order, in batches that are never empty.
 
     Args:
         cache: computes the logits.
-        vocabulary: its alphabet.
-        plan: the sampling options, checked.
-        wanted: how many names will be taken; without it, the stream has no end.
-        workers: threads that draw, if there is more than one batch to draw.
+        vocabulary: the alphabet.
+        plan: the checked sampling options.
+        wanted: number of names; by default the stream is endless.
+        workers: threads that draw names, used if there is more than one batch.
 
     Raises:
         GenerationError: if more than 10,000 candidates in a row are rejected, and more than were accepted before.
     """
     if wanted == 0:
         return
-    rules = Filter(plan, vocabulary)
-    with closing(_batches(cache, plan, wanted, rules, workers)) as batches:
+    name_filter = Filter(plan, vocabulary)
+    with closing(_batches(cache, plan, wanted, name_filter, workers)) as batches:
         for candidates in batches:
-            missing = None if wanted is None else wanted - rules.accepted
-            names = rules.accept(candidates, missing)
+            remaining = None if wanted is None else wanted - name_filter.accepted
+            names = name_filter.accept(candidates, remaining)
             if len(names):
                 yield names
-            if len(names) == missing:
+            if len(names) == remaining:
                 return
-            rules.check_patience()
+            name_filter.check_patience()
 
 
 def _batches(
-    cache: LogitCache, plan: Plan, wanted: int | None, rules: Filter, workers: int
+    cache: LogitCache, plan: Plan, wanted: int | None, name_filter: Filter, workers: int
 ) -> Generator[Names, None, None]:
-    """Yield candidates without end: as many at once as are missing, or as were accepted or dropped in a row before."""
-    most, drawn = _most_at_once(cache), 0
-    while workers == 1 or wanted is None or wanted - rules.accepted <= most:
-        missing = rules.accepted if wanted is None else wanted - rules.accepted
-        count = min(max(missing, rules.dropped_in_a_row, 1), most)
+    """Yield endless batches of candidates.
+
+    A batch is as large as the number of names still wanted. An endless stream has no such number, so its batches grow
+    with the number of accepted names. Both grow with the number of candidates dropped in a row.
+    """
+    max_batch, drawn = _max_batch(cache), 0
+    while workers == 1 or wanted is None or wanted - name_filter.accepted <= max_batch:
+        remaining = name_filter.accepted if wanted is None else wanted - name_filter.accepted
+        count = min(max(remaining, name_filter.dropped_in_a_row, 1), max_batch)
         yield draw(cache, plan, drawn, count)
         drawn += count
-    from concurrent.futures import ThreadPoolExecutor  # here, because the import takes as long as drawing a name
+    from concurrent.futures import ThreadPoolExecutor  # slow to import, and rarely needed
 
     with ThreadPoolExecutor(workers, thread_name_prefix="sequentia") as pool:
         pending: deque[Future[Names]] = deque()
         try:
             while True:
-                while len(pending) <= workers and (rules.selective or drawn < wanted):
-                    count = most if rules.selective else min(most, wanted - drawn)
+                while len(pending) <= workers and (name_filter.selective or drawn < wanted):
+                    count = max_batch if name_filter.selective else min(max_batch, wanted - drawn)
                     pending.append(pool.submit(draw, cache, plan, drawn, count))
                     drawn += count
                 yield pending.popleft().result()
@@ -83,25 +87,26 @@ def _batches(
 
 
 def draw_shard(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, first: int, count: int) -> Iterator[Names]:
-    """Yield those of the candidates ``first`` … ``first + count - 1`` of a stream that are accepted, batch by batch.
+    """Yield the accepted names among the candidates ``first`` … ``first + count - 1`` of a stream, in batches.
 
-    Without ``unique``, whether a candidate is accepted does not depend on the others, so that shards drawn anywhere and
-    laid side by side are the stream.
+    Without ``unique``, each candidate is accepted or rejected on its own. So shards can be drawn on different machines
+    and joined to give the stream.
     """
-    rules = Filter(plan, vocabulary)
-    for start in range(first, first + count, _most_at_once(cache)):
-        candidates = draw(cache, plan, start, min(_most_at_once(cache), first + count - start))
-        names = candidates[rules.passing(candidates)] if rules.selective else candidates
+    name_filter = Filter(plan, vocabulary)
+    max_batch = _max_batch(cache)
+    for start in range(first, first + count, max_batch):
+        candidates = draw(cache, plan, start, min(max_batch, first + count - start))
+        names = candidates[name_filter.passing(candidates)] if name_filter.selective else candidates
         if len(names):
             yield names
 
 
-def _most_at_once(cache: LogitCache) -> int:
-    return min(_MAX_BATCH, max(_FEWEST, _MOST_LOGITS // cache.ids))
+def _max_batch(cache: LogitCache) -> int:
+    return min(_MAX_BATCH, max(_MIN_BATCH, _MAX_BATCH_LOGITS // cache.ids))
 
 
 def draw(cache: LogitCache, plan: Plan, first: int, count: int) -> Names:
-    """Return the candidates ``first`` … ``first + count - 1`` of a stream, [count, max_length]."""
+    """Return the candidates ``first`` … ``first + count - 1`` of a stream, unsigned [count, max_length]."""
     start = len(plan.prefix)
     names: Names = np.zeros((count, plan.max_length), dtype=np.min_scalar_type(cache.ids - 1))
     names[:, :start] = plan.prefix
@@ -111,14 +116,14 @@ def draw(cache: LogitCache, plan: Plan, first: int, count: int) -> Names:
 
 
 class _Nodes:
-    """Where unfinished names stand.
+    """The nodes of unfinished names.
 
-    A node is a context and a state of the constraint: what follows depends on nothing else.
+    A node is a context and a state of the constraint. The next symbol's distribution depends on nothing else.
 
     Args:
         cache: computes the logits.
         plan: the options.
-        count: names, all of them after the prefix at first.
+        count: number of names; all start after the prefix.
     """
 
     def __init__(self, cache: LogitCache, plan: Plan, count: int) -> None:
@@ -126,7 +131,7 @@ class _Nodes:
         self._length = len(plan.prefix)
         self._context = context_after(plan.prefix, cache.block_size).astype(np.min_scalar_type(cache.ids - 1))
         self._state: NDArray[np.integer] = np.array([plan.start])
-        self._at = np.zeros(count, dtype=np.intp)  # the node of each name
+        self._node_of_name = np.zeros(count, dtype=np.intp)
 
     def distributions(self) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
         """Return the relative probabilities at each node, [nodes, ids], and the node of each name, [names]."""
@@ -138,23 +143,23 @@ class _Nodes:
             top_p=plan.top_p,
             allowed=plan.constraint.allowed(self._length, self._state),
         )
-        return relative, self._at
+        return relative, self._node_of_name
 
     def advance(self, names: NDArray[np.intp], symbols: NDArray[np.int64]) -> None:
-        """Move some of the names, [n], by a symbol each, [n], and forget the others."""
+        """Append a symbol, [n], to each of the given names, [n], and drop all others."""
         ids, nodes = self._cache.ids, len(self._context)
-        taken, self._at = _numbered(self._at[names] * ids + symbols, nodes * ids)
-        before, symbol = np.divmod(taken, ids)
-        context = self._context.take(before, axis=0)
+        edges, self._node_of_name = _unique_inverse(self._node_of_name[names] * ids + symbols, nodes * ids)
+        parent, symbol = np.divmod(edges, ids)
+        context = self._context.take(parent, axis=0)
         context[:, :-1] = context[:, 1:]
         context[:, -1] = symbol
-        self._context, self._state = context, self._plan.constraint.after(self._state[before], symbol)
+        self._context, self._state = context, self._plan.constraint.after(self._state[parent], symbol)
         self._length += 1
         if self._length > self._cache.block_size and len(context) > 1:
             self._merge()
 
     def _merge(self) -> None:
-        """Make one node of those that differ only in symbols that the network no longer sees."""
+        """Merge nodes that differ only in symbols older than the context."""
         keys = self._cache.keys(self._context)
         if keys is None:
             return
@@ -162,11 +167,12 @@ class _Nodes:
         if self._state.any():
             pairs = node * (int(self._state.max()) + 1) + self._state
             _, first, node = np.unique(pairs, return_index=True, return_inverse=True)
-        self._context, self._state, self._at = self._context[first], self._state[first], node[self._at]
+        self._context, self._state = self._context[first], self._state[first]
+        self._node_of_name = node[self._node_of_name]
 
 
-def _numbered(values: NDArray[np.intp], limit: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the distinct values, sorted, and which of them each is; as ``np.unique``, but linear in their limit."""
+def _unique_inverse(values: NDArray[np.intp], limit: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return ``np.unique(values, return_inverse=True)`` in linear time, for values below ``limit``."""
     if len(values) == 1:
         return values, np.zeros(1, dtype=np.intp)
     present = np.zeros(limit, dtype=bool)

@@ -1,4 +1,4 @@
-"""Names from a file, batch by batch: lines of text, CSV, JSON Lines or Parquet; what :mod:`sequentia.output` writes."""
+"""Reading and scoring names, in batches, from the formats that :mod:`sequentia.output` writes, except JSON."""
 
 import csv
 import unicodedata
@@ -14,35 +14,36 @@ from numpy.typing import NDArray
 from .errors import OptionError, VocabularyError
 from .model import SequenceModel
 from .output import NAME
-from .text import Stripped, TextError, clean, read_lines
+from .text import RemovedCharacters, TextError, clean, read_lines
 
-_AT_ONCE: Final = 1 << 15
+_BATCH_SIZE: Final = 1 << 15  # names
 
-Numbered = Iterator[tuple[int, str]]
-"""Names, each with the number of its line or row, from 1."""
+NumberedNames = Iterator[tuple[int, str]]
+"""The 1-based line or row number of each name, and the name."""
 
-Scored = Iterator[tuple[list[str], NDArray[np.float64]]]
-"""Some names at a time, and their natural-log probabilities, float64 [names]."""
+ScoredNames = Iterator[tuple[list[str], NDArray[np.float64]]]
+"""Batches of names, and their natural-log probabilities, float64 [names]."""
 
 
-def score_file(model: SequenceModel, source: Path) -> Scored:
-    """Yield the names of a file in its order, some at a time, with their natural-log probabilities, float64 [names].
+def score_file(model: SequenceModel, source: Path) -> ScoredNames:
+    """Yield the names of a file in order, in batches, with their natural-log probabilities, float64 [names].
 
     Args:
-        model: scores them.
-        source: the file. Its ending says what it holds: ``.csv`` and ``.parquet`` a table with a column ``name``,
-            ``.jsonl`` a string or an object with a key ``name`` in each line, anything else a name in each line.
+        model: computes the probabilities.
+        source: the file. Its suffix gives the format: ``.csv`` and ``.parquet`` are tables with a column ``name``;
+            each line of ``.jsonl`` and ``.ndjson`` is a string or an object with a key ``name``; each line of any
+            other file is a name.
 
     Raises:
-        OptionError: naming the line that cannot be read, or if the file is of another kind.
-        VocabularyError: naming the line whose name holds a symbol that the model does not know.
+        OptionError: if a line cannot be read, or the format is not supported.
+        VocabularyError: if a name contains a symbol that the model does not know.
         OSError: if the file cannot be read.
-        MissingExtraError: if it is Parquet, and pyarrow is missing.
+        MissingExtraError: if the file is Parquet and pyarrow is missing.
     """
     suffix = source.suffix.lower()
     if suffix == ".json":
         raise OptionError(
-            f"{source}: a JSON array cannot be read name by name; write it as .jsonl, one name a line",
+            f"{source}: a JSON array cannot be read name by name; write it as .jsonl, one name per line",
             option="input",
             value=source,
         )
@@ -54,27 +55,27 @@ def score_file(model: SequenceModel, source: Path) -> Scored:
         yield from _scored(model, numbered, str(source), "line")
 
 
-def score_lines(model: SequenceModel, file: BinaryIO, source: str) -> Scored:
-    """Yield the names of a stream of text, a name in each line, as :func:`score_file` does.
+def score_lines(model: SequenceModel, file: BinaryIO, source: str) -> ScoredNames:
+    """Yield the names of a text stream, one name per line, as :func:`score_file` does.
 
     Args:
-        model: scores them.
+        model: computes the probabilities.
         file: UTF-8 text.
-        source: what to call it in errors.
+        source: the stream's name in error messages.
     """
     return _scored(model, _names_of_lines(file, source), source, "line")
 
 
-def _scored(model: SequenceModel, numbered: Numbered, source: str, place: str) -> Scored:
+def _scored(model: SequenceModel, numbered: NumberedNames, source: str, unit: str) -> ScoredNames:
     try:
-        while batch := list(islice(numbered, _AT_ONCE)):
+        while batch := list(islice(numbered, _BATCH_SIZE)):
             names = [name for _, name in batch]
             try:
                 scores = model.score(names)
             except VocabularyError as error:
                 number = next(n for n, name in batch if unicodedata.normalize("NFC", name) == error.text)
                 raise VocabularyError(
-                    f"{source}, {place} {number}: {error}",
+                    f"{source}, {unit} {number}: {error}",
                     symbol=error.symbol,
                     position=error.position,
                     text=error.text,
@@ -84,31 +85,31 @@ def _scored(model: SequenceModel, numbered: Numbered, source: str, place: str) -
         raise OptionError(f"{source}: {error}", option="input", value=source) from error
 
 
-def _names_of_lines(file: BinaryIO, source: str) -> Numbered:
-    stripped = Stripped()
+def _names_of_lines(file: BinaryIO, source: str) -> NumberedNames:
+    removed = RemovedCharacters()
     for number, text in read_lines(file):
-        item = clean(text, number, stripped)
+        item = clean(text, number, removed)
         if item:
             yield number, item
-    stripped.warn(source)
+    removed.warn(source)
 
 
-def _names_of_csv(file: BinaryIO, source: str) -> Numbered:
-    stripped = Stripped()
+def _names_of_csv(file: BinaryIO, source: str) -> NumberedNames:
+    removed = RemovedCharacters()
     rows = _csv_rows(file)
     header = [cell.strip() for cell in next(rows, (1, []))[1]]
     if NAME not in header:
-        found = f"only {', '.join(map(repr, header))}" if header else "nothing"
-        raise TextError(f"line 1 has no column {NAME!r}, {found}: it needs the names of the columns", 1)
+        found = f", only {', '.join(map(repr, header))}" if header else " and is empty"
+        raise TextError(f"line 1 has no column {NAME!r}{found}: write the column names in line 1", 1)
     column = header.index(NAME)
     for number, row in rows:
         if row:
             if len(row) <= column:
                 raise TextError(f"line {number} has no {NAME}", number)
-            item = clean(row[column], number, stripped)
+            item = clean(row[column], number, removed)
             if item:
                 yield number, item
-    stripped.warn(source)
+    removed.warn(source)
 
 
 def _csv_rows(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
@@ -121,7 +122,7 @@ def _csv_rows(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            reason = f"line {number} is no CSV ({error}): is a quotation mark in it not closed?"
+            reason = f"line {number} is not valid CSV ({error}): check for a quotation mark that is not closed"
             raise TextError(reason, number) from error
 
 
@@ -129,7 +130,7 @@ class _Named(msgspec.Struct):
     name: str
 
 
-def _names_of_json_lines(file: BinaryIO, _source: str) -> Numbered:
+def _names_of_json_lines(file: BinaryIO, _source: str) -> NumberedNames:
     decoder = msgspec.json.Decoder(str | _Named)
     for number, text in read_lines(file):
         if text.strip():
@@ -141,21 +142,21 @@ def _names_of_json_lines(file: BinaryIO, _source: str) -> Numbered:
             yield number, value if isinstance(value, str) else value.name
 
 
-def _names_of_parquet(source: Path) -> Numbered:
+def _names_of_parquet(source: Path) -> NumberedNames:
     from .arrow import count_rows, read_column
 
     number = 0
-    for names in read_column(source, NAME, 0, count_rows(source, NAME), _AT_ONCE):
+    for names in read_column(source, NAME, 0, count_rows(source, NAME), _BATCH_SIZE):
         for name in names:
             number += 1
             if not isinstance(name, str):
-                raise TextError(f"row {number} of the column {NAME!r} is {name!r}, no string", number)
+                raise TextError(f"row {number} of the column {NAME!r} is {name!r}, not a string", number)
             yield number, name
 
 
-_READERS: Final[dict[str, Callable[[BinaryIO, str], Numbered]]] = {
+_READERS: Final[dict[str, Callable[[BinaryIO, str], NumberedNames]]] = {
     ".csv": _names_of_csv,
     ".jsonl": _names_of_json_lines,
     ".ndjson": _names_of_json_lines,
 }
-"""By the ending of a file's name."""
+"""Readers by file suffix."""

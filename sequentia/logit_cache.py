@@ -1,6 +1,6 @@
-"""A cache of logits: names begin alike, so most contexts of a thousand names come up again in the next thousand.
+"""A cache of logits: most contexts of a thousand names occur again in the next thousand.
 
-docs/performance.md says what it saves: nothing in a first batch, a fifth of the time or more in those after it.
+It saves a fifth of the time or more from the second batch on; see docs/performance.md.
 """
 
 import math
@@ -14,21 +14,21 @@ from ._forks import renew_after_fork
 from .likelihood import Predict
 
 _BYTES: Final = 1 << 25
-_MIXER: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio (Knuth, TAOCP 3, section 6.4)
+_HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio (Knuth, TAOCP 3, section 6.4)
 
 
 class LogitCache:
-    """A network that remembers what it computed; safe to share between threads.
+    """A cache in front of a network, safe to share between threads.
 
-    A context's key is the number whose digits are its ids. The cache is a table of at most 32 MiB, in which the hash of
-    a key gives the place of its logits. The first context to come to a place keeps it. The operating system hands out
-    the table's memory page by page as it is written, so a few names use little of it.
+    A context's key is the number whose digits are its ids. The cache is a hash table of at most 32 MiB, in which the
+    first context to take a slot keeps it. The operating system allocates the table's memory page by page as it is
+    written, so a few names use little of it.
 
     Args:
-        predict: computes the logits; those of a context must not depend on the other contexts of a call.
+        predict: computes the logits; each row must depend on its own context alone.
         block_size: symbols in a context.
-        ids: how many ids there are, the boundary included.
-        remember: whether to keep logits from one call to the next; results do not depend on it.
+        ids: number of ids, the boundary included.
+        remember: whether to keep logits from one call to the next; the results are the same.
     """
 
     def __init__(self, predict: Predict, block_size: int, ids: int, *, remember: bool = True) -> None:
@@ -44,11 +44,11 @@ class LogitCache:
     def renew(self) -> None:
         """Forget all logits."""
         self._lock = threading.Lock()
-        self._keys = np.zeros(1 << self._bits, dtype=np.int64)  # keys plus one: 0 marks an empty place
+        self._keys = np.zeros(1 << self._bits, dtype=np.int64)  # key + 1; 0 marks an empty slot
         self._logits: NDArray[np.float32] = np.empty((1 << self._bits, self.ids), dtype=np.float32)
 
     def keys(self, contexts: NDArray[np.integer]) -> NDArray[np.int64] | None:
-        """Return the keys of contexts, integer [n, block_size], or ``None`` if some hold too many symbols for one."""
+        """Return the keys of contexts, integer [n, block_size], or ``None`` if a context does not fit in 63 bits."""
         older = self.block_size - self._longest
         if older and contexts[:, :older].any():
             return None
@@ -56,7 +56,7 @@ class LogitCache:
         return keys
 
     def logits(self, contexts: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return the logits after contexts; repeated contexts that are not in the cache are computed each time.
+        """Return the logits for contexts; repeated contexts are computed each time until the cache has them.
 
         Args:
             contexts: integer [n, block_size], oldest symbol first, left-padded with the boundary.
@@ -68,25 +68,25 @@ class LogitCache:
         if keys is None:
             return self._predict(contexts.astype(np.int64))
         keys += 1
-        places = (keys.view(np.uint64) * _MIXER >> self._shift).view(np.int64)
+        slots = (keys.view(np.uint64) * _HASH_FACTOR >> self._shift).view(np.int64)
         with self._lock:
-            known = self._keys.take(places) == keys
-            logits = self._logits.take(places, axis=0)
-        if known.all():
+            cached = self._keys.take(slots) == keys
+            logits = self._logits.take(slots, axis=0)
+        if cached.all():
             return logits
-        unknown = np.flatnonzero(~known)
-        found = logits[unknown] = self._predict(contexts[unknown].astype(np.int64))
-        places, keys = places[unknown], keys[unknown]
+        missing = np.flatnonzero(~cached)
+        computed = logits[missing] = self._predict(contexts[missing].astype(np.int64))
+        slots, keys = slots[missing], keys[missing]
         with self._lock:
-            empty = np.flatnonzero(self._keys.take(places) == 0)
-            places, keys, found = places[empty], keys[empty], found[empty]
-            self._keys[places] = keys
-            kept = np.flatnonzero(self._keys.take(places) == keys)  # where two want one place, the last has it
-            self._logits[places[kept]] = found[kept]
+            empty = np.flatnonzero(self._keys.take(slots) == 0)
+            slots, keys, computed = slots[empty], keys[empty], computed[empty]
+            self._keys[slots] = keys
+            stored = np.flatnonzero(self._keys.take(slots) == keys)  # if two keys share a slot, the last one wins
+            self._logits[slots[stored]] = computed[stored]
         return logits
 
     def distinct_logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the logits after contexts that may repeat, each of them computed once, float32 [n, ids]."""
+        """Return the logits for contexts, float32 [n, ids]; compute repeated contexts only once."""
         keys = self.keys(contexts)
         if keys is None:
             return self._predict(contexts)

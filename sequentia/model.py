@@ -1,4 +1,4 @@
-"""A loaded artifact: names out, probabilities of names, probabilities of next symbols."""
+"""Loaded models: generating names, and computing probabilities of names and next symbols."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 class SequenceModel:
-    """A model ready to generate; safe to share between threads, to pickle, and to use after a fork.
+    """A loaded model; it can be shared between threads, pickled and used after a fork.
 
     Args:
         source: a checked artifact, as :func:`sequentia.artifact.read` returns it.
-        threads: how many of them draw names, where many are wanted: so many runs of onnxruntime go on at once.
+        threads: number of threads that draw names when several batches are needed; one by default.
 
     Raises:
-        ArtifactError: if onnxruntime refuses the graph, or the graph contradicts ``config.json``.
+        ArtifactError: if onnxruntime rejects the graph, or the graph contradicts ``config.json``.
     """
 
     def __init__(self, source: Artifact, *, threads: int | None = None) -> None:
@@ -46,12 +46,12 @@ class SequenceModel:
 
     @property
     def config(self) -> Config:
-        """The artifact's configuration: vocabulary, sizes, provenance, metrics."""
+        """The artifact's configuration: vocabulary, sizes, provenance and metrics."""
         return self._artifact.config
 
     @property
     def knows_its_names(self) -> bool:
-        """Whether it can tell the names it was trained on, which the option ``novel`` needs."""
+        """Whether the model includes the hashes of its training names, which the option ``novel`` needs."""
         return self._artifact.known is not None
 
     @property
@@ -63,7 +63,7 @@ class SequenceModel:
         """Return the first ``n`` names of a seeded stream; see :func:`sequentia.generate` for the options.
 
         Raises:
-            GenerationError: if the options leave too few names; ``error.names`` holds those that were found.
+            GenerationError: if the options allow too few names; ``error.names`` is the list of those found.
         """
         names: list[str] = []
         try:
@@ -74,20 +74,20 @@ class SequenceModel:
         return names
 
     def stream(self, **options: Unpack[SamplingOptions]) -> Iterator[str]:
-        """Return the endless stream of which :meth:`generate` is the start, with the same options.
+        """Return an endless stream of names; :meth:`generate` returns its start.
 
-        It ends in a :class:`~sequentia.GenerationError` only if the options leave nothing to go on with: more than
-        10,000 candidates in a row are rejected, and more than were accepted before.
+        The stream raises :class:`~sequentia.GenerationError` when the number of candidates rejected in a row exceeds
+        10,000 plus the number accepted before.
         """
         return chain.from_iterable(map(self.vocabulary.decode, self._names(self._plan(options))))
 
     def batches(self, n: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
-        """Return the first ``n`` names of a stream as ids, in batches that are drawn one after the other.
+        """Return the first ``n`` names of a stream as ids, in batches that are drawn on demand.
 
-        However many there are, the memory stays the same; :meth:`Vocabulary.decode` makes text of them.
+        The memory does not depend on ``n``. :meth:`Vocabulary.decode` converts a batch to text.
 
         Returns:
-            Batches of ids, unsigned [names, longest], each name ended by boundaries or the row's end.
+            Batches of ids, unsigned [names, longest], each row padded with boundaries.
         """
         n = whole_number("n", n, least=0)
         plan = self._plan(options)
@@ -95,54 +95,57 @@ class SequenceModel:
         return self._names(plan, n)
 
     def shard(self, first: int, count: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
-        """Return the names that some candidates of a stream give, as ids: all of them, but for those that are filtered.
+        """Return the names from a range of a stream's candidates, as ids.
 
-        With a seed, shards that are drawn anywhere and laid side by side are the stream: where ``novel`` and
-        ``exclude`` drop nothing, ``shard(30, 10)`` is the names 30 to 39.
+        With a seed, consecutive shards joined together give the stream, wherever each shard was drawn. If ``novel``
+        and ``exclude`` reject no candidate, ``shard(30, 10)`` contains the names 30 to 39.
 
         Args:
             first: index of the first candidate.
-            count: how many.
-            options: as for :func:`sequentia.generate`, without ``unique``, for which all shards would have to be one.
+            count: number of candidates.
+            options: see :func:`sequentia.generate`; ``unique`` is not allowed, because it depends on other shards.
 
         Returns:
-            Batches as of :meth:`batches`.
+            Batches of ids, as from :meth:`batches`.
 
         Raises:
-            OptionError: if an option is out of its range or contradicts another.
+            OptionError: if an option is out of range or contradicts another.
         """
         first, count = whole_number("first", first, least=0), whole_number("count", count, least=0)
         plan = self._plan(options)
         if plan.unique:
             raise OptionError(
-                "unique: whether a name came before cannot be told by a shard alone", option="unique", value=True
+                "unique is not available for shards: a shard does not know the names of the others",
+                option="unique",
+                value=True,
             )
         return draw_shard(self._cache, self.vocabulary, plan, first, count)
 
     def generate_arrow(self, n: int = 1, **options: Unpack[SamplingOptions]) -> "pa.ChunkedArray":
-        """Return what :meth:`generate` does as an Arrow column of strings, without a Python string in between.
+        """Return the names of :meth:`generate` as an Arrow column, without creating Python strings.
 
         Raises:
-            MissingExtraError: if pyarrow is missing; the extra ``[arrow]`` brings it.
+            MissingExtraError: if pyarrow is missing; the extra ``[arrow]`` installs it.
+            GenerationError: if the options allow too few names; ``error.names`` is the list of those found.
         """
         from .arrow import column, strings
 
         chunks = []
         try:
             for batch in self.batches(n, **options):
-                chunks.append(strings(batch, self.vocabulary))  # noqa: PERF401 - the chunks before an error count
+                chunks.append(strings(batch, self.vocabulary))  # noqa: PERF401 - an error keeps the chunks before it
         except GenerationError as error:
             raise error.with_names(column(chunks).to_pylist()) from error.__cause__
         return column(chunks)
 
     def score(self, names: Iterable[str]) -> NDArray[np.float64]:
-        """Return the natural-log probability of each whole name, float64 [n].
+        """Return the natural-log probability of each name, float64 [n].
 
-        It is that of drawing exactly this name without any option: its symbols one by one, then the end.
+        This is the probability of drawing exactly this name, its end included, without any options.
 
         Raises:
-            OptionError: if what is given is not several strings.
-            VocabularyError: if a name holds an unknown symbol.
+            OptionError: if ``names`` is not an iterable of strings.
+            VocabularyError: if a name contains an unknown symbol.
         """
         tokens = self.vocabulary.tokens(strings("names", names))
         return -name_losses(tokens, self.config.block_size, self._cache.distinct_logits, self.vocabulary.size)
@@ -156,23 +159,23 @@ class SequenceModel:
     def next_symbols(self, prefix: str | list[str] = "") -> dict[str, float] | list[dict[str, float]]:
         """Return the probability of each symbol that may follow a prefix, the most probable first.
 
-        The empty string stands for the end of the name; the probabilities sum to 1. Of several prefixes, all are
-        computed at once, and it is a list.
+        The key ``""`` is the end of the name. The probabilities sum to 1.
+
+        Args:
+            prefix: the start of a name, or a list of several, which returns a list and is faster than one by one.
 
         Raises:
-            OptionError: if it is neither a string nor several.
-            VocabularyError: if a prefix holds an unknown symbol.
+            OptionError: if ``prefix`` is neither a string nor an iterable of strings.
+            VocabularyError: if a prefix contains an unknown symbol.
         """
-        prefixes = (
-            [prefix] if isinstance(prefix, str) else strings("prefix", prefix, needed="a string, or a list of several")
-        )
+        prefixes = [prefix] if isinstance(prefix, str) else strings("prefix", prefix, "a string or a list of strings")
         tokens = self.vocabulary.tokens(prefixes)
         contexts, _ = windows(tokens, np.flatnonzero(tokens == BOUNDARY), self.config.block_size)
         rows = np.exp(log_softmax(self._cache.distinct_logits(contexts)))
         symbols = ("", *self.vocabulary.symbols)
         ranked = zip(np.argsort(-rows, axis=1, kind="stable").tolist(), rows.tolist(), strict=True)
-        found = [{symbols[i]: row[i] for i in order} for order, row in ranked]
-        return found[0] if isinstance(prefix, str) else found
+        results = [{symbols[i]: row[i] for i in order} for order, row in ranked]
+        return results[0] if isinstance(prefix, str) else results
 
     def most_likely(
         self,
@@ -187,23 +190,23 @@ class SequenceModel:
     ) -> list[tuple[str, float]]:
         """Return the ``n`` most probable names with their natural-log probabilities, the most probable first.
 
-        The result is exact, not sampled; where the options allow fewer names, it holds those. A probability is that of
-        :meth:`score`, of the whole name and without options. Of names equally probable, the lower in the order of ids
-        comes first.
+        The result is exact, not sampled. It is shorter than ``n`` if the options allow fewer names. The probabilities
+        are those of :meth:`score`, which ignore the options. Equally probable names are sorted by their ids.
 
         Args:
-            n: how many, up to a million; memory and time grow with it.
-            prefix: what every name starts with.
-            min_length: fewest symbols of a name, the prefix included.
-            max_length: most symbols, the prefix included; by default the length of the longest name trained on.
+            n: number of names, at most a million; memory and time grow with it.
+            prefix: start of every name.
+            min_length: fewest symbols in a name, the prefix included.
+            max_length: most symbols, the prefix included; by default the length of the longest training name.
             pattern: a regular expression that every name matches in full; see :func:`sequentia.generate`.
-            novel: no name that the model was trained on.
+            novel: exclude the names that the model was trained on.
             exclude: names not to return.
 
         Raises:
-            OptionError: if an option is out of its range or contradicts another.
-            VocabularyError: if the prefix holds a symbol unknown to the model.
-            GenerationError: if a million prefixes were not enough to be sure.
+            OptionError: if an option is out of range or contradicts another.
+            VocabularyError: if the prefix contains a symbol that the model does not know.
+            GenerationError: if the search needs more than a million prefixes; ``error.names`` is the list of names
+                found.
         """
         from .search import MOST_PREFIXES, most_likely
 
@@ -244,11 +247,11 @@ class SequenceModel:
         )
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write the model's artifact, as it was loaded, into a folder, wholly or not at all; what else is there stays.
+        """Write the model's artifact into a folder: all files or none. Other files in the folder are kept.
 
         Raises:
-            ArtifactError: if the files that it was loaded from are no longer there or have changed, or if the folder
-                holds another project's ``config.json`` or ``README.md``.
+            ArtifactError: if the files that the model was loaded from are missing or have changed, or if the folder
+                contains another project's ``config.json`` or ``README.md``.
         """
         source, config = self._artifact.folder, self.config
         files = {name: artifact.read_listed(source, name, config) for name in config.files}
@@ -309,7 +312,7 @@ class SequenceModel:
     def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Run the network.
 
-        A row's result depends on that row alone: not on the others, their number or the number of threads.
+        Each row of the result depends on its own context alone, not on other rows or the number of threads.
 
         Args:
             contexts: int64 [n, block_size] ids, oldest symbol first, left-padded with the boundary.
@@ -378,7 +381,7 @@ def load(
 
 
 def _loaded(model: str | os.PathLike[str] | None) -> SequenceModel:
-    """Return a model that stays loaded; a folder's for as long as its configuration does not change."""
+    """Return a model from the cache of loaded models; reload a folder if its ``config.json`` has changed."""
     source = chosen(model)
     folder = here(source)
     if folder is None:
@@ -413,36 +416,36 @@ def generate(
 ) -> list[str]:
     r"""Invent names.
 
-    With a seed the result is the same on every call, and ``generate(10)`` is the start of ``generate(1000)``.
+    With a seed, the result is the same on every call, and ``generate(10)`` is the start of ``generate(1000)``.
 
     Args:
-        n: how many.
-        model: as for :func:`load`; it stays loaded for the next call.
-        prefix: what every name starts with; it is normalised to NFC, as every name is.
-        temperature: below 1 makes usual names, above 1 unusual ones; 0 takes the most probable symbol each time.
+        n: number of names.
+        model: see :func:`load`; the model stays loaded for later calls.
+        prefix: start of every name, normalised to NFC.
+        temperature: below 1 gives more usual names, above 1 less usual ones; 0 always takes the most probable symbol.
         top_k: draw each symbol from this many of the most probable ones.
-        top_p: draw each symbol from the fewest of the most probable ones that have this share of the probability.
-        min_length: fewest symbols of a name, the prefix included: before that, no name ends.
-        max_length: most symbols, the prefix included: there, every name ends. By default the length of the
-            longest name the model was trained on.
-        unique: no name twice in one call.
-        novel: no name that the model was trained on. One name in 2**32 for each of those is dropped without need.
+        top_p: draw each symbol from the smallest set of most probable ones with at least this total probability.
+        min_length: fewest symbols in a name, the prefix included.
+        max_length: most symbols in a name, the prefix included. By default the length of the longest training name.
+        unique: return no name twice in one call.
+        novel: return no name that the model was trained on. For each training name, it also rejects one in 2**32 other
+            names by mistake.
         exclude: names not to return, spelled as the model would spell them.
         pattern: a regular expression that every name matches in full: literals, ``.``, classes such as ``[a-e]``,
-            ``[^x]`` and ``\w`` (which knows ASCII alone), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``. Each symbol
-            is drawn from those after which the pattern can still be met.
-        seed: a whole number from 0 to 2**128 - 1; by default a new one each time.
+            ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``. Each symbol is
+            drawn from those that still allow a match.
+        seed: a whole number from 0 to 2**128 - 1; by default a random one for each call.
 
     Returns:
         The names.
 
     Raises:
-        OptionError: if an option is out of its range or contradicts another.
-        VocabularyError: if the prefix holds a symbol unknown to the model.
-        GenerationError: if the options leave too few names.
+        OptionError: if an option is out of range or contradicts another.
+        VocabularyError: if the prefix contains a symbol that the model does not know.
+        GenerationError: if the options allow too few names; ``error.names`` is the list of those found.
         ModelNotFoundError: if there is no such model.
         ArtifactError: if the model is damaged.
-        HubError: if it is on the hub, and that cannot be reached or refuses.
+        HubError: if the model is on the hub, and the hub cannot be reached or refuses the request.
     """
     return _loaded(model).generate(
         n,

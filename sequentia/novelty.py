@@ -1,8 +1,8 @@
-"""The names that a model was trained on, as hashes: enough to avoid them, too little to read them.
+"""Hashes of the training names, so that ``novel`` can avoid these names without storing them.
 
-``novelty.crc32`` of an artifact holds the CRC-32 of each name's UTF-8 bytes, sorted, each once, as little-endian
-unsigned 32-bit numbers. A name that is there is always recognised; another is taken for one of them with a probability
-of about their number over 2^32, so that ``novel`` may drop a name too many, and never lets one through.
+The file ``novelty.crc32`` of an artifact contains the distinct CRC-32 hashes of the names' UTF-8 bytes, in increasing
+order, as little-endian unsigned 32-bit numbers. ``novel`` never returns a training name. It drops any other name with a
+probability of about the number of hashes divided by 2^32.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +16,10 @@ _DTYPE: Final = np.dtype("<u4")
 
 
 class KnownNames:
-    """A set of names, known by their hashes.
+    """A set of names, stored as hashes.
 
     Args:
-        hashes: uint32 [names], sorted, each once.
+        hashes: uint32 [names], sorted and distinct.
     """
 
     def __init__(self, hashes: NDArray[np.uint32]) -> None:
@@ -27,7 +27,7 @@ class KnownNames:
 
     @classmethod
     def of(cls, names: Iterable[str], count: int = -1) -> "KnownNames":
-        """Return the set of some names, in NFC; to know how many there are saves memory."""
+        """Return the set of names, given in NFC; passing their ``count`` saves memory."""
         hashes = _hashes(names, count)
         hashes.sort()
         first = np.ones(len(hashes), dtype=bool)
@@ -36,30 +36,30 @@ class KnownNames:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "KnownNames":
-        """Read what :meth:`to_bytes` wrote.
+        """Return the set from the contents of ``novelty.crc32``.
 
         Raises:
-            ValueError: if the data are not sorted 32-bit numbers.
+            ValueError: if the data are not distinct 32-bit numbers in increasing order.
         """
         if len(data) % _DTYPE.itemsize:
-            raise ValueError(f"{len(data)} bytes, which is no multiple of {_DTYPE.itemsize}")
+            raise ValueError(f"{len(data)} bytes, which is not a multiple of {_DTYPE.itemsize}")
         hashes = np.frombuffer(data, _DTYPE)
         if not (hashes[1:] > hashes[:-1]).all():
-            raise ValueError("numbers that are not in rising order")
+            raise ValueError("numbers that are not in increasing order")
         return cls(hashes)
 
     def to_bytes(self) -> bytes:
         """Return the contents of ``novelty.crc32``."""
         return self.hashes.astype(_DTYPE).tobytes()
 
-    def holds(self, names: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which names, in NFC, are in the set, bool [names]: of those that are not, hardly ever one too many."""
+    def contains(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Return which names, given in NFC, are in the set, bool [names]; false positives are rare."""
         hashes = _hashes(names)
         if not len(self):
             return np.zeros(len(hashes), dtype=bool)
         nearest = np.searchsorted(self.hashes, hashes).clip(max=len(self) - 1)
-        held: NDArray[np.bool_] = self.hashes[nearest] == hashes
-        return held
+        found: NDArray[np.bool_] = self.hashes[nearest] == hashes
+        return found
 
     def __len__(self) -> int:
         return len(self.hashes)

@@ -1,4 +1,4 @@
-"""The options of ``generate`` and ``stream``, checked against each other and against a model."""
+"""Validation of the options of ``generate`` and ``stream``."""
 
 import math
 import operator
@@ -41,21 +41,21 @@ class SamplingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Checked options, in the terms of one vocabulary: what one seeded stream of names is made of.
+    """Checked options for one seeded stream of names and one vocabulary.
 
     Attributes:
         prefix: ids that every name starts with, int64 [symbols].
         temperature: divides the logits; 0 takes the most probable symbol.
-        top_k: the most probable symbols of which each is drawn, or ``None`` for all.
-        top_p: the share of the probability that the symbols to draw from must have, or ``None`` for all of it.
-        max_length: most symbols of a name, the prefix included; the model's own where none was given.
-        unique: whether a name may come only once.
-        exclude: names not to return, as :meth:`Vocabulary.rows` gives them.
-        known: the names not to return with ``novel``; otherwise ``None``.
-        constraint: which symbols may follow which.
+        top_k: draw from this many of the most probable symbols, or ``None`` for all.
+        top_p: draw from the smallest set of most probable symbols with this probability, or ``None`` for all.
+        max_length: most symbols in a name, the prefix included; by default the model's own limit.
+        unique: whether each name may occur only once.
+        exclude: names not to return, encoded by :meth:`Vocabulary.rows`.
+        known: the training names if ``novel`` excludes them; otherwise ``None``.
+        constraint: the constraint of lengths and pattern.
         start: the state of the constraint after the prefix.
-        seed: the given one, or a fresh one.
-        draws_per_name: uniform numbers that each name owns.
+        seed: the given seed, or a random one.
+        draws_per_name: uniform numbers reserved for each name.
     """
 
     prefix: NDArray[np.int64]
@@ -75,32 +75,34 @@ class Plan:
     def of(
         cls, options: Mapping[str, object], vocabulary: Vocabulary, longest: int, known: KnownNames | None = None
     ) -> "Plan":
-        """Check options against each other and against a model.
+        """Check options against each other and against a model, and return them as a plan.
 
         Args:
             options: as in :class:`SamplingOptions`.
             vocabulary: the model's.
             longest: the model's own ``max_length``.
-            known: the names the model was trained on, if it can tell them.
+            known: the training names, if the model includes their hashes.
 
         Raises:
-            OptionError: naming the option that is out of its range or contradicts another.
-            VocabularyError: if the prefix holds an unknown symbol.
-            TypeError: for an option that does not exist.
+            OptionError: if an option is out of range or contradicts another.
+            VocabularyError: if the prefix contains an unknown symbol.
+            TypeError: if an option does not exist.
         """
         unknown = sorted(set(options) - set(SamplingOptions.__annotations__))
         if unknown:
-            raise TypeError(f"unknown option {unknown[0]!r}; there are {', '.join(SamplingOptions.__annotations__)}")
+            raise TypeError(
+                f"unknown option {unknown[0]!r}; the options are {', '.join(SamplingOptions.__annotations__)}"
+            )
         prefix = options.get("prefix", "")
         if not isinstance(prefix, str):
-            raise _out_of_range("prefix", prefix, "a string")
+            raise _option_error("prefix", prefix, "a string")
         prefix_ids = vocabulary.encode(prefix)
         min_length = whole_number("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
-        given = options.get("max_length")
+        requested = options.get("max_length")
         max_length = (
             max(longest, min_length, len(prefix_ids))
-            if given is None
-            else whole_number("max_length", given, least=1, most=MAX_LENGTH)
+            if requested is None
+            else whole_number("max_length", requested, least=1, most=MAX_LENGTH)
         )
         if min_length > max_length:
             raise OptionError(
@@ -114,33 +116,33 @@ class Plan:
                 option="prefix",
                 value=prefix,
             )
-        novel = _flag("novel", options.get("novel", False))
+        novel = _boolean("novel", options.get("novel", False))
         if novel and known is None:
             raise OptionError(
-                "novel: this model does not say which names it was trained on (novelty=false in its recipe)",
+                "novel: this model has no hashes of its training names, because its recipe sets novelty=false",
                 option="novel",
                 value=novel,
             )
         pattern = options.get("pattern")
         if not isinstance(pattern, str | None):
-            raise _out_of_range("pattern", pattern, "a string, or None")
+            raise _option_error("pattern", pattern, "a string or None")
         if pattern is not None:
             pattern = unicodedata.normalize("NFC", pattern)
         constraint = Constraint(vocabulary.symbols, min_length, max_length, pattern)
         start = constraint.state(prefix_ids)
         if not constraint.possible(len(prefix_ids), start):
-            message = _contradiction(str(pattern), prefix, min_length, max_length, vocabulary)
+            message = _no_match(str(pattern), prefix, min_length, max_length, vocabulary)
             raise OptionError(message, option="pattern", value=pattern)
         top_k = options.get("top_k")
         top_p = options.get("top_p")
         return cls(
             prefix=prefix_ids,
-            temperature=_real("temperature", options.get("temperature", 1.0), positive=False),
+            temperature=_finite_number("temperature", options.get("temperature", 1.0), positive=False),
             top_k=None if top_k is None else whole_number("top_k", top_k, least=1),
-            top_p=None if top_p is None else _real("top_p", top_p, positive=True, most=1.0),
+            top_p=None if top_p is None else _finite_number("top_p", top_p, positive=True, most=1.0),
             max_length=max_length,
-            unique=_flag("unique", options.get("unique", False)),
-            exclude=_rows_of(options.get("exclude", ()), vocabulary, max_length),
+            unique=_boolean("unique", options.get("unique", False)),
+            exclude=_excluded_rows(options.get("exclude", ()), vocabulary, max_length),
             known=known if novel else None,
             constraint=constraint,
             start=start,
@@ -149,16 +151,16 @@ class Plan:
         )
 
     def check_enough(self, n: int) -> None:
-        """Refuse to look for more different names than there are.
+        """Check that the options allow ``n`` names.
 
         Raises:
-            GenerationError: if the lengths and the pattern allow fewer than ``n``, and none may come twice.
+            GenerationError: if names must be unique, and prefix, lengths and pattern allow fewer than ``n``.
         """
         if self.unique and n > self.constraint.count(len(self.prefix), self.start):
-            enough = int(self.constraint.count(len(self.prefix), self.start))
+            available = int(self.constraint.count(len(self.prefix), self.start))
             raise GenerationError(
-                f"unique: {n} different names are wanted, and prefix, lengths and pattern allow {enough}; "
-                "ask for fewer, or loosen the options"
+                f"unique: {n} different names were requested, but prefix, lengths and pattern allow {available}; "
+                "ask for fewer names or loosen the options"
             )
 
     @property
@@ -169,69 +171,72 @@ class Plan:
 
 def whole_number(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
     """Return an option as an int within its bounds, or raise :class:`OptionError`."""
-    needed = f"a whole number, {least} or more" if most == sys.maxsize else f"a whole number from {least} to {most}"
+    requirement = (
+        f"a whole number, {least} or more" if most == sys.maxsize else f"a whole number from {least} to {most}"
+    )
     if isinstance(value, bool):
-        raise _out_of_range(option, value, needed)
+        raise _option_error(option, value, requirement)
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise _out_of_range(option, value, needed) from None
+        raise _option_error(option, value, requirement) from None
     if not least <= number <= most:
-        raise _out_of_range(option, value, needed if number < least else f"a whole number from {least} to {most}")
+        raise _option_error(option, value, requirement if number < least else f"a whole number from {least} to {most}")
     return number
 
 
-def _real(option: str, value: object, *, positive: bool, most: float = math.inf) -> float:
+def _finite_number(option: str, value: object, *, positive: bool, most: float = math.inf) -> float:
     bound = "greater than 0" if positive else "0 or more"
-    needed = f"a finite number {bound}" + (f" and at most {most:g}" if math.isfinite(most) else "")
+    requirement = f"a finite number {bound}" + (f" and at most {most:g}" if math.isfinite(most) else "")
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise _out_of_range(option, value, needed)
+        raise _option_error(option, value, requirement)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or number < 0 or (positive and number == 0) or number > most:
-        raise _out_of_range(option, value, needed)
+        raise _option_error(option, value, requirement)
     return number
 
 
-def _flag(option: str, value: object) -> bool:
+def _boolean(option: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise _out_of_range(option, value, "True or False")
+        raise _option_error(option, value, "True or False")
     return value
 
 
-def strings(option: str, values: object, needed: str = "several strings: a list, also for one") -> list[str]:
-    """Return several strings as a list, or raise :class:`OptionError` that says which of them is none."""
+def strings(option: str, values: object, requirement: str = "a list of strings, even for a single one") -> list[str]:
+    """Return an iterable of strings as a list, or raise :class:`OptionError` for the first item of another type."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise _out_of_range(option, values, needed)
-    listed = list(values)
-    for place, value in enumerate(listed):
-        if not isinstance(value, str):
-            raise OptionError(f"{option}[{place}] must be a string, not {value!r}", option=option, value=values)
-    return listed
+        raise _option_error(option, values, requirement)
+    items = list(values)
+    for index, item in enumerate(items):
+        if not isinstance(item, str):
+            raise OptionError(f"{option}[{index}] must be a string, not {item!r}", option=option, value=values)
+    return items
 
 
-def _rows_of(names: object, vocabulary: Vocabulary, max_length: int) -> frozenset[bytes]:
-    """Return names as the bytes of their rows of ids, without those that the model cannot draw."""
+def _excluded_rows(names: object, vocabulary: Vocabulary, max_length: int) -> frozenset[bytes]:
+    """Return names as :meth:`Vocabulary.rows` encodes them, without names that the model cannot draw."""
     alphabet = frozenset(vocabulary.symbols)
     texts = (unicodedata.normalize("NFC", name) for name in strings("exclude", names))
-    kept = [vocabulary.encode(text).tolist() for text in texts if len(text) <= max_length and alphabet.issuperset(text)]
-    return frozenset(vocabulary.rows(vocabulary.padded(kept, max_length)))
+    possible = (text for text in texts if len(text) <= max_length and alphabet.issuperset(text))
+    ids = [vocabulary.encode(text).tolist() for text in possible]
+    return frozenset(vocabulary.rows(vocabulary.padded(ids, max_length)))
 
 
-def _contradiction(pattern: str, prefix: str, least: int, most: int, vocabulary: Vocabulary) -> str:
+def _no_match(pattern: str, prefix: str, least: int, most: int, vocabulary: Vocabulary) -> str:
     lengths = f"{least} to {most} symbols" if least < most else f"{least} symbols"
     begins = f" that starts with {prefix!r}" if prefix else ""
-    symbols = re.sub(r"\\.|\(\?P<\w+>", "", pattern)  # neither escapes nor names of groups
+    symbols = re.sub(r"\\.|\(\?P<\w+>", "", pattern)  # without escapes and group names
     anchored = set(re.sub(r"\[[^]]*\]", "", symbols)) & set("^$")
-    anchors = "; it always matches the whole name, and ^ and $ stand for themselves" if anchored else ""
+    anchors = "; a pattern always matches the whole name, and ^ and $ stand for themselves" if anchored else ""
     letters = dict.fromkeys(letter for letter in symbols if vocabulary.ids_of(letter) == [None])
     cases = [f"{other!r}, not {letter!r}" for letter in letters if (other := vocabulary.other_case(letter))]
-    has = f"; it has {', '.join(cases)}" if cases else ""
+    other_cases = f"; it has {', '.join(cases)}" if cases else ""
     return (
-        f"no name of {lengths}{begins} matches the pattern {pattern!r}, in the model's alphabet "
-        f"({vocabulary.describe()}){has}{anchors}"
+        f"no name of {lengths}{begins} matches the pattern {pattern!r} in the model's alphabet "
+        f"({vocabulary.describe()}){other_cases}{anchors}"
     )
 
 
@@ -239,5 +244,5 @@ def _seed(value: object) -> int:
     return secrets.randbits(64) if value is None else whole_number("seed", value, least=0, most=_SEED_LIMIT - 1)
 
 
-def _out_of_range(option: str, value: object, needed: str) -> OptionError:
-    return OptionError(f"{option} must be {needed}, not {value!r}", option=option, value=value)
+def _option_error(option: str, value: object, requirement: str) -> OptionError:
+    return OptionError(f"{option} must be {requirement}, not {value!r}", option=option, value=value)

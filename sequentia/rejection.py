@@ -1,4 +1,4 @@
-"""Which drawn names are kept: the rules that look at a whole name, not at its next symbol."""
+"""Rejection of drawn names by ``unique``, ``novel``, ``exclude`` and NFC normalisation."""
 
 import unicodedata
 from collections import Counter
@@ -16,17 +16,17 @@ _PATIENCE: Final = 10_000
 
 
 class Filter:
-    """Drops candidates in index order, and counts why.
+    """A filter of candidates that counts what it rejects.
 
     Args:
         plan: the options.
         vocabulary: the model's alphabet.
 
     Attributes:
-        selective: whether it may drop any.
-        accepted: how many passed.
-        dropped_in_a_row: how many were dropped since the last that passed.
-        rejected: how many were dropped, by reason.
+        selective: whether the options can reject any candidate.
+        accepted: number of accepted candidates.
+        dropped_in_a_row: number of candidates rejected since the last accepted one.
+        rejected: number of rejected candidates by reason.
     """
 
     def __init__(self, plan: Plan, vocabulary: Vocabulary) -> None:
@@ -36,19 +36,19 @@ class Filter:
         self.accepted = self.dropped_in_a_row = 0
         self.rejected: Counter[str] = Counter()
 
-    def accept(self, candidates: Names, missing: int | None) -> Names:
-        """Return the candidates that pass, up to as many as are missing, or until too many in a row do not."""
+    def accept(self, candidates: Names, limit: int | None) -> Names:
+        """Return the first ``limit`` accepted candidates; stop early after too many rejections in a row."""
         if not self.selective:
-            names = candidates[:missing]
+            names = candidates[:limit]
             self.accepted += len(names)
             return names
         passed = []
-        for place, reason in enumerate(self.reasons(candidates)):
+        for row, reason in enumerate(self.reasons(candidates)):
             if reason is None:
-                passed.append(place)
+                passed.append(row)
                 self.accepted += 1
                 self.dropped_in_a_row = 0
-                if len(passed) == missing:
+                if len(passed) == limit:
                     break
                 continue
             self.rejected[reason] += 1
@@ -58,19 +58,19 @@ class Filter:
         return candidates[passed]
 
     def passing(self, candidates: Names) -> NDArray[np.bool_]:
-        """Return which candidates pass, bool [candidates]; nothing is counted."""
+        """Return which candidates pass, bool [candidates], without counting them."""
         return np.fromiter((reason is None for reason in self.reasons(candidates)), dtype=bool, count=len(candidates))
 
     def reasons(self, candidates: Names) -> Iterator[str | None]:
-        """Yield why each candidate is dropped, or None if it passes.
+        """Yield the reason for rejecting each candidate, or None if it passes.
 
-        A name that is not in NFC is dropped: reading it back would give other symbols than were drawn.
+        Names that are not in NFC are rejected, because encoding them again would give other symbols.
         """
         plan, vocabulary = self._plan, self._vocabulary
         needs_text = vocabulary.may_compose or plan.known is not None
         texts = vocabulary.decode(candidates) if needs_text else [""] * len(candidates)
         normal = not vocabulary.may_compose or unicodedata.is_normalized("NFC", "\n".join(texts))
-        known = [False] * len(texts) if plan.known is None else plan.known.holds(texts).tolist()
+        known = [False] * len(texts) if plan.known is None else plan.known.contains(texts).tolist()
         for row, text, is_known in zip(vocabulary.rows(candidates), texts, known, strict=True):
             if not normal and not unicodedata.is_normalized("NFC", text):
                 yield "not NFC"
@@ -86,14 +86,14 @@ class Filter:
                 yield None
 
     def check_patience(self) -> None:
-        """Raise GenerationError after too many rejected candidates in a row."""
+        """Raise :class:`GenerationError` after too many rejections in a row."""
         if self.dropped_in_a_row <= self._patience:
             return
         total = self.accepted + self.rejected.total()
         counts = ", ".join(f"{reason} {count}" for reason, count in self.rejected.items())
         raise GenerationError(
-            f"gave up after {self.dropped_in_a_row} rejected candidates in a row; of {total} in all, accepted: "
-            f"{self.accepted}, rejected: {counts}; ask for fewer names, or loosen the options",
+            f"gave up after {self.dropped_in_a_row} rejected candidates in a row; {total} candidates in total, "
+            f"accepted: {self.accepted}, rejected: {counts}; ask for fewer names or loosen the options",
             candidates=total,
             accepted=self.accepted,
             rejected=self.rejected,

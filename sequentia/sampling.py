@@ -1,6 +1,6 @@
-"""From logits to symbols: the distribution that the options leave, the draw from it, and the numbers of a seed.
+"""From logits to symbols: seeded uniform numbers, the filtered distribution, and the draw from it.
 
-The functions work on rows, one name a row; none of them knows text or the network.
+The functions work on arrays of ids and logits; they do not depend on text or the network.
 """
 
 from typing import Final, Protocol
@@ -13,29 +13,29 @@ from .vocabulary import BOUNDARY
 
 _WORDS_PER_COUNTER: Final = 4  # Philox4x64 turns each value of its counter into four 64-bit words
 
-_FEW_PROBABILITIES: Final = 1 << 10  # where a linear search takes less time than a binary one
+_MAX_LINEAR_SEARCH: Final = 1 << 10  # probabilities; with fewer, a linear search is faster than a binary one
 
 
-def draws_per_name(most: int) -> int:
-    """Return how many uniform numbers a name owns that makes at most so many draws."""
-    return -(-most // _WORDS_PER_COUNTER) * _WORDS_PER_COUNTER
+def draws_per_name(max_draws: int) -> int:
+    """Return the number of uniform numbers reserved for a name: ``max_draws``, rounded up to a multiple of 4."""
+    return -(-max_draws // _WORDS_PER_COUNTER) * _WORDS_PER_COUNTER
 
 
 def uniforms(seed: int, first: int, count: int, draws: int) -> NDArray[np.float64]:
-    """Return the uniform numbers that names ``first`` … ``first + count - 1`` own.
+    """Return the uniform numbers of the names ``first`` … ``first + count - 1``.
 
-    Name *i* owns the numbers from ``i * draws`` on of one Philox4x64-10 sequence keyed by the seed (Salmon et al.
-    2011, "Parallel random numbers: as easy as 1, 2, 3"), so any run of names can be computed by itself. The raw
-    output is used because NumPy promises its stability, and no ``Generator`` method's.
+    The seed is the key of one Philox4x64-10 sequence (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+    3"). Name *i* owns ``draws`` numbers of it, from ``i * draws`` on, so any range of names can be computed on its own.
+    NumPy guarantees that the raw output stays the same in later versions; it does not for methods of ``Generator``.
 
     Args:
         seed: the 128-bit key.
         first: index of the first name.
         count: number of names.
-        draws: numbers for each name, as :func:`draws_per_name` gives them.
+        draws: numbers per name, from :func:`draws_per_name`.
 
     Returns:
-        float64 [count, draws] in [0, 1), of 53 random bits each.
+        float64 [count, draws] in [0, 1), with 53 random bits each.
     """
     bits = Philox(key=seed, counter=first * draws // _WORDS_PER_COUNTER)
     raw: NDArray[np.uint64] = bits.random_raw(count * draws)
@@ -46,7 +46,7 @@ def uniforms(seed: int, first: int, count: int, draws: int) -> NDArray[np.float6
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return log-probabilities in nats, float64 [n, ids], of logits [n, ids]."""
+    """Return the log-probabilities in nats, float64 [n, ids], for logits [n, ids]."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)
     normalised: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -61,20 +61,20 @@ def relative_probabilities(
     top_p: float | None = None,
     allowed: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the distribution that a symbol is drawn from, in units of its largest probability.
+    """Return the distribution to draw from, relative to its largest probability.
 
-    What is not allowed goes first, then the temperature applies, then ``top_k`` (Fan et al. 2018), then ``top_p``
-    (Holtzman et al. 2020): a filter never leaves a row without an id. Ties go to the lower id.
+    The steps are, in this order: remove ids that are not allowed, divide by the temperature, apply ``top_k`` (Fan et
+    al. 2018), apply ``top_p`` (Holtzman et al. 2020). Every row keeps at least one id. Ties go to the lower id.
 
     Args:
         logits: float32 [n, ids].
-        temperature: divides the logits; 0 leaves the most probable id alone.
+        temperature: divides the logits; 0 keeps only the most probable id.
         top_k: keep this many of the most probable ids.
-        top_p: keep the fewest of the most probable ids whose probabilities reach this share.
-        allowed: ids that may be drawn, bool [ids] or [n, ids], at least one in a row; by default all.
+        top_p: keep the smallest set of most probable ids whose probabilities sum to at least this share.
+        allowed: ids that may be drawn, bool [ids] or [n, ids], at least one per row; by default all.
 
     Returns:
-        float32 [n, ids], the largest of each row 1.
+        float32 [n, ids]; the largest value of each row is 1.
     """
     scores: NDArray[np.float32] = logits if allowed is None else np.where(allowed, logits, np.float32(-np.inf))
     scores = scores - scores.max(axis=1, keepdims=True)
@@ -83,7 +83,7 @@ def relative_probabilities(
         np.put_along_axis(best, scores.argmax(axis=1)[:, None], 1.0, axis=1)
         return best
     if temperature != 1:
-        with np.errstate(over="ignore"):  # a tiny temperature carries all but the most probable ids to minus infinity
+        with np.errstate(over="ignore"):  # a tiny temperature sends less probable ids to minus infinity
             scores = (scores.astype(np.float64) / temperature).astype(np.float32)
     relative: NDArray[np.float32] = np.exp(scores, out=scores)
     if top_k is not None and top_k < relative.shape[1]:
@@ -104,61 +104,61 @@ def _descending(relative: NDArray[np.float32]) -> NDArray[np.intp]:
 def choose(
     relative: NDArray[np.floating], rows: NDArray[np.integer], uniform: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Draw ids by inverse CDF: the first whose cumulative probability exceeds the uniform number.
+    """Draw ids by inverse CDF: take the first id whose cumulative probability exceeds the uniform number.
 
     Args:
-        relative: probabilities in any unit, floating [rows, ids], each row with some that is not zero.
-        rows: the row that each id is drawn from, integer [n].
+        relative: unnormalised probabilities, floating [rows, ids]; each row has at least one that is not zero.
+        rows: the row to draw each id from, integer [n].
         uniform: float64 [n] in [0, 1).
 
     Returns:
-        int64 [n]; never an id without probability.
+        int64 [n]; an id of probability 0 is never drawn.
     """
     cumulative = relative.astype(np.float64)
     np.cumsum(cumulative, axis=1, out=cumulative)
     total = cumulative[:, -1]
-    # Rounding may carry uniform * total up to the total itself, which no cumulative probability exceeds.
-    point = np.minimum(uniform * total.take(rows), np.nextafter(total, 0.0).take(rows))
+    # Rounding may raise uniform * total to the total itself, which no cumulative probability exceeds.
+    threshold = np.minimum(uniform * total.take(rows), np.nextafter(total, 0.0).take(rows))
     ids = relative.shape[1]
-    if len(rows) * ids <= _FEW_PROBABILITIES:
-        few: NDArray[np.int64] = np.count_nonzero(cumulative.take(rows, axis=0) <= point[:, None], axis=1)
-        return few
+    if len(rows) * ids <= _MAX_LINEAR_SEARCH:
+        below: NDArray[np.int64] = np.count_nonzero(cumulative.take(rows, axis=0) <= threshold[:, None], axis=1)
+        return below
     first = rows.astype(np.int64) * ids
     flat, width = cumulative.reshape(-1), ids
-    place: NDArray[np.int64] = first.copy()
-    while width > 1:  # the id sought is one of the `width` ones from `place` on
+    found: NDArray[np.int64] = first.copy()
+    while width > 1:  # a binary search: the id is among the `width` ids from `found` on
         half = width // 2
-        place += (flat.take(place + (half - 1)) <= point) * half
+        found += (flat.take(found + (half - 1)) <= threshold) * half
         width -= half
-    place -= first
-    return place
+    found -= first
+    return found
 
 
-class Walk(Protocol):
-    """Unfinished names, and what may follow each of them."""
+class UnfinishedNames(Protocol):
+    """Names in the making, and the distribution of the next symbol of each."""
 
     def distributions(self) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
-        """Return probabilities in any unit, [rows, ids], and the row of each unfinished name, [names]."""
+        """Return unnormalised probabilities, [rows, ids], and the row of each unfinished name, [names]."""
 
     def advance(self, names: NDArray[np.intp], symbols: NDArray[np.int64]) -> None:
-        """Add a symbol, [n], to some of the unfinished names, [n], and forget the others."""
+        """Append a symbol, [n], to each of the given names, [n], and drop all others."""
 
 
-def draw_symbols(walk: Walk, uniform: NDArray[np.float64], names: NDArray[np.integer]) -> None:
-    """Draw names, symbol by symbol, until each has drawn its boundary or all of its uniform numbers.
+def draw_symbols(unfinished: UnfinishedNames, uniform: NDArray[np.float64], names: NDArray[np.integer]) -> None:
+    """Draw names symbol by symbol until each has drawn the boundary or used all of its uniform numbers.
 
     Args:
-        walk: says what may follow.
+        unfinished: gives the distribution of each next symbol.
         uniform: float64 [names, draws] in [0, 1).
-        names: takes the ids, integer [names, draws]; what comes after a boundary stays as it is.
+        names: receives the ids, integer [names, draws]; entries after a boundary are not written.
     """
-    unfinished = np.arange(len(uniform))
-    for place in range(uniform.shape[1]):
-        relative, rows = walk.distributions()
-        symbols = choose(relative, rows, uniform[unfinished, place])
-        names[unfinished, place] = symbols
-        going_on = np.flatnonzero(symbols != BOUNDARY)
-        if not len(going_on):
+    rows_left = np.arange(len(uniform))
+    for position in range(uniform.shape[1]):
+        relative, rows = unfinished.distributions()
+        symbols = choose(relative, rows, uniform[rows_left, position])
+        names[rows_left, position] = symbols
+        continuing = np.flatnonzero(symbols != BOUNDARY)
+        if not len(continuing):
             return
-        unfinished = unfinished[going_on]
-        walk.advance(going_on, symbols[going_on])
+        rows_left = rows_left[continuing]
+        unfinished.advance(continuing, symbols[continuing])

@@ -1,7 +1,7 @@
-"""The most probable names: a best-first search over prefixes.
+"""Best-first search for the most probable names.
 
-No name is more probable than any of its prefixes. So once the best prefix left is less probable than the n names found,
-those are the n most probable of all (A* without a heuristic: Hart, Nilsson and Raphael 1968).
+A name is never more probable than its prefixes. So when the best remaining prefix is less probable than each of the n
+names found, these are the n most probable names (A* without a heuristic: Hart, Nilsson and Raphael 1968).
 """
 
 import heapq
@@ -19,32 +19,32 @@ from .sampling import log_softmax
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
 
-_AT_ONCE: Final = 64
+_BATCH_SIZE: Final = 64  # prefixes
 MOST_PREFIXES: Final = 1_000_000
 
 
 def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -> list[tuple[str, float]]:
-    """Return the ``n`` most probable names that a plan allows, and their natural-log probabilities, in falling order.
+    """Return the ``n`` most probable names that a plan allows with their natural-log probabilities, best first.
 
     Raises:
-        GenerationError: if a million prefixes were not enough.
+        GenerationError: if the search needs more than a million prefixes.
     """
     prefix = tuple(plan.prefix.tolist())
     frontier = [(_loss(cache, prefix), prefix, plan.start)]  # a heap: loss in nats, ids, state of the constraint
     found: list[tuple[float, tuple[int, ...]]] = []  # sorted
-    rules = Filter(plan, vocabulary)
-    opened = 0
+    name_filter = Filter(plan, vocabulary)
+    expanded = 0
     while frontier and n:
         bound = found[n - 1][0] if len(found) >= n else np.inf
         if frontier[0][0] > bound:
             break
-        best = [heapq.heappop(frontier) for _ in range(min(_AT_ONCE, len(frontier)))]
-        opened += len(best)
-        if opened > MOST_PREFIXES:
+        best = [heapq.heappop(frontier) for _ in range(min(_BATCH_SIZE, len(frontier)))]
+        expanded += len(best)
+        if expanded > MOST_PREFIXES:
             raise GenerationError(
-                f"{len(found)} names found among {opened:,} prefixes, and too many of those equally probable to be "
-                f"sure of {n}; ask for fewer names, or tighter options (error.names holds those found)",
-                candidates=opened,
+                f"cannot determine the {n} most probable names: after {expanded:,} prefixes, too many are equally "
+                f"probable; ask for fewer names or tighten the options ({len(found)} names found are in error.names)",
+                candidates=expanded,
                 accepted=len(found),
                 names=[_text(vocabulary, ids) for _, ids in found],
             )
@@ -59,7 +59,7 @@ def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -
             for symbol, state_after in zip(candidates.tolist(), after, strict=True):
                 if symbol != BOUNDARY:
                     heapq.heappush(frontier, (float(losses[symbol]), (*ids, symbol), state_after))
-                elif rules.passing(vocabulary.padded([ids], plan.max_length))[0]:
+                elif name_filter.passing(vocabulary.padded([ids], plan.max_length))[0]:
                     insort(found, (float(losses[BOUNDARY]), ids))
         del found[n:]
     return [(_text(vocabulary, ids), -loss) for loss, ids in found]
@@ -70,7 +70,7 @@ def _text(vocabulary: Vocabulary, ids: tuple[int, ...]) -> str:
 
 
 def _loss(cache: LogitCache, prefix: tuple[int, ...]) -> float:
-    """Return the negative log-probability of a prefix, its symbols added up one by one."""
+    """Return the negative log-probability of a prefix, in nats."""
     loss = 0.0
     for length, symbol in enumerate(prefix):
         loss += float(_losses(cache, [prefix[:length]])[0, symbol])
@@ -78,7 +78,7 @@ def _loss(cache: LogitCache, prefix: tuple[int, ...]) -> float:
 
 
 def _losses(cache: LogitCache, prefixes: list[tuple[int, ...]]) -> NDArray[np.float64]:
-    """Return the negative log-probability of each id after each prefix, float64 [prefixes, ids]."""
+    """Return the negative log-probability of each id after each prefix, in nats, float64 [prefixes, ids]."""
     tokens = np.array([i for prefix in prefixes for i in (*prefix, BOUNDARY)])
     ends = np.cumsum([len(prefix) + 1 for prefix in prefixes]) - 1
     return -log_softmax(cache.distinct_logits(windows(tokens, ends, cache.block_size)[0]))

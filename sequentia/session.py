@@ -1,4 +1,4 @@
-"""onnxruntime, which is imported here and nowhere else: contexts in, logits out."""
+"""Running a model's graph in onnxruntime; no other module imports onnxruntime."""
 
 import os
 from pathlib import Path
@@ -14,47 +14,46 @@ from .errors import ArtifactError
 
 _TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
 
-# Matrix kernels may round differently for different numbers of rows, so a run of the network has eight, which fill a
-# vector register, and a context's logits do not depend on its company. Other numbers of rows are used if they give the
-# same bits; that is checked once, after 512 rows, when it pays.
+# Matrix kernels may round differently for different numbers of rows. So each run has eight rows, which fill a vector
+# register, and a context's logits do not depend on the other contexts. Other row counts are used if they give the same
+# bits. That is checked once, after 512 rows, because the check takes time.
 ROWS: Final = 8
 OTHER_ROWS: Final = (256, 64, 1)
-_ROWS_BEFORE_A_CHECK: Final = 512
+_ROWS_BEFORE_CHECK: Final = 512
 
 
 def open_session(graph: bytes | Path) -> Any:
-    """Return an ``onnxruntime.InferenceSession`` that runs a graph on one thread of the CPU.
+    """Return an ``onnxruntime.InferenceSession`` that runs a graph on one CPU thread.
 
-    Since version 1.29 onnxruntime sends telemetry: it looks up a host, writes files below the home folder, and starts
-    threads that keep a forked process from ending. It reads the variable ``ORT_DISABLE_TELEMETRY`` when it is imported,
-    so the variable is set here first, unless the user has set it. Calling its function ``disable_telemetry_events``
-    after the import is not enough.
+    Since version 1.29 onnxruntime sends telemetry: it looks up a host, writes files in the home folder, and starts
+    threads that prevent a forked process from exiting. It reads the variable ``ORT_DISABLE_TELEMETRY`` on import, so
+    this function sets it first, unless the user has set it. Calling ``disable_telemetry_events`` later is too late.
 
     Args:
         graph: the contents of ``model.onnx``, or its path.
 
     Raises:
-        Exception: whatever onnxruntime raises for a graph that it cannot run.
+        Exception: the error of onnxruntime if it cannot run the graph.
     """
     if not os.environ.get(_TELEMETRY):
         os.environ[_TELEMETRY] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # several runs at once, rather than several threads in a run
+    options.intra_op_num_threads = 1  # SequenceModel runs several graphs in parallel instead
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 class Session:
-    """Runs the graph of an artifact; safe to share between threads.
+    """A runner of an artifact's graph that threads can share.
 
     Args:
         source: the artifact.
 
     Raises:
-        ArtifactError: if onnxruntime refuses the graph, or the graph's metadata contradict ``config.json``.
+        ArtifactError: if onnxruntime rejects the graph, or the graph's metadata contradict ``config.json``.
     """
 
     def __init__(self, source: Artifact) -> None:
@@ -65,7 +64,7 @@ class Session:
         renew_after_fork(self)
 
     def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the logits after contexts; those of a context do not depend on the others.
+        """Return the logits for contexts; each row depends on its own context alone.
 
         Args:
             contexts: int64 [n, block_size] ids, oldest symbol first, left-padded with the boundary.
@@ -74,7 +73,7 @@ class Session:
             float32 [n, 1 + symbols].
 
         Raises:
-            ArtifactError: if the graph cannot be run, or its logits are not finite.
+            ArtifactError: if the graph cannot be run or its logits are not finite.
         """
         if self._opened is None:
             self._opened = self._open()
@@ -93,7 +92,7 @@ class Session:
         return logits
 
     def renew(self) -> None:
-        """Open another session when one is needed; the old one stays open, since closing it waits for its threads."""
+        """Open a new session at the next call; keep the old one open, because closing it would wait for its threads."""
         _abandoned.append(self._opened)
         self._opened = None
 
@@ -104,12 +103,12 @@ class Session:
             raise self._error("a graph that onnxruntime can run", str(error)) from error
         return logits
 
-    def _rows_at_once(self, session: Any, missing: int) -> int:
-        """Return how many rows the next run has, of the numbers that give the same bits as eight do."""
-        before, self._rows_run = self._rows_run, self._rows_run + missing
-        if before < _ROWS_BEFORE_A_CHECK <= self._rows_run:
+    def _rows_at_once(self, session: Any, remaining: int) -> int:
+        """Return the number of rows of the next run, of those that give the same bits as eight rows."""
+        before, self._rows_run = self._rows_run, self._rows_run + remaining
+        if before < _ROWS_BEFORE_CHECK <= self._rows_run:
             random = np.random.Generator(np.random.PCG64(0))
-            shape = (_ROWS_BEFORE_A_CHECK // 2, self._artifact.config.block_size)
+            shape = (_ROWS_BEFORE_CHECK // 2, self._artifact.config.block_size)
             contexts = random.integers(0, self._artifact.vocabulary.size, shape)
 
             def run(rows: int) -> NDArray[np.float32]:
@@ -118,14 +117,14 @@ class Session:
 
             expected = run(ROWS)
             self._row_counts = (*(rows for rows in OTHER_ROWS if np.array_equal(run(rows), expected)), ROWS)
-        return next((rows for rows in self._row_counts if rows <= missing and (rows > 1 or missing == 1)), ROWS)
+        return next((rows for rows in self._row_counts if rows <= remaining and (rows > 1 or remaining == 1)), ROWS)
 
     def _open(self) -> Any:
         try:
             session = open_session(self._artifact.graph)
         except Exception as error:
             raise self._error("a graph that onnxruntime can run", str(error)) from error
-        metadata = session.get_modelmeta().custom_metadata_map  # artifact.read() has checked all else of the graph
+        metadata = session.get_modelmeta().custom_metadata_map  # artifact.read() has checked the rest of the graph
         for key, value in artifact.metadata(self._artifact.config).items():
             if metadata.get(key) != value:
                 raise self._error(f"metadata {key} = {value}", str(metadata.get(key)))

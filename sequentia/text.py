@@ -1,6 +1,6 @@
-"""A list of items as people have it: a UTF-8 file, one item a line, with whatever editors and spreadsheets put in.
+"""Reading items from UTF-8 text, one per line, without the stray characters that editors and spreadsheets add.
 
-docs/lists.md says which characters are left out, which stay, and which are refused.
+docs/lists.md says which characters are removed, kept or refused.
 """
 
 import re
@@ -13,35 +13,34 @@ from typing import BinaryIO, Final
 MAX_LINE_BYTES: Final = 1 << 16
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
-# Characters that nobody sees and that no word needs: soft hyphen; zero-width space, word joiner, invisible operators;
-# directional marks, embeddings and isolates; byte-order mark; interlinear annotation. The zero-width joiner and
-# non-joiner are not among them: Persian, the scripts of India and emoji need them.
+# Invisible characters that no word needs: soft hyphen; zero-width space, word joiner, invisible operators; directional
+# marks, embeddings and isolates; byte-order mark; interlinear annotation. The zero-width joiner and non-joiner are not
+# included, because Persian, Indic scripts and emoji need them.
 _INVISIBLE: Final = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
-# Control characters, line and paragraph separators, surrogates, the signs of a character that was lost, and code
-# points that are no characters.
-_REFUSED: Final = re.compile(
+# Control characters, line and paragraph separators, surrogates, replacement characters and noncharacters.
+_FORBIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufdd0-\ufdef\ufffc-\uffff"
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0x110000, 0x10000))
     + "]"
 )
-_ORDINARY: Final = " \t\r\n"
-_SHOWN: Final = 3
-_KNOWN: Final = {
+_ORDINARY_WHITE_SPACE: Final = " \t\r\n"
+_MOST_LISTED: Final = 3
+_HINTS: Final = {
     "\0": "NUL: if the file is UTF-16, save it as UTF-8",
-    "\t": "a tab: if the file is a table, keep the column of the items alone",
+    "\t": "a tab: if the file is a table, keep only the column with the items",
     "\n": "a line feed",
     "\r": "a carriage return",
-    "\ufffd": "U+FFFD, which stands for a character that was lost: mend the line",
+    "\ufffd": "U+FFFD, which replaces a lost character: correct the line",
 }
 
 
 class TextError(ValueError):
-    """A line that cannot be read; ``str(error)`` says what is wrong with it, and the caller which file it is in.
+    """A line that cannot be read; the message does not name the file, so the caller adds it.
 
     Attributes:
         line: its 1-based number.
-        byte: 0-based offset of the offending byte in the file, where there is one.
+        byte: 0-based offset of the offending byte in the file, if known.
     """
 
     def __init__(self, message: str, line: int, byte: int | None = None) -> None:
@@ -50,12 +49,12 @@ class TextError(ValueError):
         self.byte = byte
 
 
-class Stripped:
-    """Counts the characters that were left out of a file's items.
+class RemovedCharacters:
+    """Counts of the characters removed from the items of a file.
 
     Attributes:
-        counts: how many of each character.
-        first_line: the 1-based number of the first line that one was left out of; 0 if there is none.
+        counts: number of removals by character.
+        first_line: 1-based number of the first line that lost a character; 0 if none did.
     """
 
     def __init__(self) -> None:
@@ -63,39 +62,39 @@ class Stripped:
         self.first_line = 0
 
     def add(self, characters: str, line: int) -> None:
-        """Count characters of a line."""
+        """Count characters removed from a line."""
         if characters:
             self.first_line = self.first_line or line
             self.counts.update(characters)
 
     def warn(self, source: object) -> None:
-        """Warn once, with the counts, if anything was left out."""
+        """Issue one warning with the counts if anything was removed."""
         if not self.counts:
             return
         total = self.counts.total()
-        kinds = [f"{count:,} x {_described(character)}" for character, count in self.counts.most_common(_SHOWN)]
-        kinds += ["…"] if len(self.counts) > _SHOWN else []
+        kinds = [f"{count:,} x {_describe(character)}" for character, count in self.counts.most_common(_MOST_LISTED)]
+        kinds += ["…"] if len(self.counts) > _MOST_LISTED else []
         warnings.warn(
-            f"{source}: left out {total:,} invisible character{'' if total == 1 else 's'} ({', '.join(kinds)}), "
+            f"{source}: removed {total:,} invisible character{'' if total == 1 else 's'} ({', '.join(kinds)}), "
             f"the first in line {self.first_line:,}",
             stacklevel=2,
         )
 
 
-def read_lines(file: BinaryIO, see: Callable[[bytes], object] = lambda _line: None) -> Iterator[tuple[int, str]]:
-    """Yield the number of each line, from 1, and its text, without a byte-order mark at the start of the file.
+def read_lines(file: BinaryIO, on_line: Callable[[bytes], object] = lambda _line: None) -> Iterator[tuple[int, str]]:
+    """Yield the number of each line, from 1, and its text; skip a byte-order mark at the start of the file.
 
     Args:
         file: UTF-8 text.
-        see: called with the bytes of each line.
+        on_line: called with the bytes of each line.
 
     Raises:
-        TextError: if a line is not UTF-8, or longer than 65,536 bytes.
+        TextError: if a line is not UTF-8 or is longer than 65,536 bytes.
     """
     start = number = 0
     while line := file.readline(MAX_LINE_BYTES):
         number += 1
-        see(line)
+        on_line(line)
         if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
             raise TextError(f"line {number} is longer than {MAX_LINE_BYTES:,} bytes", number)
         try:
@@ -108,43 +107,43 @@ def read_lines(file: BinaryIO, see: Callable[[bytes], object] = lambda _line: No
         yield number, text.removeprefix(_BYTE_ORDER_MARK) if number == 1 else text
 
 
-def clean(text: str, line: int, stripped: Stripped) -> str:
-    """Return an item as it counts: in NFC, without invisible characters and without white space around it.
+def clean(text: str, line: int, removed: RemovedCharacters) -> str:
+    """Return a text in NFC, without invisible characters or surrounding white space.
 
     Args:
         text: a line, or a cell of a table.
         line: its number, for errors.
-        stripped: counts what is left out, but for ordinary white space.
+        removed: counts the removed characters, except ordinary white space.
 
     Raises:
-        TextError: if there is a character in it that a name cannot hold.
+        TextError: if the text contains a character that is not allowed in a name.
     """
-    if text.isascii() and (item := text.strip(_ORDINARY)).isprintable():
+    if text.isascii() and (item := text.strip(_ORDINARY_WHITE_SPACE)).isprintable():
         return item
     visible = _INVISIBLE.sub("", text)
     if len(visible) < len(text):
-        stripped.add("".join(_INVISIBLE.findall(text)), line)
+        removed.add("".join(_INVISIBLE.findall(text)), line)
     item = visible.strip()
     if len(item) < len(visible):
         ends = visible.partition(item)[::2] if item else (visible, "")
-        stripped.add("".join(ends).translate(dict.fromkeys(map(ord, _ORDINARY))), line)
+        removed.add("".join(ends).translate(dict.fromkeys(map(ord, _ORDINARY_WHITE_SPACE))), line)
     item = unicodedata.normalize("NFC", item)
-    character = refused(item)
+    character = first_forbidden(item)
     if character is not None:
-        raise TextError(f"line {line} holds {_KNOWN.get(character) or _described(character)}", line)
+        raise TextError(f"line {line} contains {_HINTS.get(character) or _describe(character)}", line)
     return item
 
 
-def refused(text: str) -> str | None:
-    """Return the first character of a text that no name may hold, or None.
+def first_forbidden(text: str) -> str | None:
+    """Return the first character of a text that is not allowed in a name, or None.
 
-    Such a character would end a line, steer a terminal, or stand for no character at all.
+    Such characters end a line, control a terminal or do not represent text.
     """
-    found = _REFUSED.search(text)
+    found = _FORBIDDEN.search(text)
     return None if found is None else found[0]
 
 
-def _described(character: str) -> str:
-    nameless = "a control character" if unicodedata.category(character) == "Cc" else "no character"
-    name = unicodedata.name(character, nameless)
+def _describe(character: str) -> str:
+    fallback = "a control character" if unicodedata.category(character) == "Cc" else "not a character"
+    name = unicodedata.name(character, fallback)
     return f"U+{ord(character):04X} ({name.lower()})"

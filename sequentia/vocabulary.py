@@ -1,8 +1,8 @@
 """Symbols and their ids.
 
-A symbol is one Unicode code point of NFC text, so an emoji with a skin tone is two symbols and a flag is
-two; every text round-trips. Id 0 is the boundary: it stands before the first symbol and after the last and
-is no symbol itself, so the alphabet may hold ".", spaces, apostrophes or anything else.
+A symbol is one Unicode code point of NFC text, so a flag or an emoji with a skin tone is two symbols. Id 0 is the
+boundary, which marks the start and the end of a name. It is not a symbol, so the alphabet may contain ".", spaces,
+apostrophes or anything else.
 """
 
 import unicodedata
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import VocabularyError
-from .text import refused
+from .text import first_forbidden
 
 BOUNDARY: Final = 0
 
 Names = NDArray[np.unsignedinteger]
-"""Ids of names, one name a row [n, longest], each ended by boundaries or the row's end."""
+"""Ids of names, one name per row, [n, longest], padded with boundaries."""
 
 _FIRST_COMBINING_MARK: Final = "\u0300"
 
@@ -30,44 +30,43 @@ class Vocabulary:
         symbols: distinct single code points, in id order.
 
     Raises:
-        VocabularyError: if a symbol is repeated, is not one code point, or is one that no name may hold, such as a
-            control character or a line break; see :func:`sequentia.text.refused`.
+        VocabularyError: if a symbol is repeated, is not one code point, or is not allowed in a name, such as a control
+            character or a line break; see :func:`sequentia.text.first_forbidden`.
     """
 
     def __init__(self, symbols: Iterable[str]) -> None:
         self.symbols: tuple[str, ...] = tuple(symbols)
         self._ids: dict[str, int] = {}
         for position, symbol in enumerate(self.symbols):
-            if len(symbol) != 1 or refused(symbol):
+            if len(symbol) != 1 or first_forbidden(symbol):
                 raise VocabularyError(
-                    f"symbol {position} of the vocabulary is {symbol!r}, "
-                    "not one code point of text that a name may hold",
+                    f"symbol {position} of the vocabulary is {symbol!r}, not one code point that is allowed in a name",
                     symbol=symbol,
                     position=position,
                 )
             if symbol in self._ids:
-                raise VocabularyError(f"the vocabulary holds {symbol!r} twice", symbol=symbol, position=position)
+                raise VocabularyError(f"the vocabulary contains {symbol!r} twice", symbol=symbol, position=position)
             self._ids[symbol] = position + 1
-        # NUL pads NumPy's fixed-width strings, which makes it the boundary's natural text: `decode` relies on it.
+        # The boundary's text is empty, because NumPy strips the NULs that pad its strings; `decode` relies on it.
         self._table: NDArray[np.str_] = np.array(["", *self.symbols], dtype="<U1")
 
     @property
     def size(self) -> int:
-        """Number of ids: the symbols and the boundary."""
+        """The number of ids: the symbols and the boundary."""
         return len(self.symbols) + 1
 
     @property
     def may_compose(self) -> bool:
-        """Whether some of the symbols might compose with each other; none before the combining marks does."""
+        """Whether NFC might compose some of the symbols with each other; no symbol before U+0300 composes."""
         return max(self.symbols, default="") >= _FIRST_COMBINING_MARK
 
     def ids_of(self, symbols: Iterable[str]) -> list[int | None]:
-        """Return the id of each of some symbols, ``None`` where there is none."""
+        """Return the id of each symbol, or ``None`` for an unknown one."""
         return [self._ids.get(symbol) for symbol in symbols]
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
-        """The narrowest dtype that holds every id."""
+        """The smallest unsigned dtype that can represent every id."""
         return np.min_scalar_type(self.size - 1)
 
     def encode(self, text: str) -> NDArray[np.int64]:
@@ -84,7 +83,7 @@ class Vocabulary:
             position = text.index(symbol)
         other = self.other_case(text)
         raise VocabularyError(
-            f"{text!r} holds {symbol!r} at position {position}, which is not in the vocabulary ({self.describe()})"
+            f"{text!r} contains {symbol!r} at position {position}, which is not in the vocabulary ({self.describe()})"
             if other is None
             else f"the model's alphabet has no {symbol!r}; try {other!r}",
             symbol=symbol,
@@ -93,12 +92,12 @@ class Vocabulary:
         )
 
     def other_case(self, text: str) -> str | None:
-        """Return a text in lower, upper or title case, the first of these that the alphabet has all symbols of."""
+        """Return the text in lower, upper or title case, the first that the alphabet can spell, or None."""
         cases = (unicodedata.normalize("NFC", case) for case in (text.lower(), text.upper(), text.title()))
         return next((case for case in cases if case != text and None not in self.ids_of(case)), None)
 
     def tokens(self, texts: Iterable[str]) -> NDArray[np.int64]:
-        """Return the ids of some texts, one text after the other, each followed by the boundary: int64 [tokens].
+        """Return the concatenated ids of texts, each followed by the boundary, int64 [tokens].
 
         Raises:
             VocabularyError: naming the first unknown symbol and its position.
@@ -107,17 +106,17 @@ class Vocabulary:
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
     def padded(self, names: Sequence[Sequence[int]], length: int) -> Names:
-        """Return the ids of some names as rows of a length, [names, length]."""
+        """Return the ids of names as rows padded with boundaries, unsigned [names, length]."""
         rows = [[*ids, *[BOUNDARY] * (length - len(ids))] for ids in names]
         return np.array(rows, dtype=self.dtype).reshape(len(rows), length)
 
     def rows(self, names: Names) -> list[bytes]:
-        """Return the bytes of each row, boundaries included: the same for the same names in rows of the same length."""
+        """Return the bytes of each row, a hashable key for names in rows of the same length."""
         rows: list[bytes] = np.ascontiguousarray(names).view(f"V{names.shape[1] * names.itemsize}")[:, 0].tolist()
         return rows
 
     def decode(self, ids: NDArray[np.integer]) -> list[str]:
-        """Return the texts of padded rows of ids, integer [n, length], each ended by boundaries or the row's end."""
+        """Return the texts of rows of ids padded with boundaries, integer [n, length]."""
         if ids.size == 0:
             return [""] * len(ids)
         rows = np.ascontiguousarray(self._table[ids])
@@ -125,7 +124,7 @@ class Vocabulary:
         return texts
 
     def to_utf8(self, names: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
-        """Return the UTF-8 bytes of padded rows of ids, one behind the other: uint8 [bytes], and bytes a row [n]."""
+        """Return the concatenated UTF-8 bytes of padded rows of ids, uint8 [bytes], and the bytes per row, [n]."""
         encoded = [symbol.encode() for symbol in self.symbols]
         widths = np.array([0, *map(len, encoded)])
         table = np.array([b"", *encoded], dtype=f"S{widths.max()}").view(np.uint8).reshape(len(widths), -1)
@@ -136,7 +135,7 @@ class Vocabulary:
         return bytes_of[bytes_of != 0], widths[names].sum(axis=1)
 
     def describe(self, most: int = 40) -> str:
-        """Return a one-line summary of the alphabet, for messages."""
+        """Return a one-line summary of the alphabet for messages."""
         shown = "".join(self.symbols[:most])
         return f"{len(self.symbols)} symbols: {shown!r}" + (" …" if len(self.symbols) > most else "")
 

@@ -1,8 +1,7 @@
-"""Context windows, cut on the fly from one flat array of tokens.
+"""Context windows, computed on demand from one flat array of tokens.
 
-Names are concatenated, each followed by the boundary: ``emma, ava`` is ``5 13 13 1 0 1 22 1 0``. Every position
-is then one prediction: its token is the target, and the tokens before it, back to the last boundary, are the
-context. So a window needs no memory beyond the token it predicts.
+Names are concatenated, each followed by the boundary: ``emma, ava`` is ``5 13 13 1 0 1 22 1 0``. Every position is one
+prediction: its token is the target, and the tokens before it, back to the last boundary, are the context.
 """
 
 import numpy as np
@@ -14,7 +13,7 @@ from .vocabulary import BOUNDARY
 def windows(
     tokens: NDArray[np.integer], positions: NDArray[np.int64], block_size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the contexts and targets of some positions.
+    """Return the contexts and targets at the given positions.
 
     Args:
         tokens: integer [tokens], each name followed by the boundary.
@@ -32,7 +31,7 @@ def windows(
 
 
 def context_after(ids: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
-    """Return the context after some symbols of a name, int64 [1, block_size]."""
+    """Return the context after the first ids of a name, int64 [1, block_size]."""
     newest = ids[-block_size:]
     context = np.full((1, block_size), BOUNDARY)
     context[0, block_size - len(newest) :] = newest

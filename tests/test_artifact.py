@@ -104,7 +104,7 @@ BAD_CONFIGS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("Expected `int`, got `str`", lambda c: c.update(block_size="4")),
     ("Expected `int` <= 1024", lambda c: c.update(block_size=5000)),
     ("twice", lambda c: c["vocabulary"].append("a")),
-    ("not one code point of text", lambda c: c["vocabulary"].append("ab")),
+    ("not one code point that is allowed", lambda c: c["vocabulary"].append("ab")),
     ("`\\$.files", lambda c: c["files"][artifact.GRAPH].update(sha256="x")),
     ("expected files", lambda c: c["files"].update({"../evil": c["files"][artifact.GRAPH]})),
     ("expected files", lambda c: c["files"].pop(artifact.WEIGHTS)),

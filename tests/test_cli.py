@@ -411,7 +411,7 @@ def test_a_dash_is_the_stream(trained: Path, tmp_path: Path, monkeypatch: pytest
     assert sequentia.load("run").config.training.corpus.file == "stdin"
     result = shell("printf 'anna\\n\\tx\\0\\n' | $S train - -o other --recipe bigram-counts")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: standard input: line 2 holds NUL")
+    assert result.stderr.startswith("Error: standard input: line 2 contains NUL")
     for command in (
         ["train", MOONS],
         ["export", "run"],
@@ -441,11 +441,11 @@ def test_a_warning_is_one_line(tmp_path: Path) -> None:
     assert result.returncode == 0
     first, *others = result.stderr.splitlines()
     assert first.startswith(
-        f"Warning: {corpus}: left out 8 invisible characters (4 x U+FEFF (zero width no-break space)"
+        f"Warning: {corpus}: removed 8 invisible characters (4 x U+FEFF (zero width no-break space)"
     )
     assert not any("Warning" in line for line in others)
     result = shell(f"$S train - -o {tmp_path / 'piped'} --recipe bigram-counts < {corpus}")
-    assert result.stderr.startswith("Warning: standard input: left out 8 invisible characters")
+    assert result.stderr.startswith("Warning: standard input: removed 8 invisible characters")
     result = run_cli("evaluate", tmp_path / "run", corpus, "--against", tmp_path / "run")
     assert result.stderr.count("Warning") == 1
 

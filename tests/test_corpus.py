@@ -64,7 +64,7 @@ def test_what_editors_do_to_text_files(write_corpus: Write) -> None:
 
 
 def test_files_that_were_put_together_by_cat(write_corpus: Write) -> None:
-    with pytest.warns(UserWarning, match=r"left out 1 invisible character \(1 x U\+FEFF .*, the first in line 3"):
+    with pytest.warns(UserWarning, match=r"removed 1 invisible character \(1 x U\+FEFF .*, the first in line 3"):
         corpus = read_corpus(write_corpus("\ufeffanna\neve\n\ufeffzoe\nann\n"))
     assert names_of(corpus.tokens, corpus) == ["anna", "eve", "zoe", "ann"]
     assert "\ufeff" not in corpus.vocabulary.symbols
@@ -79,7 +79,7 @@ def test_invisible_characters_are_left_out_with_a_count(write_corpus: Write, sym
     """As docs/lists.md says of each."""
     inside = symbol if symbol in LEFT_OUT else ""
     count = 4 if inside else 3
-    with pytest.warns(UserWarning, match=f"left out {count} invisible characters .*, the first in line 2") as caught:
+    with pytest.warns(UserWarning, match=f"removed {count} invisible characters .*, the first in line 2") as caught:
         corpus = read_corpus(write_corpus(f"eve\n{symbol}an{inside}na\nzoe{symbol}{symbol}\n"))
     assert len(caught) == 1
     assert names_of(corpus.tokens, corpus) == ["eve", "anna", "zoe"]
@@ -132,16 +132,16 @@ def test_alphabets_wider_than_a_byte(write_corpus: Write) -> None:
         (b"same\nsame\r\nsame\n", "every line holds the same item", None, None),
         (b"good\nb\xe9d\n", r"byte 6 \(line 2\) is not UTF-8", 2, 6),
         ("müller\n".encode("utf-16"), r"byte 0 \(line 1\) is not UTF-8", 1, 0),
-        (b"a\nb\0c\n", "line 2 holds NUL", 2, None),
-        (b"a\rb\nc\n", "line 1 holds a carriage return", 1, None),
+        (b"a\nb\0c\n", "line 2 contains NUL", 2, None),
+        (b"a\rb\nc\n", "line 1 contains a carriage return", 1, None),
         (b"ok\n" + b"x" * 4097, "line 2 has more than 4096 symbols", 2, None),
         (b"y" * 10**6, "line 1 is longer than 65,536 bytes", 1, None),
         ("一" * 30_000, "line 1 is longer than 65,536 bytes", 1, None),
-        (b"anna\tf\t7065\neve\tf\t12\n", "line 1 holds a tab: if the file is a table", 1, None),
-        (b"ok\na\x1b[31mb\n", r"line 2 holds U\+001B", 2, None),
-        ("ok\na\u2028b\n", r"line 2 holds U\+2028 \(line separator\)", 2, None),
-        ("ok\na\x85b\n", r"line 2 holds U\+0085", 2, None),
-        ("ok\n\n\ufffdna\n", r"line 3 holds U\+FFFD, which stands for a character that was lost", 3, None),
+        (b"anna\tf\t7065\neve\tf\t12\n", "line 1 contains a tab: if the file is a table", 1, None),
+        (b"ok\na\x1b[31mb\n", r"line 2 contains U\+001B", 2, None),
+        ("ok\na\u2028b\n", r"line 2 contains U\+2028 \(line separator\)", 2, None),
+        ("ok\na\x85b\n", r"line 2 contains U\+0085", 2, None),
+        ("ok\n\n\ufffdna\n", r"line 3 contains U\+FFFD, which replaces a lost character", 3, None),
     ],
 )
 def test_a_file_that_is_no_corpus(

@@ -142,7 +142,7 @@ def test_next_symbols_of_several_prefixes(moons: SequenceModel) -> None:
         moons.next_symbols(["a", "!"])
     with pytest.raises(OptionError, match=r"prefix\[0\] must be a string, not 5"):
         moons.next_symbols([5])  # type: ignore[list-item]
-    with pytest.raises(OptionError, match="prefix must be a string, or a list of several"):
+    with pytest.raises(OptionError, match="prefix must be a string or a list of strings"):
         moons.next_symbols(None)  # type: ignore[call-overload]
 
 
@@ -156,7 +156,7 @@ def test_score_is_the_sum_of_its_steps(moons: SequenceModel) -> None:
     np.testing.assert_allclose(scores, steps, rtol=1e-9)
     assert moons.score([]).shape == (0,)
     for wrong in ("titan", b"titan", 5, None):
-        with pytest.raises(OptionError, match="names must be several strings: a list, also for one, not"):
+        with pytest.raises(OptionError, match="names must be a list of strings, even for a single one, not"):
             moons.score(wrong)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=r"names\[1\] must be a string, not None") as caught:
         moons.score(["titan", None])  # type: ignore[list-item]

@@ -274,7 +274,7 @@ def test_what_is_written_can_be_scored(scripts: SequenceModel, tmp_path: Path, s
 
 
 def test_a_file_of_names_in_pieces(moons: SequenceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sequentia.input._AT_ONCE", 16)
+    monkeypatch.setattr("sequentia.input._BATCH_SIZE", 16)
     names = moons.generate(50, seed=1)
     (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8")
     pieces = list(score_file(moons, tmp_path / "names.txt"))
@@ -307,23 +307,23 @@ def test_files_as_people_have_them(moons: SequenceModel, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [
-        ("a.txt", b"titan\nio!\n", VocabularyError, r"a\.txt, line 2: 'io!' holds '!' at position 2"),
+        ("a.txt", b"titan\nio!\n", VocabularyError, r"a\.txt, line 2: 'io!' contains '!' at position 2"),
         ("a.txt", b"titan\n\nIo\n", VocabularyError, r"a\.txt, line 3: the model's alphabet has no 'I'; try 'io'"),
         ("a.txt", b"titan\nt\xe9thys\n", OptionError, r"a\.txt: byte 7 \(line 2\) is not UTF-8"),
         ("a.csv", b"moon,Name\nx,titan\n", OptionError, r"a\.csv: line 1 has no column 'name', only 'moon', 'Name'"),
-        ("a.csv", b'name,x\ntitan,"1\nio,2\nmoon,3\n', OptionError, r"a\.csv: line 2 is no CSV .* not closed"),
-        ("a.csv", b'name\ntitan\n"io"x\nmoon\n', OptionError, r"a\.csv: line 3 is no CSV"),
-        ("a.csv", b'name,x\ntitan,"' + b"io\n" * 50_000, OptionError, r"a\.csv: line 2 is no CSV .* not closed"),
+        ("a.csv", b'name,x\ntitan,"1\nio,2\nmoon,3\n', OptionError, r"a\.csv: line 2 is not valid CSV .* not closed"),
+        ("a.csv", b'name\ntitan\n"io"x\nmoon\n', OptionError, r"a\.csv: line 3 is not valid CSV"),
+        ("a.csv", b'name,x\ntitan,"' + b"io\n" * 50_000, OptionError, r"a\.csv: line 2 is not valid CSV .* not closed"),
         ("a.csv", b"", OptionError, r"a\.csv: line 1 has no column 'name'"),
         ("a.csv", b"of,name\nSaturn,titan\nJupiter\n", OptionError, r"a\.csv: line 3 has no name"),
-        ("a.csv", b'name\n"ti\ntan"\n', OptionError, r"a\.csv: line 2 holds a line feed"),
+        ("a.csv", b'name\n"ti\ntan"\n', OptionError, r"a\.csv: line 2 contains a line feed"),
         ("a.jsonl", b'"titan"\n5\n', OptionError, r"a\.jsonl: line 2 is neither a string nor an object"),
         ("a.jsonl", b'"titan"\n{"moon": "io"}\n', OptionError, r"a\.jsonl: line 2 is neither a string nor"),
         ("a.json", b'["titan"]', OptionError, r"a\.json: a JSON array cannot be read name by name"),
         ("a.parquet", b"titan", OptionError, r"a\.parquet is no Parquet file"),
         ("b.parquet", b"", VocabularyError, r"b\.parquet, row 2: the model's alphabet has no 'I'; try 'io'"),
         ("d.parquet", b"", OptionError, r"d\.parquet is damaged"),
-        ("c.parquet", b"", OptionError, r"c\.parquet: row 2 of the column 'name' is None, no string"),
+        ("c.parquet", b"", OptionError, r"c\.parquet: row 2 of the column 'name' is None, not a string"),
     ],
 )
 def test_files_that_cannot_be_scored(

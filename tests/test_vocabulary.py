@@ -48,7 +48,7 @@ def test_nothing_to_decode(shape: tuple[int, int]) -> None:
 
 
 def test_an_unknown_symbol_is_named_with_its_place() -> None:
-    with pytest.raises(VocabularyError, match=r"'emxa' holds 'x' at position 2") as caught:
+    with pytest.raises(VocabularyError, match=r"'emxa' contains 'x' at position 2") as caught:
         Vocabulary("aem").encode("emxa")
     assert (caught.value.symbol, caught.value.position, caught.value.text) == ("x", 2, "emxa")
 
@@ -70,7 +70,7 @@ def test_value_semantics() -> None:
     "symbol", ["\t", "\x0b", "\x1b", "\x1c", "\x85", "\x9b", "\u2028", "\u2029", "\ufffd", "\uffff"]
 )
 def test_symbols_that_no_name_may_hold(symbol: str) -> None:
-    with pytest.raises(VocabularyError, match="not one code point of text that a name may hold"):
+    with pytest.raises(VocabularyError, match="not one code point that is allowed in a name"):
         Vocabulary(["a", symbol])
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sequentia._files import printable_name
 from sequentia.artifact import MAX_LENGTH, MAX_SYMBOLS, CorpusRecord, SplitName
 from sequentia.errors import CorpusError
-from sequentia.text import Stripped, TextError, clean, read_lines
+from sequentia.text import RemovedCharacters, TextError, clean, read_lines
 from sequentia.vocabulary import BOUNDARY, Vocabulary
 
 Tokens = NDArray[np.unsignedinteger]
@@ -152,11 +152,11 @@ def _items(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise CorpusError(f"{path}: cannot read the corpus: {reason}", path=path) from error
-    stripped = Stripped()
+    removed = RemovedCharacters()
     with file:
         try:
             for number, text in read_lines(file, digest.update):
-                item = clean(text, number, stripped)
+                item = clean(text, number, removed)
                 if len(item) > MAX_LENGTH:
                     raise TextError(f"line {number} has more than {MAX_LENGTH} symbols", number)
                 if item:
@@ -168,7 +168,7 @@ def _items(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
                 line=error.line,
                 byte=error.byte,
             ) from error
-    stripped.warn(path)
+    removed.warn(path)
 
 
 def fingerprint(tokens: Tokens) -> NDArray[np.uint64]:

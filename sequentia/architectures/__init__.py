@@ -1,6 +1,7 @@
-"""The kinds of models, one file each: what ``config.json`` says of a model's structure. PyTorch is not needed here.
+"""The kinds of models, one file each: the part of ``config.json`` that describes a model's structure.
 
-A new kind is a file beside these and a line below; what trains and exports it is in :mod:`sequentia.training.kinds`.
+To add a kind, add a file here and a member to ``Architecture`` below. Its training and export are in
+:mod:`sequentia.training.kinds`, so this package does not need PyTorch.
 """
 
 from .base import BaseArchitecture, Count, Shapes
@@ -21,4 +22,4 @@ __all__ = [
 ]
 
 Architecture = MLPArchitecture | BigramArchitecture | NGramArchitecture | GRUArchitecture
-"""The registry: any other ``model`` in a ``config.json`` is an error."""
+"""The registry of kinds; a ``config.json`` with any other ``model`` is an error."""

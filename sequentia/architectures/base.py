@@ -1,4 +1,4 @@
-"""What every kind of model has in common: the struct that ``config.json`` holds of it, and what is asked of that."""
+"""The base class of all kinds of models."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=0)]
 
 Shapes = dict[str, tuple[str, tuple[int, ...]]]
-"""By the name of a tensor: its dtype, as safetensors spells it, and its shape."""
+"""The dtype, as safetensors spells it, and the shape of each tensor, by name."""
 
 
 class BaseArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="model"):
-    """A kind of model, in enough detail to rebuild it around its weights; the key ``model`` says which kind.
+    """A model's structure in enough detail to rebuild it from its weights; the key ``model`` gives its kind.
 
     Attributes:
-        parameters: how many numbers were learnt; for an n-gram model, its counts.
+        parameters: number of learnt parameters; for an n-gram model, the number of counts.
     """
 
     parameters: Count
@@ -27,24 +27,24 @@ class BaseArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         """Return the dtype and shape of every tensor in ``model.safetensors``, by name.
 
         Args:
-            block_size: symbols of context.
-            ids: how many ids there are, the boundary included.
+            block_size: symbols in a context.
+            ids: number of ids, the boundary included.
         """
 
     @abstractmethod
     def describe(self) -> str:
-        """Return a phrase that says what the model consists of."""
+        """Return a phrase that describes the model's parts."""
 
     @abstractmethod
     def summarize(self) -> str:
         """Return a phrase that names the kind of model, with its source."""
 
-    def products(self, block_size: int, ids: int) -> int:  # noqa: ARG002 - part of the interface
-        """Return how many multiplications the logits of one context take; look-ups take none."""
+    def multiplications(self, block_size: int, ids: int) -> int:  # noqa: ARG002 - part of the interface
+        """Return the number of multiplications for the logits of one context; table look-ups need none."""
         return 0
 
 
-def listed(values: Sequence[float], form: str = "") -> str:
-    """Return numbers as words list them: ``1, 2 and 3``."""
-    *most, last = (format(value, form) for value in values)
-    return f"{', '.join(most)} and {last}" if most else last
+def format_list(values: Sequence[float], format_spec: str = "") -> str:
+    """Return numbers as a list in prose: ``1, 2 and 3``."""
+    *first, last = (format(value, format_spec) for value in values)
+    return f"{', '.join(first)} and {last}" if first else last

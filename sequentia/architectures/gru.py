@@ -5,13 +5,13 @@ from .mlp import Width
 
 
 class GRUArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="gru"):
-    """Embeddings of the context's symbols, read one after the other by gated recurrent units, logits.
+    """Embeddings of the context's symbols, a layer of gated recurrent units that reads them in order, and logits.
 
-    The tensors are named, and the gates ordered, as in ``torch.nn.GRU``: reset, update, new.
+    The names of the tensors and the order of the gates (reset, update, new) are those of ``torch.nn.GRU``.
 
     Attributes:
         embedding_dim: width of a symbol's embedding.
-        hidden_size: units of the layer.
+        hidden_size: number of units in the layer.
     """
 
     embedding_dim: Width
@@ -32,7 +32,7 @@ class GRUArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="gru"):
         return {name: ("F32", shape) for name, shape in shapes.items()}
 
     def describe(self) -> str:
-        """Return a phrase that says what the model consists of."""
+        """Return a phrase that describes the model's parts."""
         return (
             f"embeddings of {self.embedding_dim} dimensions and a layer of {self.hidden_size:,} gated recurrent units"
         )
@@ -41,6 +41,6 @@ class GRUArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="gru"):
         """Return a phrase that names the kind of model, with its source."""
         return 'a recurrent network of Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder"'
 
-    def products(self, block_size: int, ids: int) -> int:
-        """Return how many multiplications the logits of one context take, which is read from its start."""
+    def multiplications(self, block_size: int, ids: int) -> int:
+        """Return the number of multiplications for the logits of one context; each run reads the whole context."""
         return (block_size - 1) * 3 * self.hidden_size**2 + ids * self.hidden_size

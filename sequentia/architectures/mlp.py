@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from .base import BaseArchitecture, Shapes, listed
+from .base import BaseArchitecture, Shapes, format_list
 
 MAX_DIRECT: Final = 8
 MAX_LAYERS: Final = 256
@@ -18,20 +18,20 @@ Activation = Literal["tanh", "relu", "gelu"]
 Normalized = Literal["none", "hidden", "all"]
 Precision = Literal["float32", "float16"]
 
-_LOOKED_UP: Final = {"embedding.weight", "direct.weight"}
+_TABLES: Final = {"embedding.weight", "direct.weight"}
 
 
 class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
-    """Embeddings of the context's symbols, hidden layers, logits (Bengio et al. 2003).
+    """Embeddings of the context's symbols, hidden layers and logits (Bengio et al. 2003).
 
     Attributes:
         embedding_dim: width of a symbol's embedding.
         hidden_sizes: widths of the hidden layers, in order.
-        activation: nonlinearity after each of them.
+        activation: nonlinearity after each hidden layer.
         hidden_bias: whether the hidden layers add a bias.
-        batch_norm: the layers that are normalised (Ioffe and Szegedy 2015): none, the hidden ones, or the output too.
-        direct: how many of the newest symbols choose, together, a row of logits that is added to the network's.
-        precision: what the weights are stored as; the network computes in float32.
+        batch_norm: layers with batch normalisation (Ioffe and Szegedy 2015): none, hidden, or all with the output.
+        direct: number of newest symbols that select a row of a table of logits, which is added to the network's logits.
+        precision: dtype of the stored weights; the network computes in float32.
     """
 
     embedding_dim: Width
@@ -61,13 +61,13 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         return {name: (dtype, shape) for name, shape in shapes.items()}
 
     def describe(self) -> str:
-        """Return a phrase that says what the model consists of."""
+        """Return a phrase that describes the model's parts."""
         layers = "a hidden layer" if len(self.hidden_sizes) == 1 else "hidden layers"
         norm = {"none": "", "hidden": ", batch normalisation", "all": ", batch normalisation, of the output too"}
         symbols = "symbol" if self.direct == 1 else f"{self.direct} symbols"
         table = f", and a table of logits for the last {symbols}" if self.direct else ""
         return (
-            f"embeddings of {self.embedding_dim} dimensions, {layers} of {listed(self.hidden_sizes, ',')} units "
+            f"embeddings of {self.embedding_dim} dimensions, {layers} of {format_list(self.hidden_sizes, ',')} units "
             f"({self.activation}{norm[self.batch_norm]}){table}"
         )
 
@@ -75,10 +75,10 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         """Return a phrase that names the kind of model, with its source."""
         return 'the feed-forward network of Bengio et al. 2003, "A neural probabilistic language model"'
 
-    def products(self, block_size: int, ids: int) -> int:
-        """Return how many multiplications the logits of one context take."""
+    def multiplications(self, block_size: int, ids: int) -> int:
+        """Return the number of multiplications for the logits of one context."""
         shapes = self.tensors(block_size, ids)
-        multiplied = {name for name in shapes if name.endswith("weight")} - _LOOKED_UP
+        multiplied = {name for name in shapes if name.endswith("weight")} - _TABLES
         return sum(math.prod(shapes[name][1]) for name in multiplied)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from .base import BaseArchitecture, Shapes, listed
+from .base import BaseArchitecture, Shapes, format_list
 
 MAX_ORDER: Final = 64
 
@@ -13,11 +13,11 @@ Discounts = Annotated[list[Annotated[float, Meta(ge=1e-6, le=1)]], Meta(min_leng
 
 
 class NGramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="ngram"):
-    """Counts of n-grams, and interpolated Kneser-Ney smoothing on top of them.
+    """Counts of n-grams with interpolated Kneser-Ney smoothing.
 
     Attributes:
-        order: symbols in an n-gram: the context and the one that follows.
-        discounts: subtracted from every count of order 1, 2 and so on; the last holds for all higher orders.
+        order: symbols in an n-gram: the context and the next symbol.
+        discounts: subtracted from the counts of order 1, 2 and so on; the last one applies to all higher orders.
     """
 
     order: Order
@@ -28,8 +28,8 @@ class NGramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="ngram"
         return {"ngrams": ("I32", (self.parameters, self.order)), "counts": ("I32", (self.parameters,))}
 
     def describe(self) -> str:
-        """Return a phrase that says what the model consists of."""
-        return f"counts of {self.order}-grams, interpolated Kneser-Ney (discounts {listed(self.discounts)})"
+        """Return a phrase that describes the model's parts."""
+        return f"counts of {self.order}-grams, interpolated Kneser-Ney (discounts {format_list(self.discounts)})"
 
     def summarize(self) -> str:
         """Return a phrase that names the kind of model."""
