@@ -61,10 +61,10 @@ def _batches(
 ) -> Generator[Names, None, None]:
     """Yield endless batches of candidates.
 
-    A batch is as large as the number of names still wanted. An endless stream has no such number, so its batches grow
-    with the number of accepted names. Both grow with the number of candidates dropped in a row.
+    A batch has as many candidates as names are still wanted or, in an endless stream, as were accepted so far. After
+    many rejections in a row it has as many as were rejected.
     """
-    max_batch, drawn = _max_batch(cache), 0
+    max_batch, drawn = _batch_limit(cache), 0
     while workers == 1 or wanted is None or wanted - name_filter.accepted <= max_batch:
         remaining = name_filter.accepted if wanted is None else wanted - name_filter.accepted
         count = min(max(remaining, name_filter.dropped_in_a_row, 1), max_batch)
@@ -93,7 +93,7 @@ def draw_shard(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, first: int
     and joined to give the stream.
     """
     name_filter = Filter(plan, vocabulary)
-    max_batch = _max_batch(cache)
+    max_batch = _batch_limit(cache)
     for start in range(first, first + count, max_batch):
         candidates = draw(cache, plan, start, min(max_batch, first + count - start))
         names = candidates[name_filter.passing(candidates)] if name_filter.selective else candidates
@@ -101,7 +101,7 @@ def draw_shard(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, first: int
             yield names
 
 
-def _max_batch(cache: LogitCache) -> int:
+def _batch_limit(cache: LogitCache) -> int:
     return min(_MAX_BATCH, max(_MIN_BATCH, _MAX_BATCH_LOGITS // cache.ids))
 
 

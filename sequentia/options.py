@@ -171,31 +171,29 @@ class Plan:
 
 def whole_number(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
     """Return an option as an int within its bounds, or raise :class:`OptionError`."""
-    requirement = (
-        f"a whole number, {least} or more" if most == sys.maxsize else f"a whole number from {least} to {most}"
-    )
+    expected = f"a whole number, {least} or more" if most == sys.maxsize else f"a whole number from {least} to {most}"
     if isinstance(value, bool):
-        raise _option_error(option, value, requirement)
+        raise _option_error(option, value, expected)
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise _option_error(option, value, requirement) from None
+        raise _option_error(option, value, expected) from None
     if not least <= number <= most:
-        raise _option_error(option, value, requirement if number < least else f"a whole number from {least} to {most}")
+        raise _option_error(option, value, expected if number < least else f"a whole number from {least} to {most}")
     return number
 
 
 def _finite_number(option: str, value: object, *, positive: bool, most: float = math.inf) -> float:
     bound = "greater than 0" if positive else "0 or more"
-    requirement = f"a finite number {bound}" + (f" and at most {most:g}" if math.isfinite(most) else "")
+    expected = f"a finite number {bound}" + (f" and at most {most:g}" if math.isfinite(most) else "")
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-        raise _option_error(option, value, requirement)
+        raise _option_error(option, value, expected)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or number < 0 or (positive and number == 0) or number > most:
-        raise _option_error(option, value, requirement)
+        raise _option_error(option, value, expected)
     return number
 
 
@@ -205,10 +203,10 @@ def _boolean(option: str, value: object) -> bool:
     return value
 
 
-def strings(option: str, values: object, requirement: str = "a list of strings, even for a single one") -> list[str]:
+def strings(option: str, values: object, expected: str = "a list of strings, even for a single one") -> list[str]:
     """Return an iterable of strings as a list, or raise :class:`OptionError` for the first item of another type."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise _option_error(option, values, requirement)
+        raise _option_error(option, values, expected)
     items = list(values)
     for index, item in enumerate(items):
         if not isinstance(item, str):
@@ -244,5 +242,5 @@ def _seed(value: object) -> int:
     return secrets.randbits(64) if value is None else whole_number("seed", value, least=0, most=_SEED_LIMIT - 1)
 
 
-def _option_error(option: str, value: object, requirement: str) -> OptionError:
-    return OptionError(f"{option} must be {requirement}, not {value!r}", option=option, value=value)
+def _option_error(option: str, value: object, expected: str) -> OptionError:
+    return OptionError(f"{option} must be {expected}, not {value!r}", option=option, value=value)

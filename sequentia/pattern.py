@@ -119,14 +119,7 @@ class _TooManyStatesError(Exception):
 
 
 class _NFA:
-    """A non-deterministic automaton, built from the end of the pattern to its start.
-
-    Attributes:
-        moves: for each state, the ids that lead on and the state they lead to.
-        skips: for each state, the states reached without a symbol.
-        start: the first state.
-        end: the accepting state.
-    """
+    """A non-deterministic automaton; each state has a move on a set of ids and skips that take no symbol."""
 
     def __init__(self, tree: Any, symbols: tuple[str, ...], max_length: int) -> None:
         self.moves: list[tuple[frozenset[int], int]] = []
