@@ -22,7 +22,7 @@ from sequentia.logit_cache import LogitCache
 from sequentia.novelty import KnownNames
 from sequentia.options import Plan
 from sequentia.pattern import compile_pattern
-from sequentia.training import train
+from sequentia.training import evaluate_model, train
 from sequentia.vocabulary import Vocabulary
 
 from .conftest import MOONS
