@@ -236,7 +236,7 @@ def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
     (tmp_path / "loop.txt").symlink_to(tmp_path / "loop.txt")
     assert "loop.txt: Too many levels of symbolic links" in fail("generate", "-o", tmp_path / "loop.txt")
     assert "this is no folder" in fail("generate", "-o", MOONS / "x.txt")
-    assert "its name is empty" in fail("generate", "-o", "", code=2)
+    assert "the path is empty" in fail("generate", "-o", "", code=2)
     assert "n must be a whole number" in fail("generate", 10**30)
     (run / "model.onnx").write_bytes(b"")
     assert "model.onnx: expected" in fail("info", "--model", run)
@@ -431,7 +431,7 @@ def test_json_and_the_name_of_a_file(tmp_path: Path) -> None:
     succeed("generate", 3, "--json", "-o", tmp_path / "names.json")
     assert len(json.loads((tmp_path / "names.json").read_text(encoding="utf-8"))) == 3
     assert "not both" in fail("score", "emma", "-i", tmp_path / "names.json", code=2)
-    assert "stands alone" in fail("score", "-", "emma", code=2)
+    assert "must be the only NAME" in fail("score", "-", "emma", code=2)
 
 
 def test_a_warning_is_one_line(tmp_path: Path) -> None:

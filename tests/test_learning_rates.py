@@ -68,9 +68,9 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     result = run_here("find-lr", MOONS, "-r", "mlp-2d", "--steps", 60, "-o", tmp_path / "search")
     assert result.returncode == 0, result.stderr
     assert float(result.stdout) == pytest.approx(read_search(tmp_path / "search").suggested, rel=1e-2)
-    assert "averaged over a twentieth of the 60 rates, is lowest there" in result.stderr
+    assert "averaged over a twentieth of the 60 rates, is lowest: " in result.stderr
     assert (tmp_path / "search" / "pictures" / "learning_rate.png").is_file()
     assert "end of the range" not in result.stderr
     result = run_here("find-lr", MOONS, "-r", "bigram", "--steps", 40, "-o", tmp_path / "search")
     assert float(result.stdout) == 1
-    assert "That is the end of the range: the best rate may lie beyond it." in result.stderr
+    assert "This rate is at the end of the range: the best rate may lie beyond it." in result.stderr

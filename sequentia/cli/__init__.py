@@ -1,4 +1,4 @@
-"""The ``sequentia`` command. Results go to stdout, all else to stderr; each command loads what it needs."""
+"""The ``sequentia`` command. Results go to stdout, everything else to stderr; each command imports what it needs."""
 
 import signal
 
@@ -19,7 +19,7 @@ from .train import export, find_lr, plot, train
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(version)s")
 def cli() -> None:
-    """Invent names, and train the models that do."""
+    """Invent names, and train models on your own lists."""
 
 
 for command in (generate, score, info, evaluate, recipes, train, sweep, find_lr, plot, reproduce, export, push, pull):
@@ -31,6 +31,6 @@ def main() -> None:
     open_closed_descriptors()
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, end_by_signal)
     cli(prog_name="sequentia")

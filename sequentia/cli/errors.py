@@ -1,4 +1,4 @@
-"""An error in one line, and the exit status of a command that a signal ended."""
+"""Errors in one line, and the exit status after a signal."""
 
 import errno
 import os
@@ -13,26 +13,26 @@ import click
 
 from sequentia.errors import SequentiaError
 
-from .streams import failed_output, flush_output, notice, standard_streams
+from .streams import flush_error, flush_output, notice, standard_streams
 
 
 class Commands(click.Group):
-    """Reports an error in one line instead of a traceback."""
+    """A group of commands that print an error in one line instead of a traceback."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """Run the command line with streams that take any text, and warnings of one line."""
+        """Run the command line with streams that accept any text and with one-line warnings."""
         with standard_streams(), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             try:
                 return super().main(*arguments, **options)
-            except OSError as error:  # of the help, which is printed before a command is invoked
+            except OSError as error:  # from printing the help, which happens before invoke()
                 if os.environ.get("SEQUENTIA_DEBUG") or not options.get("standalone_mode", True):
                     raise
-                notice(f"Error: {message_of(failed_output() or error)}")
+                notice(f"Error: {message_of(flush_error() or error)}")
                 sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command, and turn what goes wrong into a message and an exit status."""
+        """Run a command; turn an error into a message and an exit status."""
         try:
             result = super().invoke(ctx)
             flush_output()
@@ -44,7 +44,7 @@ class Commands(click.Group):
         except (SequentiaError, OSError, UnicodeError, ModuleNotFoundError) as error:
             if os.environ.get("SEQUENTIA_DEBUG"):
                 raise
-            raise click.ClickException(message_of(failed_output() or error)) from error
+            raise click.ClickException(message_of(flush_error() or error)) from error
         return result
 
 
@@ -55,11 +55,13 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def message_of(error: Exception) -> str:
     """Return an error's message in one line."""
     if isinstance(error, OSError) and error.strerror:
-        where = error.filename or ("standard output" if error.errno == errno.ENOSPC else None)  # all files are named
+        where = error.filename or (
+            "standard output" if error.errno == errno.ENOSPC else None
+        )  # errors on files name them
         return error.strerror if where is None else f"{where}: {error.strerror}"
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("sequentia."):
-        here = Path(__file__).parents[1]
-        return f"{here} is a checkout's folder and hides the installed package: run from another folder"
+        package = Path(__file__).parents[1]
+        return f"the source folder {package} hides the installed package: run the command from another folder"
     return " ".join(str(error).split())
 
 
@@ -67,7 +69,7 @@ _last_signal: int = signal.SIGINT
 
 
 def end_by_signal(number: int, _frame: FrameType | None) -> NoReturn:
-    """End the command as Ctrl-C does, so that it removes what it has begun; the same signal again kills it."""
+    """Interrupt the command as Ctrl-C does, so that it removes unfinished files; the same signal again kills it."""
     global _last_signal  # noqa: PLW0603 - for the exit status of this process
     _last_signal = number
     signal.signal(number, signal.SIG_DFL)
@@ -75,5 +77,5 @@ def end_by_signal(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def interrupted_status() -> int:
-    """Return the exit status of a command that a signal ended."""
+    """Return the exit status for the signal that ended the command."""
     return 128 + _last_signal

@@ -1,4 +1,4 @@
-"""``sequentia generate`` and ``sequentia score``: names, and how probable they are."""
+"""``sequentia generate`` and ``sequentia score``: invent names, and compute how probable names are."""
 
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,36 @@ _MANY = 100_000
 @click.command()
 @click.argument("n", type=click.IntRange(min=0), default=10, metavar="[N]")
 @model_option
-@click.option("--prefix", default="", help="What every name starts with.")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1 usual, above 1 unusual.")
-@click.option("--top-k", type=int, help="Draw each symbol from this many of the most probable.")
-@click.option("--top-p", type=float, help="Draw each symbol from the most probable of this total probability.")
-@click.option("--min-length", type=int, default=1, show_default=True, help="Fewest symbols of a name.")
-@click.option("--max-length", type=int, help="Most symbols of a name.  [default: the longest name trained on]")
-@click.option("--pattern", help="A regular expression that every name matches in full.")
-@click.option("--unique", is_flag=True, help="No name twice.")
-@click.option("--novel", is_flag=True, help="No name that the model was trained on.")
-@click.option("--exclude", multiple=True, metavar="NAME", help="Not this name; repeatable.")
-@click.option("--seed", type=int, help="A whole number; the same one gives the same names.")
-@click.option("--scores", is_flag=True, help="Add the natural-log probability of each name.")
+@click.option("--prefix", default="", help="Text that every name starts with.")
+@click.option(
+    "--temperature",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Below 1: more usual names. Above 1: more unusual ones.",
+)
+@click.option("--top-k", type=int, help="Choose each symbol from this many of the most probable.")
+@click.option(
+    "--top-p", type=float, help="Choose each symbol from the most probable that together have this probability."
+)
+@click.option("--min-length", type=int, default=1, show_default=True, help="Fewest symbols (characters) in a name.")
+@click.option("--max-length", type=int, help="Most symbols in a name.  [default: as in the longest name trained on]")
+@click.option("--pattern", help="A regular expression that the whole of every name must match.")
+@click.option("--unique", is_flag=True, help="Generate no name twice.")
+@click.option("--novel", is_flag=True, help="Generate no name from the list that the model was trained on.")
+@click.option("--exclude", multiple=True, metavar="NAME", help="Never generate this name; repeatable.")
+@click.option("--seed", type=int, help="An integer; the same seed gives the same names.")
+@click.option("--scores", is_flag=True, help="Add the natural logarithm of each name's probability.")
 @click.option(
     "--threads",
     type=int,
-    help="Cores to use.  [default: one, or all from 100,000 names on or with Ray]",
+    help="Cores to use.  [default: 1; all for 100,000 names or more, or with Ray]",
 )
 @click.option(
     "--output",
     "-o",
     type=StreamOrFile(),
-    help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet; with Ray, to a folder.",
+    help="File to write, in the format of its suffix: .txt, .csv, .json, .jsonl or .parquet. With Ray: a folder.",
 )
 @engine_options
 @json_option
@@ -51,17 +59,17 @@ def generate(
     address: str | None,
     **options: Any,
 ) -> None:
-    """Print N invented names (10 by default), one a line.
+    """Print N invented names (10 by default), one per line.
 
-    With --engine ray, they go to Parquet files in a folder, drawn by all cores of a cluster; the same command goes on
-    with what was interrupted.
+    With --engine ray, all cores of this machine or a cluster write them to Parquet files in a folder. After an
+    interruption, run the same command again: it generates only the missing files.
     """
     from sequentia.model import load
 
     if engine is not None:
         folder = folder_for_ray(output)
         if as_json or options.pop("unique"):
-            raise click.UsageError("--engine ray has no --json and no --unique")
+            raise click.UsageError("--engine ray works with neither --json nor --unique")
         from sequentia import bulk
 
         loaded = load(model)
@@ -86,7 +94,7 @@ def generate(
         threads = available_cores() if n >= _MANY else 1
     loaded = load(model, threads=threads)
     batches = loaded.batches(n, **options)
-    if n < _MANY:  # so few come all, or not at all
+    if n < _MANY:  # print all of them, or none if an error occurs
         batches = iter(list(batches))
     with writer_to(kind, output, loaded, scored=scores, total=n) as (writer, report):
         for names in batches:
@@ -102,14 +110,14 @@ def generate(
     "-i",
     "source",
     type=StreamOrFile(),
-    help="A file of names: .txt (one a line), .csv, .jsonl or .parquet (column name); - is standard input. "
-    "With Ray: .parquet.",
+    help="A file of names: .txt (one per line), .csv, .jsonl or .parquet (column name). - is standard input. "
+    "With Ray: .parquet only.",
 )
 @click.option(
     "--output",
     "-o",
     type=StreamOrFile(),
-    help="Write to a file, as the end of its name says: .txt, .csv, .json, .jsonl or .parquet; with Ray, to a folder.",
+    help="File to write, in the format of its suffix: .txt, .csv, .json, .jsonl or .parquet. With Ray: a folder.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="With Ray: cores to use.  [default: all]")
 @engine_options
@@ -124,12 +132,12 @@ def score(
     engine: str | None,
     address: str | None,
 ) -> None:
-    """Print the natural-log probability of each NAME, or of each name of a file.
+    """Print the natural logarithm of the probability of each NAME, or of each name in a file.
 
-    A single NAME - reads the names from standard input, one a line.
+    With - as the only NAME, read names from standard input, one per line.
 
-    With --engine ray, the names of a Parquet file go with their scores to Parquet files in a folder; the same command
-    goes on with what was interrupted.
+    With --engine ray, read the names from a Parquet file and write them with their scores to Parquet files in a
+    folder. After an interruption, run the same command again: it scores only the missing names.
     """
     from sequentia.input import score_file, score_lines
     from sequentia.model import load
@@ -138,16 +146,14 @@ def score(
         names, source = (), STANDARD
     if bool(names) == (source is not None):
         raise click.UsageError(
-            "give names, or a file of them by --input FILE, not both"
-            if names
-            else "give names, or a file of them: --input FILE"
+            "give either names or --input FILE, not both" if names else "give names, or a file of names: --input FILE"
         )
     if STANDARD in names:
-        raise click.UsageError("- reads names from standard input, and stands alone")
+        raise click.UsageError("- reads names from standard input, so it must be the only NAME, without --input")
     if engine is not None:
         folder = folder_for_ray(output)
         if not isinstance(source, Path) or as_json:
-            raise click.UsageError("--engine ray takes the names of a file, --input FILE, and has no --json")
+            raise click.UsageError("--engine ray needs a file of names, --input FILE, and does not work with --json")
         from sequentia import bulk
 
         with progress_bar(None, "names") as progress:

@@ -1,4 +1,4 @@
-"""``sequentia info``, ``evaluate`` and ``recipes``: what a model is, how good it is, and what there is to train."""
+"""``sequentia info``, ``evaluate`` and ``recipes``: describe a model, measure it, and list the training recipes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @model_option
 @json_option
 def info(name: str | None, model: str | None, as_json: bool) -> None:
-    """Print what a model is, what it was trained on and how good it is; MODEL is as for --model."""
+    """Describe a model: its network, training data and losses. MODEL takes the same values as --model."""
     import msgspec
 
     from sequentia import artifact
@@ -70,21 +70,26 @@ def _facts(
         "recipe": " ".join([training.recipe, *training.overrides]),
         "seed": str(training.seed),
         "split": training.split,
-        "novel names": "cannot be asked for" if known is None else f"avoid {len(known):,} known ones",
+        "novel names": "not available" if known is None else f"--novel avoids {len(known):,} known names",
     }
 
 
 @click.command()
 @click.argument("model")
 @corpus_argument
-@click.option("--split", type=click.Choice(["lecture", "dedup", "all"]), help="[default: the model's own]")
+@click.option(
+    "--split",
+    type=click.Choice(["lecture", "dedup", "all"]),
+    help="How to split CORPUS.  [default: as in the training of MODEL]",
+)
 @click.option("--against", multiple=True, metavar="MODEL", help="Compare with this model; repeatable.")
 @json_option
 def evaluate(model: str, corpus: Path, split: str | None, against: tuple[str, ...], as_json: bool) -> None:
-    """Print the loss of MODEL on the names of CORPUS, in nats per symbol.
+    """Print the loss of MODEL on the names of CORPUS, in nats (natural-logarithm units) per symbol.
 
-    --against adds how much higher another model's loss is on the dev and test parts, an interval that holds it in 95 %
-    of 10,000 resamples of their names (the paired bootstrap), and the share of resamples in which MODEL is better.
+    --against compares another model with MODEL on the dev and test parts. It prints how much higher the other model's
+    loss is, a 95 % interval of that difference from 10,000 resamples of the names (paired bootstrap), and the share of
+    resamples in which MODEL is better.
     """
     import msgspec
 
@@ -123,7 +128,7 @@ def _print_comparisons(comparisons: "list[tuple[str, Comparison]]") -> None:
 @click.command()
 @click.argument("recipe", required=False)
 def recipes(recipe: str | None) -> None:
-    """List the training recipes, or print one."""
+    """List the training recipes, or print RECIPE."""
     from sequentia.training.recipes import recipe_names, recipe_path, recipe_summary
 
     if recipe is not None:

@@ -14,13 +14,13 @@ from sequentia.errors import SequentiaError
 from .streams import STANDARD, standard_input
 
 _MODEL_HELP = (
-    "A folder, the name of a bundled model, or owner/name of a repository on the hub, perhaps with @revision. "
+    "A model folder, the name of a bundled model, or a repository on the hub: owner/name or owner/name@revision. "
     "[default: $SEQUENTIA_MODEL, else names]"
 )
 
 
-class _GivenPath(click.Path):
-    """A path, which a shell's empty variable is not."""
+class _NonEmptyPath(click.Path):
+    """A path. The empty string, which an unset shell variable gives, is an error."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -28,25 +28,25 @@ class _GivenPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
         if not value:
-            self.fail("its name is empty", param, ctx)
+            self.fail("the path is empty", param, ctx)
         return super().convert(value, param, ctx)
 
 
-class InputFile(_GivenPath):
-    """A file to read; ``-`` is standard input, kept in a file while the command runs."""
+class InputFile(_NonEmptyPath):
+    """A file to read. ``-`` is standard input, copied to a temporary file while the command runs."""
 
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, of a copy if it is standard input."""
+        """Return the path; for standard input, the path of the copy."""
         if value == STANDARD and ctx is not None:
-            return ctx.with_resource(_kept_standard_input())
+            return ctx.with_resource(_copy_of_standard_input())
         return super().convert(value, param, ctx)
 
 
 @contextmanager
-def _kept_standard_input() -> Iterator[Path]:
-    """Copy standard input to a file, and call it by its name in errors."""
+def _copy_of_standard_input() -> Iterator[Path]:
+    """Copy standard input to a file, which errors and warnings call "standard input"."""
     import shutil
     import tempfile
 
@@ -67,25 +67,25 @@ def _kept_standard_input() -> Iterator[Path]:
             raise
 
 
-class StreamOrFile(_GivenPath):
-    """A file to read or write; ``-``, which stands for a standard stream, stays a string."""
+class StreamOrFile(_NonEmptyPath):
+    """A file to read or write. ``-``, which means a standard stream, stays a string."""
 
     name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or the string for a standard stream."""
+        """Return the path, or ``-`` for a standard stream."""
         return value if value == STANDARD else super().convert(value, param, ctx)
 
 
-class OutputFolder(_GivenPath):
-    """A folder to write, which standard output cannot be."""
+class OutputFolder(_NonEmptyPath):
+    """A folder to write; ``-`` is an error."""
 
     name = "directory"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path of a folder."""
+        """Return the path of the folder."""
         if value == STANDARD:
-            self.fail("this is a folder, and - is standard output; for a folder of that name, write ./-", param, ctx)
+            self.fail("expected a folder, but - is standard output; for a folder named -, write ./-", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -101,19 +101,21 @@ def corpus_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def address_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--address``."""
-    text = "Of a Ray cluster, host:port or auto.  [default: one is started here]"
+    text = "Ray cluster to use: host:port or auto.  [default: start one on this machine]"
     return click.option("--address", help=text)(command)
 
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--engine`` and ``--address``."""
-    engine = click.option("--engine", type=click.Choice(["ray"]), help="Use all cores of a cluster.")
+    engine = click.option(
+        "--engine", type=click.Choice(["ray"]), help="Use all cores of this machine or a Ray cluster."
+    )
     return engine(address_option(command))
 
 
 def token_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--token``."""
-    return click.option("--token", help="Of the hub.  [default: the stored one, or $HF_TOKEN]")(command)
+    return click.option("--token", help="Access token for the hub.  [default: $HF_TOKEN, or the stored one]")(command)
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,15 +126,17 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--recipe``, ``--set``, ``--seed`` and ``--device``."""
     for option in (
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …"),
-        click.option("--seed", type=int, help="Short for --set seed=…"),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key; repeatable."),
-        click.option("--recipe", "-r", help="A recipe's name, or the path of a .toml file.  [default: names]"),
+        click.option("--device", default="auto", show_default=True, help="Device to train on: auto, cpu, cuda …"),
+        click.option("--seed", type=int, help="Random seed; short for --set seed=…"),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; repeatable."
+        ),
+        click.option("--recipe", "-r", help="A recipe: its name, or the path of a .toml file.  [default: names]"),
     ):
         command = option(command)
     return command
 
 
 def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
-    """Return the overrides of a recipe, ``--seed`` among them."""
+    """Return a recipe's overrides, with ``--seed`` added if it is given."""
     return overrides if seed is None else (*overrides, f"seed={seed}")

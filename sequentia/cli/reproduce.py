@@ -1,4 +1,4 @@
-"""``sequentia reproduce``: the published figures, computed again."""
+"""``sequentia reproduce``: compute the published figures again."""
 
 import os
 import shlex
@@ -14,12 +14,14 @@ from .streams import notice
 
 @click.command()
 @corpus_argument
-@click.option("--quick", is_flag=True, help="Leave out the runs that take minutes.")
-@click.option("--output", "-o", type=OutputFolder(), help="Keep the runs in this folder, and go on with those in it.")
+@click.option("--quick", is_flag=True, help="Skip the runs that take minutes.")
+@click.option(
+    "--output", "-o", type=OutputFolder(), help="Folder to keep the runs in; runs already there are continued."
+)
 def reproduce(corpus: Path, quick: bool, output: Path | None) -> None:
-    """Run the ladder of recipes on CORPUS, names.txt, and compare with the published figures.
+    """Train the published recipes on CORPUS, the file names.txt, and compare the results with the published figures.
 
-    Prints a table in Markdown, and exits with 1 if a figure is missed.
+    Print a Markdown table. The exit status is 1 if a result is further from its figure than the tolerance allows.
     """
     import tempfile
     import time
@@ -28,7 +30,7 @@ def reproduce(corpus: Path, quick: bool, output: Path | None) -> None:
 
     started = time.monotonic()
     command = shlex.join(["sequentia", "reproduce", corpus.name, *(["--quick"] if quick else [])])
-    click.echo(f"# Reproduction\n\nPrinted by `{command}`, in nats per symbol where not said otherwise.\n")
+    click.echo(f"# Reproduction\n\nPrinted by `{command}`, in nats per symbol unless stated otherwise.\n")
     click.echo("| what | published | ours | verdict |\n|---|---|---|---|")
     verdicts = Counter[str]()
     with tempfile.TemporaryDirectory() as temporary:

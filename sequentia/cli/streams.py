@@ -1,4 +1,4 @@
-"""The standard streams of the command line: UTF-8 in pipes and files, also where a stream is closed or replaced."""
+"""The standard streams of the command line: UTF-8 in pipes and files, even if a stream is closed or replaced."""
 
 import errno
 import io
@@ -13,31 +13,31 @@ import click
 from sequentia._files import naming
 
 STANDARD = "-"
-"""What stands for standard input or output where a file is expected."""
+"""The argument that means standard input or output instead of a file."""
 
 
 def open_closed_descriptors() -> None:
-    """Point each standard descriptor that is closed to the null device.
+    """Point each closed standard descriptor to the null device.
 
-    Otherwise the next file that is opened would get its number, and whatever a library prints would end up there.
+    Otherwise the next opened file would take its number, and anything a library prints would end up in that file.
     """
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # the lowest free number, which is the one that open() gives
+        except OSError:  # open() returns the lowest free number: this one
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Make ``sys.stdout`` and ``sys.stderr`` safe to write any text to, and put them back afterwards.
+    """Make ``sys.stdout`` and ``sys.stderr`` accept any text, and restore them afterwards.
 
-    To a pipe or a file they write UTF-8. To a terminal they write what it can show, and replace the rest. A closed
-    ``sys.stdout`` raises an OSError when something is written to it; a closed ``sys.stderr`` drops what it gets.
+    In a pipe or a file, they write UTF-8. On a terminal, they replace the characters that it cannot show. Writing to a
+    closed ``sys.stdout`` raises an OSError; text written to a closed ``sys.stderr`` is dropped.
     """
     with ExitStack() as stack:
         if _is_closed(sys.stdout):
-            stack.enter_context(redirect_stdout(_Closed()))
+            stack.enter_context(redirect_stdout(_ClosedOutput()))
         if _is_closed(sys.stderr):
             null = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123 - there is no path
             stack.enter_context(redirect_stderr(null))
@@ -50,45 +50,46 @@ def standard_streams() -> Iterator[None]:
 
 
 def notice(text: str) -> None:
-    """Write a line to standard error; one that cannot be written, to a full disk say, is dropped."""
+    """Write a line to standard error, or drop it if writing fails (for example on a full disk)."""
     with suppress(OSError):
         click.echo(text, err=True)
 
 
 def standard_input() -> BinaryIO:
-    """Return standard input as a stream of bytes.
+    """Return standard input as a binary stream.
 
     Raises:
-        OSError: if it is closed.
+        OSError: if standard input is closed.
     """
     if _is_closed(sys.stdin):
-        raise _closed("standard input")
+        raise _closed_error("standard input")
     buffer = getattr(sys.stdin, "buffer", None)
     return io.BytesIO(sys.stdin.read().encode()) if buffer is None else cast("BinaryIO", buffer)
 
 
 def standard_output() -> BinaryIO:
-    """Return a stream of bytes that writes UTF-8 text to ``sys.stdout``, whatever that is."""
-    return cast("BinaryIO", _Output())
+    """Return a binary stream that takes UTF-8 text and writes it to the current ``sys.stdout``."""
+    return cast("BinaryIO", _StandardOutput())
 
 
 def flush_output() -> None:
-    """Write what standard output still holds.
+    """Flush standard output.
 
     Raises:
-        OSError: if that fails, on a full disk say; what is left is dropped, so that nothing fails again at exit.
+        OSError: if that fails (for example on a full disk). The unwritten rest is dropped, so that the flush at exit
+            cannot fail again.
     """
     try:
         with naming("standard output"):
-            getattr(sys.stdout, "flush", bool)()  # a stream that a program has put there may have none
+            getattr(sys.stdout, "flush", bool)()  # a stream that replaces it may have no flush
     except OSError:
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
 
 
-def failed_output() -> OSError | None:
-    """Return the error of flushing standard output, None if there is none."""
+def flush_error() -> OSError | None:
+    """Flush standard output and return the error, or None if it succeeds."""
     try:
         flush_output()
     except OSError as error:
@@ -100,8 +101,8 @@ def _is_closed(stream: object) -> bool:
     return stream is None or bool(getattr(stream, "closed", False))
 
 
-class _Output(io.RawIOBase):
-    """Writes whole pieces of UTF-8 text to ``sys.stdout``."""
+class _StandardOutput(io.RawIOBase):
+    """A binary stream that writes to ``sys.stdout``; each write must be complete UTF-8 text."""
 
     def writable(self) -> bool:
         return True
@@ -113,17 +114,17 @@ class _Output(io.RawIOBase):
         return len(text)
 
 
-class _Closed(io.TextIOBase):
-    """Standard output where there is none."""
+class _ClosedOutput(io.TextIOBase):
+    """A replacement for a closed standard output; writing to it raises an OSError."""
 
     def write(self, _text: str) -> int:
-        raise _closed("standard output")
+        raise _closed_error("standard output")
 
 
-def _closed(name: str) -> OSError:
+def _closed_error(name: str) -> OSError:
     return OSError(errno.EBADF, "it is closed", name)
 
 
 def _reconfigure(stream: io.TextIOWrapper, encoding: str, errors: str | None) -> None:
-    with suppress(ValueError, OSError):  # it was closed in the meantime
+    with suppress(ValueError, OSError):  # it has been closed since
         stream.reconfigure(encoding=encoding, errors=errors)

@@ -1,4 +1,4 @@
-"""``sequentia train``, ``export``, ``plot`` and ``find-lr``: from a list to a model, and pictures of it."""
+"""``sequentia train``, ``export``, ``plot`` and ``find-lr``: train a model on a list, and draw pictures of it."""
 
 import shlex
 import sys
@@ -14,10 +14,10 @@ from .streams import notice
 
 @click.command()
 @corpus_argument
-@click.option("--output", "-o", type=OutputFolder(), required=True, help="The run folder.")
+@click.option("--output", "-o", type=OutputFolder(), required=True, help="Folder for the run and the model.")
 @recipe_options
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Cores, or GPUs, to share each step.")
+@click.option("--resume", is_flag=True, help="Continue the run in the output folder.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Cores, or GPUs, that share each step.")
 @address_option
 def train(
     corpus: Path,
@@ -30,9 +30,9 @@ def train(
     workers: int,
     address: str | None,
 ) -> None:
-    """Train on CORPUS, a UTF-8 text file with one item a line, draw pictures of the run, and export the model.
+    """Train a model on CORPUS, a UTF-8 text file with one item per line.
 
-    The run folder then serves as a model: sequentia generate --model DIR.
+    The output folder also gets pictures of the run and the exported model: sequentia generate --model DIR.
     """
     from sequentia.export import export
     from sequentia.training import plot, train
@@ -71,9 +71,9 @@ def train(
 
 @click.command(name="export")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--output", "-o", type=OutputFolder(), required=True, help="The artifact folder.")
+@click.option("--output", "-o", type=OutputFolder(), required=True, help="Folder for the model.")
 def export(run: Path, output: Path) -> None:
-    """Export the finished training run in folder RUN as a model."""
+    """Export the model of the finished training run in the folder RUN."""
     from sequentia.export import export as export_run
 
     export_run(run, output)
@@ -83,7 +83,7 @@ def export(run: Path, output: Path) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR")
 def plot(folder: Path) -> None:
-    """Draw the pictures of the training run or the learning-rate search in DIR, into DIR/pictures."""
+    """Draw pictures of the training run or learning-rate search in DIR, and save them in DIR/pictures."""
     from sequentia.training import plot
 
     for path in plot(folder):
@@ -98,10 +98,10 @@ def plot(folder: Path) -> None:
     type=OutputFolder(),
     default=Path("find-lr"),
     show_default=True,
-    help="The folder for the numbers and the picture.",
+    help="Folder for the numbers and the picture.",
 )
 @recipe_options
-@click.option("--steps", type=click.IntRange(min=40), default=1000, show_default=True, help="Rates to try.")
+@click.option("--steps", type=click.IntRange(min=40), default=1000, show_default=True, help="Number of rates to try.")
 def find_lr(
     corpus: Path,
     output: Path,
@@ -113,8 +113,8 @@ def find_lr(
 ) -> None:
     """Suggest a learning rate for CORPUS and a recipe.
 
-    A fresh network takes one minibatch at each rate from 0.001 to 1, rising exponentially. The suggestion is the rate
-    where the loss, averaged over a twentieth of the steps, is lowest.
+    A new network takes one training step at each rate; the rates rise exponentially from 0.001 to 1. The suggestion is
+    the rate with the lowest loss, averaged over a twentieth of the steps.
     """
     from sequentia.training import find_learning_rate, plot
     from sequentia.training.learning_rates import LEARNING_RATES
@@ -127,8 +127,8 @@ def find_lr(
     *_, picture = plot(output)
     click.echo(f"{search.suggested:.3g}")
     notice(
-        f"The loss, averaged over a twentieth of the {steps} rates, is lowest there, at {min(search.smoothed):.4f} "
-        f"nats. Numbers: {output / LEARNING_RATES}, picture: {picture}",
+        f"At this rate the loss, averaged over a twentieth of the {steps} rates, is lowest: "
+        f"{min(search.smoothed):.4f} nats. Numbers: {output / LEARNING_RATES}, picture: {picture}",
     )
     if search.at_the_end:
-        notice("That is the end of the range: the best rate may lie beyond it.")
+        notice("This rate is at the end of the range: the best rate may lie beyond it.")
