@@ -302,7 +302,7 @@ def first_layers() -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         sessions = {"bundled": session_of(bundled_graph())}
         for kind, most in (("product", 0), ("tables", 1 << 30)):
-            with patch.object(mlp, "_LARGEST_LOOK_UPS", most):
+            with patch.object(mlp, "_MAX_PAIR_TABLE_BYTES", most):
                 Path(folder, kind).write_bytes(graph.graph_of(network.for_export(), model.config))
             sessions[kind] = session_of(Path(folder, kind))
     spent: dict[str, list[float]] = {}

@@ -232,7 +232,7 @@ def test_teachers_that_cannot_be(tmp_path: Path, recipe: str) -> None:
             train(MOONS, folder, recipe=recipe, overrides=[f"teachers={json.dumps(teachers)}", "teacher_weights=[]"])
     with pytest.raises(RecipeError, match=r"learner\.toml, line 9: 3 weights for 1 teachers"):
         read_recipe(recipe, ['teachers=["ngram"]'])
-    with pytest.raises(RecipeError, match="teachers give lessons without end"):
+    with pytest.raises(RecipeError, match="teachers invent new names without end: batch_size must be"):
         read_recipe(recipe, ["batch_size=0"])
     with pytest.raises(RecipeError, match="Expected `float` > 0"):
         read_recipe(recipe, ["teacher_weights=[0, 1, 1]"])

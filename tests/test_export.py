@@ -120,7 +120,7 @@ def test_every_kind_of_model_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for i, (recipe, overrides) in enumerate(kinds):
         folder = tmp_path / str(i)
         if recipe == "wide layer":
-            monkeypatch.setattr(mlp, "_LARGEST_LOOK_UPS", 0)
+            monkeypatch.setattr(mlp, "_MAX_PAIR_TABLE_BYTES", 0)
         train(MOONS, folder, recipe=recipe.replace("wide layer", "mlp"), overrides=overrides)
         export(folder, folder)
         operators |= {node.op_type for node in onnx.load(folder / artifact.GRAPH).graph.node}

@@ -108,7 +108,9 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_what_it_cannot_do(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="a minibatch is of whole names: batch_size has to be 1 or more"):
+    with pytest.raises(
+        RecipeError, match="a minibatch is a number of whole names: batch_size must be 1 or more, not 0"
+    ):
         read_recipe("gru", ["batch_size=0"])
     with pytest.raises(OptionError, match="takes steps that workers cannot share"):
         train(MOONS, tmp_path / "run", recipe="gru", overrides=SMALL, workers=2)

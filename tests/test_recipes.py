@@ -156,17 +156,17 @@ def test_what_counts_has_no_steps() -> None:
 
 @pytest.mark.parametrize("size", [0, 1])
 def test_what_is_normalised_needs_minibatches(size: int) -> None:
-    with pytest.raises(RecipeError, match=r"--set: .* batch_size has to be 2 or more"):
+    with pytest.raises(RecipeError, match=r"--set: .* batch_size must be 2 or more"):
         read_recipe("mlp-batchnorm", [f"batch_size={size}"])
-    with pytest.raises(RecipeError, match=r"--set: .* batch_size has to be 2 or more"):
+    with pytest.raises(RecipeError, match=r"--set: .* batch_size must be 2 or more"):
         override(read_recipe("mlp-batchnorm"), [f"batch_size={size}"])
 
 
 def test_a_normalised_output_has_no_direct_connections() -> None:
-    with pytest.raises(RecipeError, match=r"--set: batch_norm = all normalises the logits, .* direct has to be 0"):
+    with pytest.raises(RecipeError, match=r"--set: batch_norm = all normalises the logits, .* direct must be 0"):
         read_recipe("deep-batchnorm", ["direct=1"])
     recipe = read_recipe("mlp-batchnorm", ["direct=1"])
-    with pytest.raises(RecipeError, match="direct has to be 0") as caught:
+    with pytest.raises(RecipeError, match="direct must be 0") as caught:
         override(recipe, ["batch_norm=all"])
     assert caught.value.key == "direct"
     with pytest.raises(RecipeError, match="Expected `int` <= 8"):

@@ -1,4 +1,4 @@
-"""How often pairs of symbols and n-grams occur in a text."""
+"""Count the bigrams and n-grams of a text."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -10,13 +10,13 @@ from sequentia.windows import windows
 
 from .corpus import Tokens
 
-_CHUNK: Final = 1 << 19  # symbols of windows held at once
+_CHUNK: Final = 1 << 19  # most symbols of windows in memory at once
 
 Ids = NDArray[np.int64]
 
 
 def count_bigrams(tokens: Tokens, ids: int) -> Ids:
-    """Return how often each symbol follows each other one, int64 [ids, ids], the earlier symbol first."""
+    """Return the count of each pair of symbols, int64 [ids, ids], indexed by the first symbol, then the second."""
     table = np.zeros((ids, ids), dtype=np.int64)
     pairs, counts = count_ngrams(tokens, 2)
     table[pairs[:, 0], pairs[:, 1]] = counts
@@ -24,22 +24,22 @@ def count_bigrams(tokens: Tokens, ids: int) -> Ids:
 
 
 def count_ngrams(tokens: Tokens, order: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the distinct n-grams of a text, and how often each occurs.
+    """Return the distinct n-grams of a text and their counts.
 
-    An n-gram is a window: ``order - 1`` symbols of context, left-padded with the boundary, and the symbol that follows.
+    An n-gram is ``order - 1`` symbols of context, left-padded with the boundary, and the symbol after it.
 
     Args:
         tokens: integer [tokens], each name followed by the boundary.
         order: symbols in an n-gram.
 
     Returns:
-        int32 [n, order], in lexicographic order; int32 [n].
+        The n-grams, int32 [n, order], in lexicographic order; their counts, int32 [n].
     """
     rows, counts = np.zeros((0, order), dtype=np.int64), np.zeros(0, dtype=np.int64)
     pending: list[Ids] = []
     for window in _windows(tokens, order):
         pending.append(window)
-        if sum(map(len, pending)) > len(rows):  # so that each n-gram is sorted a few times, not once a chunk
+        if sum(map(len, pending)) > len(rows):  # sorting less often than once per chunk is quicker
             rows, counts = _add(rows, counts, pending)
     rows, counts = _add(rows, counts, pending)
     return rows.astype(np.int32), counts.astype(np.int32)

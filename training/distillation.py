@@ -1,9 +1,9 @@
-"""Distillation: a network learns a teacher's whole distributions, on names that the teacher invents.
+"""Distillation: a network learns the probabilities that a teacher gives, also on names that the teacher invents.
 
-The teacher is a mixture of trained models. One text holds one symbol after each context; the teacher says how probable
-each symbol is there, and invents as many more contexts as are wanted. So a network learns from it without fitting the
-text too closely, and takes on what a mixture knows at the cost of a single network (Hinton, Vinyals and Dean 2015,
-"Distilling the knowledge in a neural network"; Kim and Rush 2016, "Sequence-level knowledge distillation").
+The teacher is a mixture of trained models. The text shows one next symbol for each context. The teacher gives the
+probability of every symbol there, and can invent any number of further contexts. The network therefore overfits the
+text less, and comes close to the mixture at the cost of a single network (Hinton, Vinyals and Dean 2015, "Distilling
+the knowledge in a neural network"; Kim and Rush 2016, "Sequence-level knowledge distillation").
 """
 
 import math
@@ -24,29 +24,29 @@ from .corpus import Tokens, count_names
 from .kinds import DescentRecipe
 from .team import Team
 
-_MOST_CONTEXTS: Final = 1 << 17
-_MOST_BYTES: Final = 1 << 26
-_PASSES: Final = 4
+_MAX_CONTEXTS: Final = 1 << 17
+_MAX_BYTES: Final = 1 << 26
+_PASSES: Final = 4  # over the contexts of a lesson
 _CHUNK: Final = 2048
 
 
 class Teacher:
-    """A mixture of models that labels contexts of the text, and of names that it invents.
+    """A mixture of models that labels contexts from the text and from names that it invents.
 
-    It may look further back than its learner, which then sees the newest symbols of a context and learns what follows
-    them on average.
+    It may read longer contexts than its learner. The learner then sees only the newest symbols of each context, and
+    learns the average of what follows them.
 
     Attributes:
         block_size: symbols of context.
-        device: where it computes.
+        device: the device that it computes on.
 
     Args:
         members: finished runs on the same text.
-        recipe: the learner's.
+        recipe: the learner's recipe.
         tokens: the text, each name followed by the boundary.
-        max_length: symbols of the longest name.
-        device: where to compute.
-        team: the processes that learn; each has its part of the text, and labels its share of the contexts.
+        max_length: symbols in the longest name.
+        device: the device to compute on.
+        team: the training processes; each has a part of the text and labels its share of the contexts.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Teacher:
         names = int(self._team.merged(slice(self._team.rank, self._team.rank + 1), own, self._team.size).sum())
         length = self._team.length(tokens)
         needed = recipe.batch_size * recipe.steps // _PASSES
-        contexts = max(recipe.batch_size, min(needed, _MOST_CONTEXTS, _MOST_BYTES // (4 * self._ids)))
+        contexts = max(recipe.batch_size, min(needed, _MAX_CONTEXTS, _MAX_BYTES // (4 * self._ids)))
         self._names = max(1, contexts // 2 * names // length)
         self._positions = contexts // 2
         self.steps_per_lesson = math.ceil(_PASSES * contexts / recipe.batch_size)
@@ -88,49 +88,49 @@ class Teacher:
         return torch.cat(rows)
 
     def shared_probabilities(self, contexts: Tensor) -> Tensor:
-        """Return :meth:`probabilities`; each process computes whole chunks of them, so that the bits agree."""
-        which = np.arange(len(contexts)) // _CHUNK % self._team.size == self._team.rank
-        own = contexts[torch.from_numpy(which).to(self.device)]
-        return self._team.merged(which, self.probabilities(own), len(contexts))
+        """Return :meth:`probabilities`, computed jointly. Each process takes whole chunks, so that the bits agree."""
+        mask = np.arange(len(contexts)) // _CHUNK % self._team.size == self._team.rank
+        own = contexts[torch.from_numpy(mask).to(self.device)]
+        return self._team.merged(mask, self.probabilities(own), len(contexts))
 
     def predict(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the mixture's log-probabilities, which serve as logits, [n, ids], after contexts [n, block_size]."""
+        """Return log probabilities to use as logits, float32 [n, ids], after contexts int64 [n, block_size]."""
         logits: NDArray[np.float32] = self.probabilities(torch.from_numpy(contexts).to(self.device)).log().cpu().numpy()
         return logits
 
     def lesson(self, number: int) -> tuple[Tensor, Tensor]:
-        """Return contexts and what follows them: half of them from the text, half from names not invented before.
+        """Return contexts with the probabilities of the next symbol: half from the text, half from new invented names.
 
         Args:
-            number: which lesson, from 0; the same number gives the same lesson.
+            number: the lesson's index, from 0; the same index gives the same lesson.
 
         Returns:
-            int64 [contexts, the learner's block_size]; float32 [contexts, ids].
+            Contexts, int64 [n, the learner's block_size]; probabilities, float32 [n, ids].
         """
         length = self._team.length(self._tokens)
         positions = np.random.default_rng((self._seed, number)).integers(0, length, self._positions)
         which, own = self._team.own(positions)
         contexts = torch.from_numpy(windows(self._tokens, own, self.block_size)[0]).to(self.device)
         contexts = self._team.merged(which, contexts, len(positions))
-        invented, follows = self._invent(number * self._names)
-        shown = torch.cat([contexts, invented])[:, -self._learner_block_size :]
-        return shown, torch.cat([self.shared_probabilities(contexts), follows])
+        invented, invented_probabilities = self._invent(number * self._names)
+        learner_contexts = torch.cat([contexts, invented])[:, -self._learner_block_size :]
+        return learner_contexts, torch.cat([self.shared_probabilities(contexts), invented_probabilities])
 
     def _invent(self, first: int) -> tuple[Tensor, Tensor]:
-        """Return every context of the names from index ``first`` on of the teacher's stream, and what follows it."""
+        """Return all contexts of the teacher's names from index ``first`` on, with the next symbol's probabilities."""
         draws = self._max_length + 1
         uniform = uniforms(self._seed, first, self._names, draws_per_name(draws))[:, :draws]
-        walk = _Recorder(self, self._names)
-        draw_symbols(walk, uniform, np.zeros(uniform.shape, dtype=np.int64))
-        return torch.cat(walk.contexts), torch.cat(walk.rows)
+        recorder = _Recorder(self, self._names)
+        draw_symbols(recorder, uniform, np.zeros(uniform.shape, dtype=np.int64))
+        return torch.cat(recorder.contexts), torch.cat(recorder.rows)
 
 
 class _Recorder:
-    """Names that a teacher draws, with every context on the way.
+    """Names that a teacher is drawing, with a record of all their contexts.
 
     Attributes:
-        contexts: those met, int64 [n, block_size] for each symbol drawn.
-        rows: the probabilities after them, float32 [n, ids].
+        contexts: the contexts of the unfinished names at each step, int64 [names, block_size].
+        rows: the probabilities after these contexts, float32 [names, ids].
     """
 
     def __init__(self, teacher: Teacher, names: int) -> None:

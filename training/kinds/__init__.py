@@ -1,6 +1,6 @@
-"""The kinds of models, one file each: recipe, network, initialisation, and what training and export ask of them.
+"""The kinds of models. Each has one file with its recipe, its network and its initialisation.
 
-A new kind is a file beside these, one in :mod:`sequentia.architectures`, and a line in each of the two registries.
+To add a kind, add a file here, a file in :mod:`sequentia.architectures`, and an entry in the registry of each package.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ __all__ = [
 
 Recipe = MLPRecipe | BigramRecipe | BigramCountsRecipe | GRURecipe | NGramRecipe
 RECIPES: Final[dict[str, type[Recipe]]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Recipe)}
-"""By the key ``model`` of a recipe."""
+"""The recipe class for each value of the key ``model``."""
 
 _NETWORKS: Final[dict[type[Architecture], Callable[[int, int, Any], Network]]] = {
     MLPArchitecture: MLP,
@@ -44,11 +44,11 @@ _NETWORKS: Final[dict[type[Architecture], Callable[[int, int, Any], Network]]] =
 
 
 def network_of(architecture: Architecture, block_size: int, ids: int) -> Network:
-    """Return a module of some architecture, its weights yet to be set.
+    """Return a module of an architecture. Its weights are still to be set.
 
     Args:
-        architecture: what it is.
+        architecture: the kind and its sizes.
         block_size: symbols of context.
-        ids: how many ids there are, the boundary included.
+        ids: number of ids, the boundary included.
     """
     return _NETWORKS[type(architecture)](ids, block_size, architecture)

@@ -1,4 +1,4 @@
-"""What every kind of model has in common in training: the keys of its recipes, and what is asked of its network."""
+"""Base classes of all kinds of models: the recipe with its keys, and the network."""
 
 import math
 from abc import abstractmethod
@@ -24,10 +24,10 @@ Rate = Annotated[float, Meta(gt=0)]
 
 
 class ConflictError(ValueError):
-    """Keys that do not go together.
+    """Keys of a recipe that contradict each other.
 
     Attributes:
-        key: the one to change.
+        key: the key to change.
     """
 
     def __init__(self, key: str, message: str) -> None:
@@ -39,10 +39,10 @@ class ConflictError(ValueError):
 
 
 class Network(nn.Module):
-    """A model as a PyTorch module: it maps contexts, int64 [batch, block_size], to logits, float32 [batch, ids].
+    """A model as a PyTorch module. It maps contexts, int64 [batch, block_size], to logits, float32 [batch, ids].
 
     Args:
-        ids: how many ids there are, the boundary included.
+        ids: number of ids, the boundary included.
         block_size: symbols of context.
     """
 
@@ -51,53 +51,53 @@ class Network(nn.Module):
         self.ids, self.block_size = ids, block_size
 
     def for_inference(self) -> nn.Module:
-        """Return an equal module without what only training needs, in evaluation mode."""
+        """Return an equivalent module in evaluation mode, without the parts that only training needs."""
         return self.eval()
 
     def for_export(self) -> nn.Module:
-        """Return an equal module for the exporter to trace, in evaluation mode."""
+        """Return an equivalent module in evaluation mode for the exporter to trace."""
         return self.for_inference()
 
     def stored(self) -> dict[str, Tensor]:
-        """Return the tensors as ``model.safetensors`` holds them."""
+        """Return the tensors that go into ``model.safetensors``."""
         return dict(self.state_dict())
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over tensors, in the precision that they are stored in."""
+        """Load tensors in the precision in which they are stored."""
         self.load_state_dict(weights, assign=True)
 
     def norms(self) -> "list[BatchNorm]":
-        """Return the batch normalisations."""
+        """Return the batch normalisation layers."""
         return []
 
     def activation_module(self) -> nn.Module | None:
-        """Return the module whose outputs are the activations of each hidden layer, None without hidden layers."""
+        """Return the module that computes the activations of every hidden layer, or None without hidden layers."""
         return None
 
     @property
     def saturates(self) -> bool:
-        """Whether the activations are bounded by -1 and 1, so that a unit can saturate there."""
+        """Whether the activations are bounded by -1 and 1, so that units can saturate."""
         return False
 
     def symbol_vectors(self) -> NDArray[np.float32] | None:
-        """Return the embeddings of the ids, float32 [ids, width], None if there are none."""
+        """Return the embeddings of the ids, float32 [ids, width], or None if there are none."""
         return None
 
     def familiar_contexts(self, count: int, random: np.random.Generator) -> NDArray[np.int64] | None:  # noqa: ARG002
-        """Return contexts that random ones would miss, int64 [count, block_size]; None if random ones will do."""
+        """Return contexts that random sampling would miss, int64 [count, block_size], or None if there are none."""
         return None
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and unbiased variance, float32 [width], of features, float32 [batch, width]."""
+    """Return the mean and the unbiased variance, each float32 [width], of features, float32 [batch, width]."""
     return x.mean(dim=0), x.var(dim=0)
 
 
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy 2015) of features, float32 [batch, width].
 
-    A batch is normalised by its own mean and its unbiased variance, as the published runs do; PyTorch's own layer takes
-    the biased one. In evaluation the running statistics take their place.
+    In training, each batch is normalised by its mean and its unbiased variance, as in the published runs; PyTorch's own
+    layer uses the biased variance. In evaluation mode, the running statistics are used instead.
     """
 
     epsilon: Final = 1e-5
@@ -115,7 +115,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the features normalised, scaled and shifted."""
+        """Normalise, scale and shift the features."""
         if self.training:
             mean, var = self.moments(x)
             with torch.no_grad():
@@ -127,7 +127,7 @@ class BatchNorm(nn.Module):
 
 
 def predictor(network: nn.Module, device: torch.device) -> Predict:
-    """Return a network, moved to a device, as a function from contexts to logits, both of them NumPy arrays."""
+    """Move a network to a device and return it as a function from contexts to logits, both as NumPy arrays."""
     network.to(device)
 
     @torch.no_grad()
@@ -142,16 +142,17 @@ def predictor(network: nn.Module, device: torch.device) -> Predict:
 
 
 class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="model"):
-    """What every recipe decides; the key ``model`` says which of the kinds below it is.
+    """The keys of every recipe. The key ``model`` names the kind of model.
 
     Attributes:
-        summary: what the recipe is for, in one sentence.
-        source: where it comes from.
-        split: which names it trains on; see :func:`sequentia.training.corpus.split`.
-        first_names: only so many of them, the first; 0 for all. The alphabet is the whole corpus's nevertheless.
-        novelty: whether the model can tell the names it was trained or measured on, by their hashes, and so avoid them;
-            whoever has the model can then tell whether a name they think of is among them.
-        seed: of every random number of the run.
+        summary: the purpose of the recipe, in one sentence.
+        source: its origin, such as a paper.
+        split: how to split the corpus; see :func:`sequentia.training.corpus.split`.
+        first_names: train on this many names of the training part, from its start; 0 for all. The vocabulary is always
+            that of the whole corpus.
+        novelty: whether to store hashes of the corpus's names with the model, so that it can avoid them. Anyone who
+            has the model can then check whether a given name is in the corpus.
+        seed: the seed of every random number in the run.
     """
 
     summary: str
@@ -168,52 +169,52 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     @property
     def steps(self) -> int:
-        """How many steps a run takes, 0 for a model that is counted."""
+        """Number of training steps; 0 for a model that only counts."""
         return 0
 
     @property
     def teachers(self) -> list[str]:
-        """Names or paths of the recipes of its teachers."""
+        """Names or paths of the teachers' recipes."""
         return []
 
     @property
     def descent(self) -> "DescentRecipe | None":
-        """This recipe, if it descends the gradient of a loss."""
+        """This recipe if it trains by gradient descent, else None."""
         return None
 
     @abstractmethod
     def architecture(self, ids: int) -> Architecture:
-        """Return what the recipe describes, for an alphabet of so many ids, the boundary included."""
+        """Return the architecture for a vocabulary of ``ids`` ids, the boundary included."""
 
     def fitted(self, windows: int) -> Self:  # noqa: ARG002 - part of the interface
-        """Return the recipe for a training part of so many windows."""
+        """Return the recipe adapted to a training part of ``windows`` windows."""
         return self
 
     def count(self, tokens: Tokens, ids: int) -> tuple[Architecture, dict[str, Tensor]]:  # noqa: ARG002
-        """Return what the model is made of, and those of its tensors that are counted; by default none.
+        """Return the architecture and the tensors that are counted rather than trained; by default none are.
 
         Args:
             tokens: the training part, each name followed by the boundary.
-            ids: how many ids there are, the boundary included.
+            ids: number of ids, the boundary included.
         """
         return self.architecture(ids), {}
 
 
 class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
-    """What every recipe decides that descends the gradient of the loss.
+    """The keys of every recipe that trains by gradient descent.
 
     Attributes:
         optimizer: ``sgd``, or ``adamw`` (Loshchilov and Hutter 2019).
-        weight_decay: as the optimizer understands it.
-        learning_rate: the highest rate.
-        schedule: ``constant``, or ``cosine``: down towards zero at the end.
-        warmup_steps: steps over which the rate first rises, linearly.
-        learning_rate_drops: steps from which on the rate is a tenth of what it was.
-        average_decay: decay of an exponential moving average of the weights, which then is the result
-            (Polyak and Juditsky 1992); 0 for none.
+        weight_decay: the optimizer's weight decay.
+        learning_rate: the highest learning rate.
+        schedule: ``constant``, or ``cosine``: the rate falls towards zero at the end.
+        warmup_steps: number of steps over which the rate rises linearly at the start.
+        learning_rate_drops: steps at which the rate is divided by ten.
+        average_decay: decay of an exponential moving average of the weights, which becomes the result
+            (Polyak and Juditsky 1992); 0 for no average.
         batch_size: windows in a step, drawn with replacement; 0 for all windows of the training part.
-        steps: how many, at most.
-        epochs: passes over the training part after which the run ends, if that is before ``steps``; 0 for no limit.
+        steps: most training steps.
+        epochs: most passes over the training part, if that takes fewer than ``steps`` steps; 0 for no limit.
         log_every: steps between two lines of ``history.jsonl``.
         checkpoint_every: steps between two checkpoints.
     """
@@ -233,7 +234,7 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
 
     @property
     def teacher_weights(self) -> list[float]:
-        """Weight of each teacher in their mixture, relative to one another; none for equal ones."""
+        """Relative weight of each teacher in the mixture; empty for equal weights."""
         return []
 
     @property
@@ -242,9 +243,9 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
         return self
 
     def fitted(self, windows: int) -> Self:
-        """Return the recipe for a training part of so many windows.
+        """Return the recipe adapted to a training part of ``windows`` windows.
 
-        Where its epochs allow fewer steps than it has, warm-up and average shorten in step.
+        If ``epochs`` allows fewer steps than ``steps``, the warm-up and the average shorten in proportion.
         """
         if not self.epochs or not self.batch_size:
             return self
@@ -258,32 +259,31 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
 
     @abstractmethod
     def new_network(self, ids: int, generator: torch.Generator) -> Network:
-        """Return the network to train, its parameters drawn.
+        """Return the network to train, with randomly initialised parameters.
 
         Args:
-            ids: how many ids there are, the boundary included.
-            generator: where the random numbers come from.
+            ids: number of ids, the boundary included.
+            generator: source of the random numbers.
         """
 
     def examples(self, tokens: Tokens, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return what the network learns from at some positions of the training part.
+        """Return the inputs and targets of the network for some positions of the training part.
 
         Args:
             tokens: each name followed by the boundary.
-            positions: int64 [n], indices into ``tokens``, drawn alike.
+            positions: int64 [n], indices into ``tokens``, drawn uniformly.
 
         Returns:
-            What the network takes in training, int64 [n, …], and the symbols that follow, int64: one for each row of
-            logits that it gives, -100 for those that do not count. By default contexts [n, block_size] and one symbol
-            for each.
+            The network's input in training, int64 [n, …]. The target of each row of logits that it returns, int64: the
+            next symbol, or -100 to ignore the row. By default, contexts [n, block_size] and one target each.
         """
         return windows(tokens, positions, self.block_size)
 
     @property
     def may_share_steps(self) -> bool:
-        """Whether several workers may share a step, each with some of its examples."""
+        """Whether several workers may each take some of a step's examples."""
         return True
 
     def penalty(self, network: Network) -> Tensor | None:  # noqa: ARG002 - part of the interface
-        """Return what is added to the loss of a network, float32 [], None for nothing."""
+        """Return the penalty to add to the loss, float32 [], or None."""
         return None

@@ -1,4 +1,4 @@
-"""A row of logits for each symbol that may come before: trained as one layer, or counted."""
+"""Bigram models: one row of logits for each previous symbol, trained by gradient descent or counted."""
 
 from typing import Annotated
 
@@ -16,10 +16,10 @@ from .base import BaseRecipe, DescentRecipe, Network
 
 
 class BigramRecipe(DescentRecipe, frozen=True, kw_only=True, tag="bigram"):
-    """A row of logits for each symbol that may come before, every one drawn from N(0, 1).
+    """A bigram model trained as a network of one layer, with logits initialised from N(0, 1).
 
     Attributes:
-        l2: this times the mean of the squared logits is added to the loss.
+        l2: factor of the penalty added to the loss: ``l2`` times the mean of the squared logits.
     """
 
     l2: Annotated[float, Meta(ge=0)] = 0.0
@@ -30,27 +30,27 @@ class BigramRecipe(DescentRecipe, frozen=True, kw_only=True, tag="bigram"):
         return 1
 
     def architecture(self, ids: int) -> BigramArchitecture:
-        """Return what the recipe describes, for an alphabet of so many ids, the boundary included."""
+        """Return the architecture for a vocabulary of ``ids`` ids, the boundary included."""
         return BigramArchitecture(parameters=ids**2)
 
     def new_network(self, ids: int, generator: torch.Generator) -> "Bigram":
-        """Return the network to train, its parameters drawn from N(0, 1)."""
+        """Return the network to train, with parameters drawn from N(0, 1)."""
         network = Bigram(ids)
         with torch.no_grad():
             network.weight.copy_(torch.randn(network.weight.shape, generator=generator))
         return network
 
     def penalty(self, network: Network) -> Tensor:
-        """Return what is added to the loss of a network, float32 []."""
-        assert isinstance(network, Bigram)  # noqa: S101 - it is made above
+        """Return the penalty to add to the loss, float32 []."""
+        assert isinstance(network, Bigram)  # noqa: S101 - new_network makes it
         return self.l2 * network.weight.square().mean()
 
 
 class BigramCountsRecipe(BaseRecipe, frozen=True, kw_only=True, tag="bigram-counts"):
-    """Counts of the pairs of symbols, as probabilities.
+    """A bigram model whose probabilities are the shares of counted pairs of symbols.
 
     Attributes:
-        pseudocount: added to each count, so that no pair is impossible.
+        pseudocount: number added to each count, so that no pair has probability zero.
     """
 
     pseudocount: Annotated[float, Meta(ge=1e-6)] = 1.0
@@ -61,23 +61,23 @@ class BigramCountsRecipe(BaseRecipe, frozen=True, kw_only=True, tag="bigram-coun
         return 1
 
     def architecture(self, ids: int) -> BigramArchitecture:
-        """Return what the recipe describes, for an alphabet of so many ids, the boundary included."""
+        """Return the architecture for a vocabulary of ``ids`` ids, the boundary included."""
         return BigramArchitecture(parameters=ids**2)
 
     def count(self, tokens: Tokens, ids: int) -> tuple[BigramArchitecture, dict[str, Tensor]]:
-        """Return the logarithms of the shares of the counted pairs."""
+        """Return the architecture and the logarithms of the counted pairs' shares."""
         counts = count_bigrams(tokens, ids) + self.pseudocount
         weight = np.log(counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
         return self.architecture(ids), {"weight": torch.from_numpy(weight)}
 
 
 class Bigram(Network):
-    """A row of logits for each symbol that may come before: a network of one layer, or the logarithms of counts."""
+    """One row of logits for each previous symbol: trained weights or log probabilities from counts."""
 
     def __init__(self, ids: int, block_size: int = 1, _architecture: BigramArchitecture | None = None) -> None:
         super().__init__(ids, block_size)
         self.weight = nn.Parameter(torch.zeros(ids, ids))
 
     def forward(self, context: Tensor) -> Tensor:
-        """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, 1]."""
+        """Return the logits of the next symbol, float32 [batch, ids], after contexts int64 [batch, 1]."""
         return functional.embedding(context[:, -1], self.weight)

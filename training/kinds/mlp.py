@@ -1,4 +1,4 @@
-"""The network of Bengio et al. 2003: recipe, module, initialisation, and the graph that its export traces."""
+"""The network of Bengio et al. 2003: its recipe, module, initialisation, and the module to export."""
 
 import math
 from collections.abc import Mapping
@@ -21,31 +21,31 @@ from .base import BatchNorm, ConflictError, DescentRecipe, Network, Rate
 
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 _GAINS: Final[dict[Activation, float]] = {"tanh": 5 / 3, "relu": math.sqrt(2), "gelu": math.sqrt(2)}
-_REPEATS_THAT_PAY: Final = 8
-_LARGEST_TABLE: Final = 1 << 20
-_LARGEST_LOOK_UPS: Final = 16 << 20
+_MIN_ROWS_PER_ID: Final = 8  # from this many rows per id on, a table of contributions is quicker
+_MAX_DIRECT_ENTRIES: Final = 1 << 20
+_MAX_PAIR_TABLE_BYTES: Final = 16 << 20
 
 
 class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
-    """The network of Bengio et al. 2003; the default where a recipe has no key ``model``.
+    """The network of Bengio et al. 2003. A recipe without the key ``model`` is of this kind.
 
     Attributes:
         block_size: symbols of context.
         embedding_dim: width of a symbol's embedding.
         hidden_sizes: widths of the hidden layers, in order.
         activation: nonlinearity after each hidden layer.
-        hidden_bias: whether the hidden layers add a bias.
-        batch_norm: the layers that are normalised (Ioffe and Szegedy 2015): ``none``, the ``hidden`` ones, or ``all``,
-            the output too.
-        direct: how many of the newest symbols choose, together, a row of logits that is added to the network's; fewer
-            where the alphabet is large, so that the table never has more than 2**20 (a million) entries.
+        hidden_bias: whether the hidden layers have a bias.
+        batch_norm: which layers have batch normalisation (Ioffe and Szegedy 2015): ``none``, the ``hidden`` layers, or
+            ``all``, the output included.
+        direct: number of newest symbols that select a row of a table, which is added to the logits. For a large
+            vocabulary it is lowered, so that the table has at most 2**20 (about a million) entries.
         initialization: see :func:`initialize`.
-        dropout: share of the hidden units dropped in training (Srivastava et al. 2014), others in each minibatch: what
-            is dropped need not be computed.
-        precision: what the finished weights are rounded to, and stored as.
-        teachers: names or paths of recipes. Each is trained first, with a seed of its own; then their mixture teaches
-            this network; see :mod:`sequentia.training.distillation`. None: it learns from the text itself.
-        teacher_weights: of each in the mixture, relative to one another; equal ones by default.
+        dropout: share of the hidden units dropped in training (Srivastava et al. 2014). A minibatch drops the same
+            units for all its rows, so that they need not be computed.
+        precision: the type that the finished weights are rounded to and stored as.
+        teachers: names or paths of recipes. Each is trained first, with its own seed; this network then learns from
+            their mixture; see :mod:`sequentia.training.distillation`. Empty: it learns from the text itself.
+        teacher_weights: relative weight of each teacher in the mixture; equal by default.
     """
 
     block_size: BlockSize
@@ -64,23 +64,30 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     def __post_init__(self) -> None:
         if self.batch_norm != "none" and self.batch_size < 2:
             raise ConflictError(
-                "batch_size", "batch_norm takes mean and variance of minibatches: batch_size has to be 2 or more"
+                "batch_size",
+                "batch_norm takes the mean and variance of each minibatch: "
+                f"batch_size must be 2 or more, not {self.batch_size}",
             )
         if self.batch_norm != "none" and self.dropout:
-            raise ConflictError("dropout", "batch_norm takes statistics of all units: dropout has to be 0")
+            raise ConflictError("dropout", f"batch_norm needs all units: dropout must be 0, not {self.dropout:g}")
         if self.batch_norm == "all" and self.direct:
             raise ConflictError(
-                "direct", "batch_norm = all normalises the logits, which a table would shift: direct has to be 0"
+                "direct",
+                "batch_norm = all normalises the logits, which direct connections would shift: "
+                f"direct must be 0, not {self.direct}",
             )
         if self.teachers and not self.batch_size:
-            raise ConflictError("batch_size", "teachers give lessons without end: batch_size has to be 1 or more")
+            raise ConflictError(
+                "batch_size", "teachers invent new names without end: batch_size must be 1 or more, not 0"
+            )
         if self.teacher_weights and len(self.teacher_weights) != len(self.teachers):
             raise ConflictError(
-                "teacher_weights", f"{len(self.teacher_weights)} weights for {len(self.teachers)} teachers"
+                "teacher_weights",
+                f"{len(self.teacher_weights)} weights for {len(self.teachers)} teachers: give one for each teacher",
             )
 
     def architecture(self, ids: int) -> MLPArchitecture:
-        """Return what the recipe describes, for an alphabet of so many ids, the boundary included."""
+        """Return the architecture for a vocabulary of ``ids`` ids, the boundary included."""
         architecture = MLPArchitecture(
             embedding_dim=self.embedding_dim,
             hidden_sizes=self.hidden_sizes,
@@ -96,31 +103,31 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
         return msgspec.structs.replace(architecture, parameters=sum(p.numel() for p in network.parameters()))
 
     def _direct_symbols(self, ids: int) -> int:
-        """Return how many of the newest symbols choose a row: what is asked for, or fewer, by context and table."""
+        """Return ``direct``, lowered to fit the context and the largest allowed table."""
         symbols = min(self.direct, self.block_size)
-        while symbols and ids ** (symbols + 1) > _LARGEST_TABLE:
+        while symbols and ids ** (symbols + 1) > _MAX_DIRECT_ENTRIES:
             symbols -= 1
         return symbols
 
     def new_network(self, ids: int, generator: torch.Generator) -> "MLP":
-        """Return the network to train, its parameters drawn; see :func:`initialize`."""
+        """Return the network to train, with parameters from :func:`initialize`."""
         network = MLP(ids, self.block_size, self.architecture(ids), dropout=self.dropout)
         initialize(network, self, generator)
         return network
 
 
 class MLP(Network):
-    """The network of Bengio et al. 2003, "A neural probabilistic language model", with characters for words.
+    """The network of Bengio et al. 2003, "A neural probabilistic language model", with characters instead of words.
 
-    Embeddings of the context's symbols, side by side, go through hidden layers to the next symbol's logits. The paper's
-    direct connections from context to logits are here a table: the newest symbols choose one of its rows jointly, as
-    the n-gram features of a maximum-entropy model do, and so need not be told apart by hidden units.
+    The embeddings of the context's symbols are concatenated and pass through hidden layers to the next symbol's logits.
+    The paper's direct connections from context to logits are a table here. The newest symbols together select one of
+    its rows, like the n-gram features of a maximum-entropy model, so the hidden units need not represent them.
 
     Args:
-        ids: how many ids there are, the boundary included.
+        ids: number of ids, the boundary included.
         block_size: symbols of context.
         architecture: widths, activation, normalisation, direct connections.
-        dropout: share of the hidden units that each minibatch of the training leaves out.
+        dropout: share of the hidden units that each minibatch drops in training.
     """
 
     def __init__(self, ids: int, block_size: int, architecture: MLPArchitecture, *, dropout: float = 0.0) -> None:
@@ -137,31 +144,31 @@ class MLP(Network):
         self.output = nn.Linear(widths[-1], ids)
         self.output_norm = output_norm(ids)
         rows = ids**architecture.direct
-        self.direct = (  # made of zeros, since to draw its weights would change the random numbers of dropout
+        self.direct = (  # zeros, because drawing its weights would change dropout's random numbers
             nn.Embedding(rows, ids, _weight=torch.zeros(rows, ids)) if architecture.direct else None
         )
         self.activation = _ACTIVATIONS[architecture.activation]()
         self.dropout = dropout
 
     def forward(self, context: Tensor) -> Tensor:
-        """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
+        """Return the logits of the next symbol, float32 [batch, ids], after contexts int64 [batch, block_size]."""
         (weight, bias), *others = self._layers()
-        x = self.first(context, weight, bias)
+        x = self.first_layer(context, weight, bias)
         for norm, (weight, bias) in zip(self.hidden_norms, others, strict=True):
             x = functional.linear(self.activation(norm(x)), weight, bias)
         logits: Tensor = self.output_norm(x)
         if self.direct is not None:
-            logits = logits + self.direct(self._row(context))
+            logits = logits + self.direct(self._direct_row(context))
         return logits
 
-    def _row(self, context: Tensor) -> Tensor:
-        """Return which row of the table is added, int64 [batch]: the symbols are digits, the newest the lowest."""
+    def _direct_row(self, context: Tensor) -> Tensor:
+        """Return the table's row for each context, int64 [batch]: the newest symbols as digits, the last one lowest."""
         symbols = self.architecture.direct
         places = torch.tensor([self.ids**age for age in range(symbols - 1, -1, -1)], device=context.device)
         return (context[:, -symbols:] * places).sum(dim=1)
 
     def _layers(self) -> list[tuple[Tensor, Tensor | None]]:
-        """Return weight and bias of each layer; in training, without the hidden units that this minibatch drops."""
+        """Return the weight and bias of each layer; in training, without the units that this minibatch drops."""
         layers: list[tuple[Tensor, Tensor | None]] = []
         kept: Tensor | None = None
         for layer in (*self.hidden, self.output):
@@ -177,13 +184,13 @@ class MLP(Network):
             layers.append((weight, bias))
         return layers
 
-    def first(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def first_layer(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the first layer's sums, float32 [batch, units].
 
-        A large batch repeats every symbol at every place of the context. In training, what each contributes there is
-        then computed once and looked up, which is quicker, and equal but for rounding.
+        In a large batch, each symbol occurs many times at each place of the context. In training, its contribution
+        there is then computed once and looked up, which is quicker and the same except for rounding.
         """
-        if not self.training or len(context) < _REPEATS_THAT_PAY * self.ids:
+        if not self.training or len(context) < _MIN_ROWS_PER_ID * self.ids:
             return functional.linear(self.embedding(context).flatten(start_dim=1), weight, bias)
         contributions = (self.embedding.weight @ weight.T.view(self.block_size, -1, len(weight))).flatten(end_dim=1)
         rows = context + self.ids * torch.arange(self.block_size, device=context.device)
@@ -192,46 +199,46 @@ class MLP(Network):
 
     @torch.no_grad()
     def for_inference(self) -> "MLP":
-        """Return the network with every normalisation folded into the layer before it."""
+        """Return the network with each normalisation folded into the layer before it."""
         plain = msgspec.structs.replace(self.architecture, hidden_bias=True, batch_norm="none")
-        with torch.device("meta"):  # so that no random numbers are drawn
+        with torch.device("meta"):  # draws no random numbers
             folded = MLP(self.ids, self.block_size, plain)
         folded.to_empty(device=self.embedding.weight.device)
         folded.embedding.load_state_dict(self.embedding.state_dict())
         pairs = [*zip(self.hidden, self.hidden_norms, strict=True), (self.output, self.output_norm)]
         for target, (layer, norm) in zip([*folded.hidden, folded.output], pairs, strict=True):
-            _fold(layer, norm, target)
+            _fold_norm(layer, norm, target)
         if folded.direct is not None and self.direct is not None:
             folded.direct.load_state_dict(self.direct.state_dict())
         return folded.eval()
 
     def for_export(self) -> "MLP":
-        """Return the network for inference; where its tables stay small, its first layer looks up pairs of symbols."""
+        """Return the network for inference; its first layer uses tables of symbol pairs if they stay small."""
         folded = self.for_inference()
-        return LookedUpMLP.of(folded) if LookedUpMLP.size(folded) <= _LARGEST_LOOK_UPS else folded
+        return PairTableMLP.from_mlp(folded) if PairTableMLP.table_bytes(folded) <= _MAX_PAIR_TABLE_BYTES else folded
 
     def stored(self) -> dict[str, Tensor]:
-        """Return the tensors as ``model.safetensors`` holds them."""
+        """Return the tensors that go into ``model.safetensors``."""
         halves = self.architecture.precision == "float16"
         return {name: tensor.half() if halves else tensor for name, tensor in self.state_dict().items()}
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over tensors, rounded to the precision that they are stored in."""
+        """Load tensors, rounded to the precision in which they are stored."""
         if self.architecture.precision == "float16":
             weights = {name: tensor.half().float() for name, tensor in weights.items()}
         super().load(weights)
 
     def norms(self) -> list[BatchNorm]:
-        """Return the batch normalisations."""
+        """Return the batch normalisation layers."""
         return [module for module in self.modules() if isinstance(module, BatchNorm)]
 
     def activation_module(self) -> nn.Module:
-        """Return the module whose outputs are the activations of each hidden layer."""
+        """Return the module that computes the activations of every hidden layer."""
         return self.activation
 
     @property
     def saturates(self) -> bool:
-        """Whether the activations are bounded by -1 and 1, so that a unit can saturate there."""
+        """Whether the activations are bounded by -1 and 1, so that units can saturate."""
         return self.architecture.activation == "tanh"
 
     def symbol_vectors(self) -> NDArray[np.float32]:
@@ -240,31 +247,31 @@ class MLP(Network):
         return vectors
 
 
-class LookedUpMLP(MLP):
-    """An MLP whose first layer looks up what each two neighbouring symbols of the context contribute to its sums.
+class PairTableMLP(MLP):
+    """An MLP whose first layer looks up the contribution of each pair of neighbouring symbols in a table.
 
-    The tables are expressions of the weights, which a runtime computes once, when it loads the graph: the file holds
-    no more than the weights.
+    The exported graph computes the tables from the weights, and the runtime does so once, when it loads the graph. The
+    file therefore stores only the weights.
     """
 
     @classmethod
-    def of(cls, network: MLP) -> Self:
-        """Return an equal network of this kind."""
+    def from_mlp(cls, network: MLP) -> Self:
+        """Return an equivalent network with tables."""
         with torch.device("meta"):
-            looked_up = cls(network.ids, network.block_size, network.architecture)
-        looked_up.load_state_dict(network.state_dict(), assign=True)
-        return looked_up
+            converted = cls(network.ids, network.block_size, network.architecture)
+        converted.load_state_dict(network.state_dict(), assign=True)
+        return converted
 
     @staticmethod
-    def size(network: MLP) -> int:
-        """Return the bytes of the tables."""
+    def table_bytes(network: MLP) -> int:
+        """Return the size of the tables in bytes."""
         pairs, single = divmod(network.block_size, 2)
         ids, units = network.ids, network.architecture.hidden_sizes[0]
         return 4 * units * (pairs * ids**2 + single * ids)
 
-    def first(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def first_layer(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the first layer's sums, float32 [batch, units]."""
-        assert bias is not None  # noqa: S101 - networks for inference have one
+        assert bias is not None  # noqa: S101 - networks for inference have a bias
         tables = self.embedding.weight @ weight.T.reshape(self.block_size, -1, len(weight))
         odd = self.block_size % 2
         sums = functional.embedding(context[:, 0], tables[0]) + bias if odd else bias
@@ -275,10 +282,10 @@ class LookedUpMLP(MLP):
         return sums
 
 
-def _fold(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
-    """Write a layer and the normalisation after it into one layer, computed in float64."""
+def _fold_norm(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
+    """Fold a layer and the normalisation after it into the layer ``target``, in float64."""
     assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
-    assert isinstance(target, nn.Linear)  # noqa: S101 - likewise
+    assert isinstance(target, nn.Linear)  # noqa: S101 - narrows its type
     weight = layer.weight.double()
     bias = torch.zeros_like(weight[:, 0])
     if layer.bias is not None:
@@ -293,19 +300,20 @@ def _fold(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
 
 @torch.no_grad()
 def initialize(network: MLP, recipe: MLPRecipe, generator: torch.Generator) -> None:
-    """Draw the parameters in the published order: embedding, then weight and bias of each layer.
+    """Draw the parameters in the published order: the embedding, then the weight and bias of each layer.
 
-    Weights are drawn in the published orientation, [inputs, outputs]; then, by ``initialization``:
+    Weights are drawn in the published orientation, [inputs, outputs], and scaled according to ``initialization``:
 
-    - ``normal``: every parameter from N(0, 1), as in parts 1 and 2 of the published lectures.
+    - ``normal``: all parameters from N(0, 1), as in parts 1 and 2 of the published lectures.
     - ``scaled``: hidden weights times gain / sqrt(inputs), hidden biases and output weights times 0.01, output bias
-      zero (though drawn): part 3.
-    - ``lecun``: weights from N(0, 1 / inputs) (LeCun et al. 1998), a tenth of it at the output, biases zero: the deep
-      networks of part 3.
-    - ``kaiming``: hidden weights from N(0, gain² / inputs) (He et al. 2015), a hundredth at the output, biases zero.
+      zero (though drawn), as in part 3.
+    - ``lecun``: weights from N(0, 1 / inputs) (LeCun et al. 1998), output weights times 0.1, biases zero, as in the
+      deep networks of part 3.
+    - ``kaiming``: hidden weights from N(0, gain² / inputs) (He et al. 2015), output weights from N(0, 1 / inputs) times
+      0.01, biases zero.
 
-    Where the output is normalised, its small factor goes to the gain of that, which would undo it in the weights. So
-    all but ``normal`` start near the uniform distribution. The table of direct connections starts at zero.
+    If the output is normalised, which would cancel a factor of its weights, the factor goes to the normalisation's gain
+    instead. So all but ``normal`` start near the uniform distribution. The table of direct connections starts at zero.
     """
     kind, gain = recipe.initialization, _GAINS[recipe.activation]
     output_factor = {"normal": 1.0, "scaled": 0.01, "lecun": 0.1, "kaiming": 0.01}[kind]

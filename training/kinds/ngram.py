@@ -1,4 +1,4 @@
-"""Counts of n-grams with interpolated Kneser-Ney smoothing: recipe, definition, and the tables of its export."""
+"""N-gram counts with interpolated Kneser-Ney smoothing: recipe, slow reference network, and tables for export."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,12 @@ Ids = NDArray[np.int64]
 
 
 class NGramRecipe(BaseRecipe, frozen=True, kw_only=True, tag="ngram"):
-    """Counts of n-grams with interpolated Kneser-Ney smoothing.
+    """N-gram counts with interpolated Kneser-Ney smoothing.
 
     Attributes:
-        order: symbols in an n-gram: the context and the one that follows.
-        discounts: subtracted from every count of order 1, 2 and so on; the last holds for all higher orders.
+        order: symbols in an n-gram: the context and the symbol after it.
+        discounts: numbers subtracted from the counts of order 1, 2 and so on; the last one applies to all higher
+            orders.
     """
 
     order: Order = 6
@@ -37,22 +38,22 @@ class NGramRecipe(BaseRecipe, frozen=True, kw_only=True, tag="ngram"):
 
     @property
     def block_size(self) -> int:
-        """Symbols of context; one, and unused, for unigrams."""
+        """Symbols of context; 1 for unigrams, which ignore it."""
         return max(1, self.order - 1)
 
     def architecture(self, ids: int) -> NGramArchitecture:  # noqa: ARG002 - part of the interface
-        """Return what the recipe describes; how many n-grams there are only a text will say."""
+        """Return the architecture; its number of parameters stays 0 until a text is counted."""
         return NGramArchitecture(order=self.order, discounts=self.discounts, parameters=0)
 
     def count(self, tokens: Tokens, ids: int) -> tuple[NGramArchitecture, dict[str, Tensor]]:
-        """Return the n-grams of the training part and how often each occurs."""
+        """Return the architecture, and the n-grams of the training part with their counts."""
         ngrams, counts = count_ngrams(tokens, self.order)
         architecture = msgspec.structs.replace(self.architecture(ids), parameters=len(ngrams))
         return architecture, {"ngrams": torch.from_numpy(ngrams), "counts": torch.from_numpy(counts)}
 
 
 class NGram(Network):
-    """Counts of n-grams with interpolated Kneser-Ney smoothing, for a look at the definition; it is slow."""
+    """N-gram counts, smoothed for each context directly by the definition. It is slow and serves as a reference."""
 
     def __init__(self, ids: int, block_size: int, architecture: NGramArchitecture) -> None:
         super().__init__(ids, block_size)
@@ -64,7 +65,7 @@ class NGram(Network):
         self.register_buffer("counts", torch.zeros(rows, dtype=torch.int32))
 
     def forward(self, context: Tensor) -> Tensor:
-        """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
+        """Return the logits of the next symbol, float32 [batch, ids], after contexts int64 [batch, block_size]."""
         rows = [np.log(self._probabilities(symbols)) for symbols in context.cpu().numpy()]
         return torch.from_numpy(np.array(rows, dtype=np.float32)).to(context.device)
 
@@ -75,8 +76,8 @@ class NGram(Network):
         p = np.full(ids, 1 / ids)
         for length in range(order):
             if length:
-                known = ngrams[:, -1 - length] == context[-length]
-                ngrams, counts = ngrams[known], counts[known]
+                matching = ngrams[:, -1 - length] == context[-length]
+                ngrams, counts = ngrams[matching], counts[matching]
             if not len(ngrams):
                 break
             if length == order - 1:
@@ -90,34 +91,35 @@ class NGram(Network):
         return p
 
     def for_inference(self) -> "BackOff":
-        """Return the smoothed counts, as tables."""
+        """Return the smoothed counts as tables."""
         architecture, ids = self.architecture, self.ids
         counted = self.ngrams.cpu().numpy(), self.counts.cpu().numpy()
         tables = BackOffTables.of(*counted, architecture.discounts, ids)
         return BackOff(tables, architecture.order).to(self.counts.device).eval()
 
     def familiar_contexts(self, count: int, random: np.random.Generator) -> NDArray[np.int64] | None:
-        """Return contexts of n-grams that were counted, int64 [count, block_size]."""
+        """Return contexts of counted n-grams, int64 [count, block_size]."""
         if self.architecture.order == 1:
             return None
         return self.ngrams.numpy()[random.integers(0, len(self.ngrams), count), :-1].astype(np.int64)
 
 
 def discount_after(length: int, discounts: Sequence[float]) -> float:
-    """Return the discount of counts after contexts of some length, given those of order 1, 2 and so on."""
+    """Return the discount after a context of ``length`` symbols; ``discounts`` are those of order 1, 2 and so on."""
     return discounts[min(length, len(discounts) - 1)]
 
 
 @dataclass(frozen=True)
 class BackOffTables:
-    """An n-gram model as two tables over its states, which are the contexts that occur, of every length.
+    """An n-gram model as two tables. A state is a context, of any length, that occurs in the text.
 
-    State 0 is the empty context. From there each symbol of a context, the newest first, leads to the state of a context
-    longer by that symbol, as long as there is one.
+    State 0 is the empty context. Starting there, read a context's symbols from the newest back: each leads to the state
+    of the context with that symbol added, if it occurs.
 
     Attributes:
-        longer: the state that a symbol leads to, 0 where there is none, int32 [states but the longest, ids].
-        log_probabilities: of the symbol that follows, float32 [states, ids].
+        longer: the next state for each state and symbol, 0 if it does not occur, int32 [states, ids], without the
+            states of the longest contexts.
+        log_probabilities: log probabilities of the next symbol in each state, in nats, float32 [states, ids].
     """
 
     longer: NDArray[np.int32]
@@ -134,21 +136,21 @@ class BackOffTables:
 
             p(s | h) = max(c(h, s) - D, 0) / c(h) + D * (symbols seen after h) / c(h) * p(s | h')
 
-        At the highest order c counts occurrences; below, the different symbols seen before (h, s), since only contexts
-        that the higher orders do not know ask the lower ones. Single symbols are interpolated with the uniform
-        distribution.
+        At the highest order, c counts occurrences. At lower orders, it counts the different symbols before (h, s),
+        because those orders matter only for contexts that the higher ones have not seen. Single symbols are
+        interpolated with the uniform distribution.
 
         Args:
-            ngrams: int32 [n, order], distinct, as :func:`count_ngrams` returns them.
-            counts: int32 [n].
-            discounts: of order 1, 2 and so on; the last holds for all higher orders.
+            ngrams: distinct n-grams, int32 [n, order], as :func:`count_ngrams` returns them.
+            counts: their counts, int32 [n].
+            discounts: the discounts of order 1, 2 and so on; the last one applies to all higher orders.
             vocabulary_size: number of ids, the boundary included.
 
         Raises:
-            TrainingError: if the tables would take more than half a gigabyte.
+            TrainingError: if the tables would take more than 512 MiB.
         """
         levels: list[_Level] = []
-        starts = [0]  # of each level's states
+        starts = [0]  # first state of each level
         for level in _levels(ngrams.astype(np.int64), counts.astype(np.int64), vocabulary_size):
             levels.append(level)
             starts.append(starts[-1] + len(level.parents))
@@ -171,13 +173,13 @@ class BackOffTables:
 
 @dataclass(frozen=True)
 class _Level:
-    """The contexts of one length that occur, numbered from 0 in each level.
+    """All contexts of one length that occur, numbered from 0 within the level.
 
     Attributes:
-        parents: the contexts without their oldest symbol, in the level above, int64 [contexts].
-        oldest: that symbol, int64 [contexts].
-        grams: context and symbol that follows, as context * ids + symbol, distinct and sorted, int64 [grams].
-        occurrences: how often each of these is in the text, int64 [grams].
+        parents: each context without its oldest symbol, as a number in the previous level, int64 [contexts].
+        oldest: each context's oldest symbol, int64 [contexts].
+        grams: context and next symbol, as context * ids + symbol, distinct and sorted, int64 [grams].
+        occurrences: count of each gram in the text, int64 [grams].
     """
 
     parents: Ids
@@ -187,7 +189,7 @@ class _Level:
 
 
 def _levels(ngrams: Ids, counts: Ids, ids: int) -> Iterator[_Level]:
-    """Yield the contexts of lengths 0, 1, … as a trie that grows into the past."""
+    """Yield the contexts of lengths 0, 1, …; each level adds one older symbol."""
     context = np.zeros(len(ngrams), dtype=np.int64)
     parents = oldest = context[:1]
     for column in (None, *ngrams[:, -2::-1].T):
@@ -199,14 +201,14 @@ def _levels(ngrams: Ids, counts: Ids, ids: int) -> Iterator[_Level]:
 
 
 def _continuations(level: _Level, deeper: _Level, ids: int) -> Ids:
-    """Return how many different symbols precede each gram of a level, int64 [grams]."""
+    """Return the number of different symbols that precede each gram of a level, int64 [grams]."""
     context, target = np.divmod(deeper.grams, ids)
     shortened = deeper.parents[context] * ids + target
     return np.bincount(np.searchsorted(level.grams, shortened), minlength=len(level.grams))
 
 
 def _smoothed(level: _Level, counts: Ids, discount: float, lower: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the probabilities after each context of a level, given those after its parent, float64 [contexts, ids]."""
+    """Return the probabilities after each context, float64 [contexts, ids]; ``lower`` has those after its parent."""
     context, target = np.divmod(level.grams, lower.shape[1])
     total = np.bincount(context, weights=counts, minlength=len(lower))
     share = discount * np.bincount(context, minlength=len(lower)) / total
@@ -216,7 +218,7 @@ def _smoothed(level: _Level, counts: Ids, discount: float, lower: NDArray[np.flo
 
 
 class BackOff(nn.Module):
-    """An n-gram model as tables: from the newest symbol back, as far as the context occurs, then a row of logits.
+    """An n-gram model that finds the longest known end of a context and returns that state's row of logits.
 
     Args:
         tables: the smoothed counts.
@@ -232,7 +234,7 @@ class BackOff(nn.Module):
         self.register_buffer("logits", torch.from_numpy(tables.log_probabilities))
 
     def forward(self, context: Tensor) -> Tensor:
-        """Return the logits of the next symbol, float32 [batch, ids], of contexts int64 [batch, block_size]."""
+        """Return the logits of the next symbol, float32 [batch, ids], after contexts int64 [batch, block_size]."""
         state = torch.zeros_like(context[:, 0])
         known = torch.ones_like(state, dtype=torch.bool)
         for age in range(1, self.order):
