@@ -1,9 +1,9 @@
-"""Corrupts artifacts in every way it knows, and has each loaded and used by a process of its own.
+"""Corrupt artifacts in many ways, and load and use each one in its own process.
 
     python -m tests.corruption 2000 --seed 1
 
-A corrupted artifact has to be refused with an ``ArtifactError``, or to be a model that works: within 5 seconds and a
-gigabyte, and without a crash. Most are sealed: their ``config.json`` holds the hashes of what was corrupted.
+A corrupted artifact must either be refused with an ``ArtifactError`` or work as a model, within 5 seconds and one
+gigabyte, and without a crash. Most are sealed: their ``config.json`` has the hashes of the corrupted files.
 """
 
 import argparse
@@ -36,19 +36,19 @@ from sequentia import ArtifactError, ModelNotFoundError, artifact
 
 SECONDS: Final = 5.0
 BYTES: Final = 10**9
-ADDRESSES: Final = 16 << 30  # so that a failure does not take the machine with it
+ADDRESS_SPACE: Final = 16 << 30  # bytes; protects the machine from a failing case
 BUNDLED: Final = Path(sequentia.__file__).parent / "models" / "names"
 
 Json = dict[str, Any]
 
 
 class Case:
-    """An artifact in the making.
+    """An artifact to corrupt and write.
 
     Attributes:
-        files: its contents by name.
-        special: what is put in the place of a file, by name: a function that makes it at a path.
-        random: source of every choice.
+        files: the contents of each file, by name.
+        special: for a file to be replaced by something else, a function that creates it at a path, by name.
+        random: source of every random choice.
     """
 
     def __init__(self, files: dict[str, bytes], random: np.random.Generator) -> None:
@@ -62,13 +62,13 @@ class Case:
         return str(self.pick([name for name in self.files if config or name != artifact.CONFIG]))
 
     def pick_sealed(self) -> str:
-        """Pick a file that is more than text, the graph most often."""
+        """Pick a binary file, most often the graph."""
         return str(
             self.pick([artifact.GRAPH, artifact.GRAPH, artifact.WEIGHTS, *self.files.keys() & {artifact.NOVELTY}])
         )
 
     def seal(self) -> None:
-        """List the files under their hashes."""
+        """Update the sizes and hashes of the files in the config."""
         for name in artifact.FILES:
             if name in self.files:
                 record = msgspec.to_builtins(artifact.file_record(self.files[name]))
@@ -96,8 +96,8 @@ class Case:
         self.files[artifact.WEIGHTS] = count.to_bytes(8, "little") + encoded + data[8 + length :]
         self.seal()
 
-    def carry_metadata(self) -> None:
-        """Have the graph say what the config says, as far as that can be said."""
+    def copy_metadata(self) -> None:
+        """Copy the config's values to the metadata of the graph, as far as they can be encoded."""
         config = json.loads(self.files[artifact.CONFIG])
         keys = ("format_version", "vocabulary", "block_size", "max_length")
         compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -124,8 +124,8 @@ class Kind:
     """A kind of corruption.
 
     Attributes:
-        corrupt: does it.
-        refused: whether every such artifact has to be refused.
+        corrupt: function that corrupts a case.
+        refused: whether every such artifact must be refused.
     """
 
     corrupt: Callable[[Case], object]
@@ -163,7 +163,7 @@ def extend(case: Case, data: bytes) -> bytes:
 
 
 def splice(case: Case, data: bytes) -> bytes:
-    """Overwrite, insert, repeat or take out some bytes."""
+    """Overwrite, insert, repeat or remove some bytes."""
     start, length = case.random.integers(len(data)), int(2 ** case.random.uniform(0, 12))
     middle = case.pick(
         [b"", case.random.bytes(length), data[start : start + length] * 2, bytes(length), b"\xff" * length]
@@ -237,7 +237,7 @@ def _(case: Case) -> None:
 
 @kind("sealed bytes: the structure of the graph")
 def _(case: Case) -> None:
-    """All but the numbers of its weights."""
+    """Flip bits anywhere except in the values of large weights."""
     data = case.files[artifact.GRAPH]
     free = np.ones(len(data), dtype=bool)
     for tensor in onnx.load_from_string(data).graph.initializer:
@@ -255,13 +255,13 @@ def nested(depth: int) -> str:
 
 
 def odd_values() -> list[Any]:
-    whole = [0, -1, 1, 2, 3, 9, 65_536, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63), 10**100]
+    integers = [0, -1, 1, 2, 3, 9, 65_536, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63), 10**100]
     texts = ["", "x", "../../etc/passwd", "/dev/zero", "\0", "\ud800", "a" * 1_000_000]
-    return [*whole, *texts, 0.5, 1e308, math.nan, math.inf, None, True, [], {}, [1] * 100_000, {"a": {"a": 1}}]
+    return [*integers, *texts, 0.5, 1e308, math.nan, math.inf, None, True, [], {}, [1] * 100_000, {"a": {"a": 1}}]
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield (container, key) of everything in a JSON value."""
+    """Yield (container, key) for every value inside a JSON value."""
     if isinstance(value, dict | list):
         for key in value if isinstance(value, dict) else range(len(value)):
             yield value, key
@@ -286,7 +286,7 @@ def _(case: Case) -> None:
 
     case.change_config(change)
     if case.random.integers(2):
-        case.carry_metadata()
+        case.copy_metadata()
 
 
 @kind("config: another value at the top", refused=True)
@@ -296,7 +296,7 @@ def _(case: Case) -> None:
     case.change_config(lambda config: config.update({key: value}))
 
 
-@kind("config: a key more or less", refused=True)
+@kind("config: a key added or removed", refused=True)
 def _(case: Case) -> None:
     def change(config: Json) -> None:
         records = [config, config["architecture"], config["training"], config["metrics"], config["samples"]]
@@ -381,12 +381,12 @@ def _(case: Case) -> None:
 
     case.change_config(change)
     if case.random.integers(2):
-        case.carry_metadata()
+        case.copy_metadata()
 
 
 @kind("config: symbols exchanged")
 def _(case: Case) -> None:
-    """A model of another alphabet; valid, where the metadata are changed too."""
+    """Change one symbol of the alphabet; the model is valid if its metadata change too."""
 
     def change(config: Json) -> None:
         symbols = config["vocabulary"]
@@ -395,14 +395,14 @@ def _(case: Case) -> None:
 
     case.change_config(change)
     if case.random.integers(4):
-        case.carry_metadata()
+        case.copy_metadata()
 
 
 @kind("config: max_length")
 def _(case: Case) -> None:
     case.change_config(lambda config: config.update(max_length=case.pick([0, -1, 1, 2, 4096, 4097, 2**40, 1.0])))
     if case.random.integers(4):
-        case.carry_metadata()
+        case.copy_metadata()
 
 
 @kind("config: block_size", refused=True)
@@ -411,7 +411,7 @@ def _(case: Case) -> None:
     case.change_config(
         lambda config: config.update(block_size=case.pick([0, -1, size + 1, size * 2, 1024, 1025, 2**40]))
     )
-    case.carry_metadata()
+    case.copy_metadata()
 
 
 @kind("config: paths", refused=True)
@@ -444,17 +444,17 @@ def _(case: Case) -> None:
     case.change_config(lambda config: config["files"][name].update(case.pick(values)))
 
 
-# Files that are none
+# Links, folders and other replacements of files
 
 
 def link_to_copy(path: Path, data: bytes) -> None:
-    """Make a link to the right contents, outside of the folder."""
+    """Make a link to a file outside the folder that has the right contents."""
     secret = path.parent.parent / "secret"
     secret.write_bytes(data)
-    path.symlink_to(case_target(secret, path))
+    path.symlink_to(absolute_or_relative(secret, path))
 
 
-def case_target(target: Path, path: Path) -> Path:
+def absolute_or_relative(target: Path, path: Path) -> Path:
     return target if len(str(path)) % 2 else Path(os.path.relpath(target, path.parent))
 
 
@@ -517,7 +517,7 @@ def _(case: Case) -> None:
     case.change_weights(change)
 
 
-@kind("weights: a tensor more or less", refused=True)
+@kind("weights: a tensor renamed or added", refused=True)
 def _(case: Case) -> None:
     def change(header: Json) -> None:
         name = case.pick(sorted(header))
@@ -550,7 +550,7 @@ def _(case: Case) -> None:
     case.change_weights(change)
 
 
-@kind("weights: long, deep or lying header", refused=True)
+@kind("weights: long, deep or false header", refused=True)
 def _(case: Case) -> None:
     texts = [
         nested(100_000),
@@ -634,7 +634,7 @@ def _(case: Case) -> None:
 
 @kind("graph: data", refused=True)
 def _(case: Case) -> None:
-    """Too few, too many, none, or in another field."""
+    """Too few or too many values, none, or values in another field."""
 
     def change(model: onnx.ModelProto) -> None:
         tensor = initializer(case, model)
@@ -663,7 +663,7 @@ def _(case: Case) -> None:
 
 @kind("graph: huge weights")
 def _(case: Case) -> None:
-    """Finite ones, whose sums may not be."""
+    """Weights that are finite but whose sums may not be."""
 
     def change(model: onnx.ModelProto) -> None:
         for tensor in model.graph.initializer:
@@ -712,13 +712,13 @@ def _(case: Case) -> None:
         elif what == 3:
             model.graph.quantization_annotation.add(tensor_name="x")
         else:
-            whole = onnx.load_from_string(model.SerializeToString()).graph
-            case.pick(model.graph.node).attribute.append(helper.make_attribute("body", whole))
+            copy = onnx.load_from_string(model.SerializeToString()).graph
+            case.pick(model.graph.node).attribute.append(helper.make_attribute("body", copy))
 
     case.change_graph(change)
 
 
-@kind("graph: values described", refused=True)
+@kind("graph: value descriptions", refused=True)
 def _(case: Case) -> None:
     def change(model: onnx.ModelProto) -> None:
         name = case.pick([name for node in model.graph.node for name in node.output])
@@ -775,7 +775,7 @@ def _(case: Case) -> None:
     case.change_graph(change)
 
 
-@kind("graph: initializers missing or twice", refused=True)
+@kind("graph: initializers missing or repeated", refused=True)
 def _(case: Case) -> None:
     def change(model: onnx.ModelProto) -> None:
         used = {name for node in model.graph.node for name in node.input}
@@ -864,9 +864,9 @@ def _(case: Case) -> None:
     case.change_graph(change)
 
 
-@kind("graph: whole numbers")
+@kind("graph: integers")
 def _(case: Case) -> None:
-    """Shapes, axes, places and states: out of range, most of them."""
+    """Change a shape, axis, position or state, mostly to a value out of range."""
 
     def change(model: onnx.ModelProto) -> None:
         tensor = case.pick(
@@ -884,7 +884,7 @@ def _(case: Case) -> None:
 
 @kind("graph: every symbol or state out of range")
 def _(case: Case) -> None:
-    """Places that a look-up takes: moved by an amount that the graph itself adds."""
+    """Have the graph add a constant to the indices of a look-up."""
 
     def change(model: onnx.ModelProto) -> None:
         shift = case.pick([-1, 1, 1000, 1 << 31, 1 << 40, 2**63 - 1, -(2**62)])
@@ -901,7 +901,7 @@ def _(case: Case) -> None:
 
 
 def parts(message: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield (message, field) of everything that is set."""
+    """Yield (message, field) for every field that is set."""
     for field, value in message.ListFields():
         yield message, field
         if field.message_type:
@@ -935,7 +935,7 @@ def _(case: Case) -> None:
 
 @kind("graph: many parts", refused=True)
 def _(case: Case) -> None:
-    """Hundreds of thousands of the smallest fields."""
+    """Add a million of the smallest possible fields."""
     piece, field = case.pick([(b"\x0a\x00", 7), (b"\x2a\x00", 7), (b"\x12\x00", 7), (b"\x72\x00", 0), (b"\x42\x00", 0)])
     many = piece * 1_000_000
     length = len(many).to_bytes(4, "little")
@@ -944,7 +944,7 @@ def _(case: Case) -> None:
     case.seal()
 
 
-# Graphs that would take for ever, or all memory: each makes a value "bomb", added to the logits
+# Graphs that would run for ever or use all memory. Each computes a value "bomb" that is added to the logits.
 
 Nodes = list[onnx.NodeProto]
 
@@ -988,7 +988,7 @@ def long_range(model: onnx.ModelProto) -> Nodes:
 
 
 def doubling(operator: str, model: onnx.ModelProto) -> Nodes:
-    """A value that grows with each step."""
+    """Make a value that grows with each step."""
     steps, many = 40, constant(model, "many", [0] * 64)
     zeros = {"Concat": [0], "Gather": [0], "Add": [[0] * 64], "MatMul": [[0] * 64]}[operator]
     x, nodes = constant(model, "x", zeros, np.float32), []
@@ -1014,7 +1014,7 @@ def doubling(operator: str, model: onnx.ModelProto) -> Nodes:
 
 
 def many_products(model: onnx.ModelProto) -> Nodes:
-    """Matrices that fit, multiplied again and again."""
+    """Multiply matrices of moderate size again and again."""
     nodes = [
         helper.make_node(
             "Expand", [constant(model, "zero", [[0]], np.float32), constant(model, "s", [512, 512])], ["m"]
@@ -1029,7 +1029,7 @@ def many_products(model: onnx.ModelProto) -> Nodes:
 
 
 def products_of_the_batch(model: onnx.ModelProto) -> Nodes:
-    """As above, but of a matrix that depends on the input, so that each run multiplies again."""
+    """Do so with a matrix that depends on the input, so that each run repeats the products."""
     axes, shape = constant(model, "axes", [0, 1]), constant(model, "s", [1024, 1024])
     nodes = [
         helper.make_node("ReduceSum", ["context", axes], ["sum"], keepdims=0),
@@ -1044,7 +1044,7 @@ def products_of_the_batch(model: onnx.ModelProto) -> Nodes:
 
 
 def large_for_other_batches(model: onnx.ModelProto) -> Nodes:
-    """Nothing where a run has 256 rows, terabytes where it has 64."""
+    """Use no memory in a run of 256 rows, and terabytes in a run of 64."""
     numbers = [constant(model, name, [value]) for name, value in (("a", -60), ("b", 60), ("axis", 0), ("step", 1))]
     nodes = [
         helper.make_node("Slice", ["context", *numbers], ["some"]),
@@ -1061,30 +1061,30 @@ def large_for_other_batches(model: onnx.ModelProto) -> Nodes:
     return [*nodes, helper.make_node("Cast", ["sum"], ["bomb"], to=TensorProto.FLOAT)]
 
 
-def as_much_as_is_allowed(model: onnx.ModelProto) -> Nodes:
-    """Values that are all needed at the end, made once and for each run, just within the limits."""
+def largest_allowed_cost(model: onnx.ModelProto) -> Nodes:
+    """Keep values in memory until the end, some made once and some in each run, just within the limits."""
     axes, shape = constant(model, "axes", [0, 1]), constant(model, "shape", [1024, 1024])
     nodes = [helper.make_node("Cast", ["context"], ["row"], to=TensorProto.FLOAT)]
     nodes.append(helper.make_node("ReduceSum", ["row", constant(model, "last", [1])], ["flat"], keepdims=0))
     nodes.append(helper.make_node("Unsqueeze", ["flat", "last"], ["column"]))
-    made = []
+    values = []
     for i in range(30):
         nodes.append(helper.make_node("Expand", [constant(model, f"v{i}", [[i]], np.float32), shape], [f"once{i}"]))
-        made.append(f"once{i}")
+        values.append(f"once{i}")
     for i in range(28):
         wide = constant(model, f"w{i}", np.full((1, 8192), i), np.float32)
         nodes.append(helper.make_node("Mul", ["column", wide], [f"each{i}"]))
-        made.append(f"each{i}")
-    nodes += [helper.make_node("ReduceSum", [name, axes], [f"sum of {name}"], keepdims=0) for name in made[::-1]]
+        values.append(f"each{i}")
+    nodes += [helper.make_node("ReduceSum", [name, axes], [f"sum of {name}"], keepdims=0) for name in values[::-1]]
     total = "sum of each0"
-    for name in made:
+    for name in values:
         nodes.append(helper.make_node("Add", [total, f"sum of {name}"], [f"total to {name}"]))
         total = f"total to {name}"
     return [*nodes, helper.make_node("Mul", [total, constant(model, "none", 0, np.float32)], ["bomb"])]
 
 
 def many_steps(model: onnx.ModelProto) -> Nodes:
-    """Small ones, each of them cheap."""
+    """Run ten thousand cheap steps."""
     names = [constant(model, "zero", 0, np.float32), *(f"step{i}" for i in range(10_000)), "bomb"]
     return [helper.make_node("Tanh", [one], [other]) for one, other in pairwise(names)]
 
@@ -1103,7 +1103,7 @@ BOMBS: Final[dict[str, Callable[[onnx.ModelProto], Nodes]]] = {
 
 
 def arm(model: onnx.ModelProto, bomb: Callable[[onnx.ModelProto], Nodes]) -> None:
-    """Add what a bomb makes to the logits, so that no optimizer leaves it out."""
+    """Add a bomb's value to the logits, so that no optimizer removes it."""
     last = next(node for node in model.graph.node if "logits" in node.output)
     last.output[0] = "honest"
     model.graph.node.extend([*bomb(model), helper.make_node("Add", ["honest", "bomb"], ["logits"])])
@@ -1117,9 +1117,9 @@ for _name, _bomb in BOMBS.items():
     kind(f"bomb: {_name}", refused=True)(partial(_armed, bomb=_bomb))
 
 
-@kind("graph: as costly as is allowed")
+@kind("graph: the largest allowed cost")
 def _(case: Case) -> None:
-    case.change_graph(lambda model: arm(model, as_much_as_is_allowed))
+    case.change_graph(lambda model: arm(model, largest_allowed_cost))
 
 
 # Running
@@ -1127,15 +1127,15 @@ def _(case: Case) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a corrupted artifact.
+    """The result of using a corrupted artifact.
 
     Attributes:
-        index: which it is.
-        kind: of corruption.
+        index: index of the case.
+        kind: kind of corruption.
         result: ``refused``, ``valid`` or ``FAILED``.
         message: the error.
-        seconds: how long that took.
-        megabytes: the most memory that the process had.
+        seconds: time taken.
+        megabytes: peak memory of the process.
     """
 
     index: int
@@ -1147,7 +1147,7 @@ class Outcome:
 
 
 def use(folder: Path) -> None:
-    """Load a model and see that it works."""
+    """Load a model and check that it works."""
     model = sequentia.load(folder)
     names = model.generate(20, seed=1)
     alphabet = set(model.vocabulary.symbols)
@@ -1159,34 +1159,34 @@ def use(folder: Path) -> None:
         probabilities = model.next_symbols(prefix)
         assert probabilities.keys() == alphabet | {""}
         assert abs(sum(probabilities.values()) - 1) < 1e-6, probabilities
-    model.logits(np.zeros((1000, model.config.block_size), dtype=np.int64))  # also in larger runs
+    model.logits(np.zeros((1000, model.config.block_size), dtype=np.int64))  # larger runs too
 
 
-def result_of_use(folder: Path) -> tuple[str, str]:
+def try_to_use(folder: Path) -> tuple[str, str]:
     try:
         use(folder)
     except ArtifactError as error:
         return "refused", str(error)
     except ModelNotFoundError as error:
         return ("FAILED" if (folder / artifact.CONFIG).is_file() else "refused"), str(error)
-    except BaseException:  # noqa: BLE001 - whatever it is, it is no ArtifactError
+    except BaseException:  # noqa: BLE001 - any other error is a failure
         return "FAILED", traceback.format_exc(limit=-6)
     return "valid", ""
 
 
-def in_a_process(folder: Path) -> tuple[str, str, float, int]:
-    """Use an artifact in a forked process; return the result, the message, seconds and megabytes."""
+def use_in_process(folder: Path) -> tuple[str, str, float, int]:
+    """Use an artifact in a forked process; return result, message, seconds and megabytes."""
     reader, writer = os.pipe()
     start = perf_counter()
     pid = os.fork()
     if not pid:
         os.close(reader)
-        os.dup2(os.open(os.devnull, os.O_RDWR), 2)  # onnxruntime's warnings
+        os.dup2(os.open(os.devnull, os.O_RDWR), 2)  # hides onnxruntime's warnings
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        result, message = result_of_use(folder)
+        result, message = try_to_use(folder)
         os.write(writer, json.dumps([result, message[-4000:]]).encode())
         os._exit(0)
     os.close(writer)
@@ -1205,31 +1205,31 @@ def in_a_process(folder: Path) -> tuple[str, str, float, int]:
 
 
 def attempt(index: int, *, seed: int, files: dict[str, bytes]) -> Outcome:
-    """Make a corrupted artifact and have it used."""
+    """Make a corrupted artifact and use it in a process."""
     name = list(KINDS)[index % len(KINDS)]
     case = Case(files, np.random.Generator(np.random.PCG64([seed, index])))
     KINDS[name].corrupt(case)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")
         case.write(folder)
-        result, message, seconds, megabytes = in_a_process(folder)
+        result, message, seconds, megabytes = use_in_process(folder)
     message = message.replace(str(folder) + "/", "")
     if result == "valid" and KINDS[name].refused:
-        result, message = "FAILED", "accepted, but it has to be refused"
+        result, message = "FAILED", "accepted, but must be refused"
     return Outcome(index, name, result, message, seconds, megabytes)
 
 
-def corrupted(model: Path, indices: Sequence[int], *, seed: int, jobs: int) -> Iterator[Outcome]:
-    """Yield what becomes of some corrupted artifacts."""
+def outcomes_of(model: Path, indices: Sequence[int], *, seed: int, jobs: int) -> Iterator[Outcome]:
+    """Yield the outcomes of the corrupted artifacts with some indices."""
     names = [artifact.CONFIG, *(name for name in artifact.FILES if (model / name).exists())]
     files = {name: (model / name).read_bytes() for name in names}
-    sequentia.load()  # so that onnxruntime is imported before the forks, not by each
+    sequentia.load()  # imports onnxruntime once, before the forks
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
         yield from pool.map(partial(attempt, seed=seed, files=files), indices, chunksize=8)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Return the counts of results by kind, and what was slowest and largest."""
+    """Return a table of the results by kind, with the slowest and the largest case."""
     counts = Counter((outcome.kind, outcome.result) for outcome in outcomes)
     totals = Counter(outcome.result for outcome in outcomes)
     results = ("refused", "valid", "FAILED")
@@ -1251,10 +1251,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", type=Path, default=BUNDLED, metavar="FOLDER")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--only", type=int, metavar="INDEX", help="make this one alone, and print what it says")
+    parser.add_argument("--only", type=int, metavar="INDEX", help="run only this case, and print its result")
     options = parser.parse_args()
     indices = range(options.count) if options.only is None else [options.only]
-    outcomes = list(corrupted(options.model, indices, seed=options.seed, jobs=options.jobs))
+    outcomes = list(outcomes_of(options.model, indices, seed=options.seed, jobs=options.jobs))
     failed = [outcome for outcome in outcomes if outcome.result == "FAILED"]
     if options.only is None:
         print(table(outcomes))

@@ -1,6 +1,6 @@
-"""The names that the bundled model gives for some seeds and options.
+"""The names that the bundled model generates for some seeds and options.
 
-``python -m tests.golden`` writes them to ``tests/data/golden.json``, after a change that is meant to change them.
+After an intended change of these names, ``python -m tests.golden`` writes them to ``tests/data/golden.json``.
 """
 
 import json

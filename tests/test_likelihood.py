@@ -1,4 +1,4 @@
-"""Losses of names, however they lie in the slices that the network runs on."""
+"""Losses of names, independent of how the network's batches divide the names."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from sequentia.likelihood import name_losses
 from sequentia.sampling import log_softmax
 
-IDS = 2000  # so many that a slice has 64 rows, and long names lie in several
+IDS = 2000  # large enough that a batch has only 64 rows and long names span several
 
 
 def predict(contexts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Logits that depend on the whole context."""
+    """Return logits that depend on the whole context."""
     place = contexts @ np.arange(1, contexts.shape[1] + 1)
     logits: NDArray[np.float32] = np.sin(place[:, None] + np.arange(IDS)).astype(np.float32)
     return logits
 
 
 @given(st.lists(st.lists(st.integers(1, IDS - 1), max_size=100), max_size=9))
-def test_losses_are_the_sums_of_their_steps_whatever_their_company(names: list[list[int]]) -> None:
+def test_a_loss_is_the_sum_of_its_steps_in_any_batch(names: list[list[int]]) -> None:
     tokens: Any = np.array([token for name in names for token in [*name, 0]], dtype=np.uint16)
     losses = name_losses(tokens, 3, predict, IDS)
     assert losses.dtype == np.float64

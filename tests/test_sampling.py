@@ -1,4 +1,4 @@
-"""The draw itself: options, distributions, inverse CDF and the numbers behind a seed."""
+"""Sampling: options, distributions, inverse CDF and the random numbers of a seed."""
 
 import math
 from typing import Any
@@ -31,7 +31,7 @@ def distribution(logits: NDArray[np.float32], **options: Any) -> NDArray[np.floa
 
 
 def test_the_numbers_of_a_seed_are_those_of_philox() -> None:
-    """Known answer of Philox4x64-10 for key 1 and the counter's first value, by NumPy's own C code."""
+    """Known answer of Philox4x64-10 for key 1 and the first counter value, from NumPy's C code."""
     raw = Philox(key=1).random_raw(8)
     np.testing.assert_array_equal(uniforms(1, 0, 2, 4).ravel(), (raw >> np.uint64(11)) * 2.0**-53)
     assert [f"{x:.12f}" for x in uniforms(1, 0, 1, 4)[0]] == [
@@ -76,7 +76,7 @@ def test_probabilities_under_every_option(
         assert ((mass > 0).sum(axis=1) <= top_k).all()
     for row, scores in zip(mass, logits, strict=True):
         kept = row > 0
-        # nothing that was dropped was more probable than what was kept, to the precision of a probability
+        # no dropped symbol is more probable than a kept one, to the precision of a probability
         assert scores[kept].min() >= scores[allowed & ~kept].max(initial=-np.inf) - 1e-6
 
 
@@ -123,7 +123,7 @@ def test_a_choice_is_the_inverse_cdf(logits: NDArray[np.float32], data: st.DataO
 
 
 def test_choices_follow_the_distribution() -> None:
-    """100,000 draws of 9 ids. Each count is binomial; one of them is 5 sigma off once in 190,000 seeds."""
+    """Draw 9 ids 100,000 times. The counts are binomial; one is 5 sigma off for one seed in 190,000."""
     mass = distribution(np.linspace(-2, 1, 9, dtype=np.float32)[None])
     n = 100_000
     counts = np.bincount(choose(mass, np.zeros(n, dtype=int), uniforms(11, 0, n, 4)[:, 0]), minlength=9)

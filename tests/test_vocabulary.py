@@ -24,7 +24,7 @@ def test_every_text_round_trips(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [".", "Mary Ann", "O'Brien", "👍🏽", "🇨🇿", "👩‍👩‍👧", "王小明", "Ångström"])
-def test_symbols_that_others_reserve_or_split(text: str) -> None:
+def test_symbols_that_are_special_elsewhere(text: str) -> None:
     vocabulary = Vocabulary(sorted(set(unicodedata.normalize("NFC", text))))
     assert vocabulary.decode(vocabulary.encode(text)[None]) == [unicodedata.normalize("NFC", text)]
 
@@ -54,7 +54,7 @@ def test_an_unknown_symbol_is_named_with_its_place() -> None:
 
 
 @pytest.mark.parametrize("symbols", [["ab"], [""], ["a", "a"], ["\0"], ["\n"], ["\ud800"]])
-def test_what_is_no_alphabet(symbols: list[str]) -> None:
+def test_invalid_alphabets(symbols: list[str]) -> None:
     with pytest.raises(VocabularyError):
         Vocabulary(symbols)
 
@@ -69,13 +69,13 @@ def test_value_semantics() -> None:
 @pytest.mark.parametrize(
     "symbol", ["\t", "\x0b", "\x1b", "\x1c", "\x85", "\x9b", "\u2028", "\u2029", "\ufffd", "\uffff"]
 )
-def test_symbols_that_no_name_may_hold(symbol: str) -> None:
-    with pytest.raises(VocabularyError, match="not one code point that is allowed in a name"):
+def test_symbols_not_allowed_in_names(symbol: str) -> None:
+    with pytest.raises(VocabularyError, match="not one code point of text that a name may hold"):
         Vocabulary(["a", symbol])
 
 
 def test_no_symbol_ends_a_line() -> None:
-    """Names written one a line are as many lines for Python too, whatever the alphabet holds."""
+    """Names written one per line are split into the same lines by ``str.splitlines``, whatever their symbols."""
     for symbol in map(chr, range(0x110000)):
         if len(f"a{symbol}b".splitlines()) > 1:
             with pytest.raises(VocabularyError):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sequentia.windows import windows
 
 
-def by_the_book(names: list[list[int]], block_size: int) -> list[tuple[list[int], int]]:
-    """The windows of a textbook: a context that starts empty and shifts, name by name."""
+def textbook_windows(names: list[list[int]], block_size: int) -> list[tuple[list[int], int]]:
+    """Return the windows as textbooks define them: for each name, a context that starts empty and shifts."""
     pairs = []
     for name in names:
         context = [0] * block_size
@@ -28,7 +28,7 @@ def test_windows_are_those_of_the_textbook(names: list[list[int]], block_size: i
     tokens: Any = np.array([token for name in names for token in [*name, 0]], dtype=dtype)
     contexts, targets = windows(tokens, np.arange(len(tokens)), block_size)
     assert contexts.dtype == targets.dtype == np.int64
-    assert list(zip(contexts.tolist(), targets.tolist(), strict=True)) == by_the_book(names, block_size)
+    assert list(zip(contexts.tolist(), targets.tolist(), strict=True)) == textbook_windows(names, block_size)
 
 
 @given(st.lists(st.integers(0, 4), max_size=20))
