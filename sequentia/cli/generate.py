@@ -29,7 +29,7 @@ _MANY = 100_000
 )
 @click.option("--min-length", type=int, default=1, show_default=True, help="Fewest symbols (characters) in a name.")
 @click.option("--max-length", type=int, help="Most symbols in a name.  [default: as in the longest name trained on]")
-@click.option("--pattern", help="A regular expression that the whole of every name must match.")
+@click.option("--pattern", help="A regular expression that every name must match in full.")
 @click.option("--unique", is_flag=True, help="Generate no name twice.")
 @click.option("--novel", is_flag=True, help="Generate no name from the list that the model was trained on.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Never generate this name; repeatable.")
