@@ -419,7 +419,7 @@ def test_a_dash_is_the_stream(trained: Path, tmp_path: Path, monkeypatch: pytest
         ["find-lr", MOONS],
         ["reproduce", MOONS],
     ):
-        assert "this is a folder, and - is standard output" in fail(*command, "-o", "-", code=2)
+        assert "expected a folder, but - is standard output" in fail(*command, "-o", "-", code=2)
     assert succeed("generate", 5, "-o", "./-") == ""
     assert len(succeed("score", "-i", "./-").splitlines()) == 5
     assert {path.name for path in tmp_path.iterdir()} == {"run", "-"}
