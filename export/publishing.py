@@ -1,29 +1,59 @@
-"""From an artifact folder to a repository of the hub."""
+"""Publish an artifact folder as a repository of the hub."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from huggingface_hub import ModelCard
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    ModelCard,
+    ModelCardData,
+    ModelInfo,
+    constants,
+    get_session,
+)
 from safetensors.torch import load
 
 from sequentia import artifact, hub
-from sequentia.artifact import CARD, PICTURES, WEIGHTS, Artifact
-from sequentia.errors import ModelNotFoundError
-from sequentia.hub import Published
+from sequentia.artifact import CARD, CONFIG, FILES, PICTURES, WEIGHTS, Artifact
+from sequentia.errors import ModelNotFoundError, OptionError
+from sequentia.hub_cache import snapshot_at
 from sequentia.session import Session
 from sequentia.training.kinds import Network, network_of
 
 from .card import CardFacts, model_card
 from .parity import check_parity
 
+_MAIN: Final = constants.DEFAULT_REVISION
+_TIMEOUT: Final = 6 * constants.HF_HUB_DOWNLOAD_TIMEOUT  # seconds
+_OUR_FILES: Final = {CONFIG, *FILES, *hub.PICTURE_PATHS}
+
+
+@dataclass(frozen=True)
+class Published:
+    """The result of publishing.
+
+    Attributes:
+        url: the address of the repository, of the branch or of the pull request.
+        commit: the hash of the commit.
+        new: whether the commit is new; it is not if nothing has changed.
+    """
+
+    url: str
+    commit: str
+    new: bool
+
 
 def check(folder: Path) -> Artifact:
-    """Read an artifact as strictly as may be: its files, its graph, and its graph beside its weights.
+    """Read an artifact with all checks: its files, its graph, and its graph against its weights.
 
     Raises:
         ModelNotFoundError: if the folder holds no artifact.
-        ArtifactError: if a file of the artifact is not what it must be.
+        ArtifactError: if a file of the artifact is damaged or inconsistent.
         ExportError: if its graph and its weights are not the same model.
     """
     read = artifact.read(folder)
@@ -34,12 +64,12 @@ def check(folder: Path) -> Artifact:
 
 
 def assemble(checked: Artifact, repo_id: str, facts: CardFacts) -> dict[str, bytes]:
-    """Return the files that a repository of an artifact holds, by path: the artifact with a new card, and its pictures.
+    """Return the files of an artifact's repository by path: the artifact with a new card, and its pictures.
 
     Args:
         checked: the artifact.
         repo_id: the repository, for the card.
-        facts: what the card is told; where it is told nothing, the artifact's present card is asked.
+        facts: what the card says; a missing fact is taken from the artifact's present card.
     """
     folder, config = checked.folder, checked.config
     files = {name: artifact.read_listed(folder, name, config) for name in config.files}
@@ -51,7 +81,7 @@ def assemble(checked: Artifact, repo_id: str, facts: CardFacts) -> dict[str, byt
 
 
 def _network(read: Artifact, stored: bytes) -> Network:
-    """Return the network that an artifact's weights are of."""
+    """Return the network with an artifact's weights."""
     config = read.config
     network = network_of(config.architecture, config.block_size, read.vocabulary.size)
     network.load(load(stored))
@@ -70,33 +100,82 @@ def publish(
     token: str | bool | None = None,
     announce: Callable[[Mapping[str, bytes]], None] = lambda _files: None,
 ) -> Published:
-    """Publish an artifact in one commit; :meth:`sequentia.SequenceModel.push_to_hub` says what the arguments are.
+    """Publish an artifact in one commit, which also removes the files that only an earlier artifact had.
+
+    :meth:`sequentia.SequenceModel.push_to_hub` documents the options and the errors.
 
     Args:
         folder: the artifact.
         repo_id: the repository.
-        facts: for the card; what is left out stays as the repository's card has it, or the artifact's.
+        facts: for the card; a missing fact stays as it is in the repository's card, or else in the artifact's.
         revision: a branch.
         private: whether a new repository is private.
         create_pr: open a pull request.
         commit_message: the title of the commit.
-        token: one that may write.
+        token: a token that may write.
         announce: called with the files before any of them is sent.
     """
+    branch, api = hub.check_revision(_MAIN if revision is None else revision), hub.client(token)
+    if create_pr and branch != _MAIN:
+        raise OptionError("a pull request goes to main: leave out revision", option="revision", value=revision)
     checked = check(folder)
-    cached = hub.cached_at(folder)
-    if cached is not None:  # what was loaded from a repository came without its pictures
+    cached = snapshot_at(folder)
+    if cached is not None:  # loading from a repository fetches no pictures
         with suppress(ModelNotFoundError):
-            hub.fetch(cached.repo_id, cached.revision, cache_dir=folder.parents[2], token=token, pictures=True)
-    known = facts.or_else(CardFacts.of(hub.card_data(repo_id, revision, token=token)))
-    files = assemble(checked, repo_id, known)
+            hub.fetch(cached.repo_id, revision=cached.revision, cache_dir=cached.cache_dir, token=token, pictures=True)
+    files = assemble(checked, repo_id, facts.or_else(CardFacts.of(_card_data(api, repo_id, branch))))
     announce(files)
-    return hub.upload(
-        files,
-        repo_id,
-        revision=revision,
-        private=private,
-        create_pr=create_pr,
-        commit_message=commit_message or f"Publish {checked.config.name}",
-        token=token,
-    )
+    with hub.translated_errors(repo_id, repo_id), _timeout():
+        before = _prepare(api, repo_id, branch, private)
+        old = {file.rfilename for file in before.siblings or []} & _OUR_FILES - files.keys()
+        commit = api.create_commit(
+            repo_id,
+            [
+                *(CommitOperationAdd(path, data) for path, data in files.items()),
+                *(CommitOperationDelete(path) for path in sorted(old)),
+            ],
+            commit_message=commit_message or f"Publish {checked.config.name}",
+            revision=None if branch == _MAIN else branch,
+            create_pr=create_pr,
+        )
+    address = f"{constants.ENDPOINT}/{repo_id}"
+    url = commit.pr_url or (address if branch == _MAIN else f"{address}/tree/{branch}")
+    return Published(url=url, commit=commit.oid, new=commit.oid != before.sha)
+
+
+def _card_data(api: HfApi, repo_id: str, branch: str) -> ModelCardData | None:
+    """Return the metadata of a repository's card, or None if there is no such repository, branch or card."""
+    try:
+        with hub.translated_errors(repo_id, repo_id):
+            return api.model_info(repo_id, revision=branch, timeout=hub.TIMEOUT).card_data
+    except ModelNotFoundError:
+        return None
+
+
+def _prepare(api: HfApi, repo_id: str, branch: str, private: bool | None) -> ModelInfo:
+    """Create the repository and the branch if they do not exist, and return what the branch holds."""
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    info = api.model_info(repo_id, timeout=hub.TIMEOUT)
+    if private is not None and info.private != private:
+        raise OptionError(
+            f"{repo_id} is {'private' if info.private else 'public'} already: change that at "
+            f"{constants.ENDPOINT}/{repo_id}/settings, or leave out private",
+            option="private",
+            value=private,
+        )
+    if branch == _MAIN:
+        return info
+    api.create_branch(repo_id, branch=branch, exist_ok=True)
+    return api.model_info(repo_id, revision=branch, timeout=hub.TIMEOUT)
+
+
+@contextmanager
+def _timeout() -> Iterator[None]:
+    """Have the client give up after a minute without an answer; by default it waits forever."""
+    session = get_session()
+    before = session.timeout
+    session.timeout = _TIMEOUT
+    try:
+        yield
+    finally:
+        session.timeout = before

@@ -24,6 +24,7 @@ from msgspec import Meta
 from .architectures import Architecture, Count
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
 from .graph_check import fault_of_graph
+from .hub_cache import snapshot_at
 from .inspection import fault_of_weights
 from .novelty import KnownNames
 from .vocabulary import Vocabulary
@@ -347,18 +348,10 @@ def _check_file(folder: Path, path: Path, most: int) -> None:
         raise ArtifactError.at(path, expected="a file", found="a folder or a device")
     if size > most:
         raise ArtifactError.at(path, expected=f"at most {most} bytes", found=f"{size}")
-    if not (path.resolve().is_relative_to(folder.resolve()) or _is_snapshot(folder)):
+    # In the hub's cache, files are links to blobs, which may be on another disk. In any other folder, a link could make
+    # `push` send a private file.
+    if not path.resolve().is_relative_to(folder.resolve()) and snapshot_at(folder) is None:
         raise ArtifactError.at(path, expected="a file of this folder", found=f"a link to {path.resolve()}")
-
-
-def _is_snapshot(folder: Path) -> bool:
-    """Return whether a folder is a snapshot in the hub's cache, whose files are links.
-
-    The client links them to the cache's blobs, and the owner of a cache may link repositories or blobs to another disk.
-    In any other folder, a link could make ``push`` send a private file.
-    """
-    places = (folder.absolute(), folder.resolve())
-    return any(place.parent.name == "snapshots" and place.parents[1].name.startswith("models--") for place in places)
 
 
 def read_pictures(folder: Path) -> dict[str, bytes]:

@@ -15,9 +15,8 @@ from .artifact import Artifact, Config
 from .errors import GenerationError, OptionError
 from .generation import draw_shard, stream_names
 from .likelihood import name_losses
-from .logit_cache import LogitCache
-from .options import Plan, SamplingOptions, strings, whole_number
-from .resolve import chosen, here, locate
+from .options import Plan, SamplingOptions, texts, whole
+from .resolve import LoadOptions, chosen, here, locate
 from .sampling import log_softmax
 from .session import Session
 from .vocabulary import BOUNDARY, Names, Vocabulary
@@ -225,26 +224,15 @@ class SequenceModel:
 
     @classmethod
     def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        force_download: bool = False,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        threads: int | None = None,
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]
     ) -> "SequenceModel":
-        """Load a model: :func:`sequentia.load` under the name that the hub's libraries give it."""
-        return load(
-            pretrained_model_name_or_path,
-            revision=revision,
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-            token=token,
-            threads=threads,
-        )
+        """Load a model, as :func:`sequentia.load` does; this is the name that the hub's libraries use.
+
+        Args:
+            pretrained_model_name_or_path: as ``model`` of :func:`sequentia.load`.
+            options: as for :func:`sequentia.load`.
+        """
+        return load(pretrained_model_name_or_path, **options)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write the model's artifact into a folder: all files or none. Other files in the folder are kept.

@@ -1,9 +1,9 @@
-"""From the name of a model - a folder, a bundled model, a repository on the hub - to the folder of its files."""
+"""Find the folder of a model that is named by a path, as a bundled model, or as a repository on the hub."""
 
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from . import artifact
 from .errors import ModelNotFoundError, OptionError
@@ -12,19 +12,28 @@ DEFAULT_MODEL: Final = "names"
 _REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+(@.+)?", re.ASCII)
 
 
-def locate(
-    model: str | os.PathLike[str] | None = None,
-    *,
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    force_download: bool = False,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> Path:
-    """Return the folder of a model, as :func:`load` understands its arguments; what is on the hub is fetched."""
+class DownloadOptions(TypedDict, total=False):
+    """The keyword options for a model on the hub; :func:`sequentia.load` documents them."""
+
+    revision: str | None
+    cache_dir: str | os.PathLike[str] | None
+    force_download: bool
+    local_files_only: bool
+    token: str | bool | None
+
+
+class LoadOptions(DownloadOptions, total=False):
+    """The keyword options of :func:`sequentia.load`, which documents them."""
+
+    threads: int | None
+
+
+def locate(model: str | os.PathLike[str] | None = None, **options: Unpack[DownloadOptions]) -> Path:
+    """Return the folder of a model, downloaded if it is on the hub; :func:`sequentia.load` documents the arguments."""
     model = chosen(model)
     folder = here(model)
     if folder is not None:
+        revision = options.get("revision")
         if revision is not None:
             raise OptionError(
                 f"{model or folder.name!r} is a folder or a bundled model, which has no revisions",
@@ -40,18 +49,11 @@ def locate(
         )
     from .hub import fetch
 
-    return fetch(
-        model,
-        revision,
-        cache_dir=None if cache_dir is None else Path(cache_dir),
-        force_download=force_download,
-        local_files_only=local_files_only,
-        token=token,
-    )
+    return fetch(model, **options)
 
 
 def chosen(model: str | os.PathLike[str] | None) -> str | None:
-    """Return the model that the caller or the environment asks for, None for the bundled default."""
+    """Return the model that the caller or the environment names, or None for the bundled default."""
     if model is None:
         return os.environ.get("SEQUENTIA_MODEL") or None
     if not isinstance(model, str | os.PathLike):
@@ -60,7 +62,7 @@ def chosen(model: str | os.PathLike[str] | None) -> str | None:
 
 
 def here(model: str | None) -> Path | None:
-    """Return the folder of a model that is on this machine."""
+    """Return the folder of a model that is bundled or a folder already, or None for any other."""
     if model is None:
         return artifact.BUNDLED / DEFAULT_MODEL
     if not model:
@@ -70,5 +72,5 @@ def here(model: str | None) -> Path | None:
         if model in artifact.bundled_models() and not (folder / artifact.CONFIG).is_file():
             return artifact.BUNDLED / model
         return folder if folder.is_dir() else None
-    except (OSError, ValueError):  # what cannot be a path is no folder
+    except (OSError, ValueError):  # not a valid path, so not a folder
         return None

@@ -41,13 +41,11 @@ def info(name: str | None, model: str | None, as_json: bool) -> None:
 
 
 def _cached(folder: Path) -> dict[str, str | int]:
-    """Return the repository, revision and size of a model in the hub's cache, nothing of any other."""
-    if folder.parent.name != "snapshots":
-        return {}
-    from sequentia.hub import cached_at
+    """Return the repository, revision and size of a model in the hub's cache, and nothing for any other model."""
+    from sequentia.hub_cache import snapshot_at
 
-    found = cached_at(folder)
-    return {} if found is None else vars(found)
+    found = snapshot_at(folder)
+    return {} if found is None else {"repo_id": found.repo_id, "revision": found.revision, "size": found.size}
 
 
 def _facts(
