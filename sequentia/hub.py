@@ -1,8 +1,8 @@
 """Download models from the Hugging Face hub into its client's cache.
 
 The library ``huggingface_hub`` transfers the files and manages the cache
-(https://huggingface.co/docs/huggingface_hub/guides/manage-cache). This module decides what to trust: it downloads only the
-files of an artifact, checks their sizes before and their hashes after, and deletes a damaged file from the cache. A
+(https://huggingface.co/docs/huggingface_hub/guides/manage-cache). This module decides what to trust: it downloads only
+the files of an artifact, checks their sizes before and their hashes after, and deletes a damaged file from the cache. A
 branch or tag refers to a new commit only once all files of that commit are there.
 
 ``huggingface_hub.snapshot_download`` would not do: it moves the branch first, checks no hash, and where a server stalls
@@ -67,8 +67,8 @@ def fetch(
     """Return the folder of a repository's artifact in the client's cache, after downloading what is missing there.
 
     A commit that is in the cache needs no network. A branch or tag is looked up on the hub, unless the network is
-    switched off. If the hub fails, or the new commit cannot be downloaded or stored, the last cached commit is used, with
-    a warning. If the hub refuses the token but the repository is public, the token is left out, with a warning.
+    switched off. If the hub fails, or the new commit cannot be downloaded or stored, the last cached commit is used,
+    with a warning. If the hub refuses the token but the repository is public, the token is left out, with a warning.
 
     Args:
         repo_id: ``owner/name``, or ``owner/name@revision`` as in the hub's own URIs.
@@ -324,8 +324,8 @@ def _translation(error: BaseException, what: str, repo_id: str) -> SequentiaErro
         return OptionError(f"{repo_id!r} is not a valid repository name: {error}", option="repo_id", value=repo_id)
     if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
         return ModelNotFoundError(
-            f"no model {what}: there is no such folder here, and no such repository on the hub that may be read with your "
-            f"token, or without one; check the name, or, if it is private, {log_in}",
+            f"no model {what}: there is no such folder here, and no such repository on the hub that may be read with "
+            f"your token, or without one; check the name, or, if it is private, {log_in}",
             model=repo_id,
         )
     if isinstance(error, RevisionNotFoundError):

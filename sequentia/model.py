@@ -260,19 +260,19 @@ class SequenceModel:
     ) -> str:
         """Publish the model's artifact, as it was loaded, in a repository of the hub; needs the extra ``[train]``.
 
-        Its graph is held against its weights once more, its card is written anew, and all goes into one commit; where
-        nothing has changed, there is none.
+        This compares the graph with the weights once more, writes a new card, and makes one commit, or none if nothing
+        has changed.
 
         Args:
-            repo_id: ``owner/name``; made if it does not exist.
-            commit_message: by default one that names the model.
-            private: whether a new repository is private; an old one must agree with it.
-            token: one that may write; by default the stored one, or the variable ``HF_TOKEN``.
-            revision: a branch, made if it does not exist; ``main`` by default.
+            repo_id: ``owner/name``; created if it does not exist.
+            commit_message: title of the commit; by default one that names the model.
+            private: whether a new repository is private; it is an error if an existing one differs.
+            token: a token that may write; by default the stored one, or the variable ``HF_TOKEN``.
+            revision: a branch, created if it does not exist; ``main`` by default.
             create_pr: open a pull request instead of committing to the branch.
             license: for the card, an identifier of the hub such as ``mit``; by default that of the present card.
-            language: likewise, ISO 639 codes.
-            datasets: likewise, datasets on the hub.
+            language: for the card, ISO 639 codes; by default those of the present card.
+            datasets: for the card, datasets on the hub; by default those of the present card.
 
         Returns:
             The URL of the repository, of its branch or of the pull request.
@@ -280,7 +280,7 @@ class SequenceModel:
         Raises:
             MissingExtraError: if the extra ``[train]`` is missing.
             ArtifactError: if the files that it was loaded from are no longer there or have changed.
-            ExportError: if graph and weights are not the same model.
+            ExportError: if the graph and the weights are not the same model.
             OptionError: if an option is out of its range or contradicts another.
             HubError: if the hub cannot be reached or refuses.
         """
@@ -341,15 +341,15 @@ def load(
 
     Args:
         model: a folder that holds an artifact, the name of a bundled model, or a repository of the hub, ``owner/name``
-            or ``owner/name@revision``, in this order; ``None`` is the environment variable ``SEQUENTIA_MODEL`` if that
-            is set, else the bundled default.
+            or ``owner/name@revision``, tried in this order. ``None`` means the environment variable ``SEQUENTIA_MODEL``
+            if that is set, else the bundled default.
         revision: a branch, a tag or the full hash of a commit; ``main`` by default. A commit that is in the cache is
-            loaded without the network, and so is any other revision where the hub cannot be reached.
-        cache_dir: where downloads are kept; the hub's own cache by default.
-        force_download: download also what the cache holds.
-        local_files_only: do not use the network; nor is it used where the variable ``HF_HUB_OFFLINE`` is 1.
-        token: of the hub; by default the stored one, or the variable ``HF_TOKEN``.
-        threads: how many of them draw names, where many are wanted; one by default.
+            loaded without the network. So is a branch or tag if the hub cannot be reached.
+        cache_dir: the folder for downloads; the hub's own cache by default.
+        force_download: download also files that are in the cache.
+        local_files_only: do not use the network; the variable ``HF_HUB_OFFLINE=1`` does the same.
+        token: a token of the hub; by default the stored one, or the variable ``HF_TOKEN``.
+        threads: number of threads that draw names when many are asked for; 1 by default.
 
     Raises:
         ModelNotFoundError: if there is no such model.

@@ -1,4 +1,4 @@
-"""``sequentia push`` and ``sequentia pull``: models to the hub and from it."""
+"""``sequentia push`` and ``sequentia pull``: publish a model on the hub, and copy one from there."""
 
 import shlex
 import sys
@@ -15,15 +15,15 @@ from .streams import notice
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.argument("repo_id")
-@click.option("--private/--public", default=None, help="What a new repository is.  [default: the hub's]")
-@click.option("--revision", help="A branch, made if need be.  [default: main]")
+@click.option("--private/--public", default=None, help="Visibility of a new repository.  [default: the hub's]")
+@click.option("--revision", help="A branch, created if it does not exist.  [default: main]")
 @click.option("--create-pr", is_flag=True, help="Open a pull request instead.")
 @click.option("--commit-message", "-m", help="Title of the commit.")
 @click.option("--license", help="For the card: mit, cc-by-4.0 …")
 @click.option("--language", multiple=True, help="For the card, an ISO 639 code; repeatable.")
 @click.option("--dataset", "datasets", multiple=True, help="For the card, a dataset on the hub; repeatable.")
 @token_option
-@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
 def push(
     folder: Path,
     repo_id: str,
@@ -35,9 +35,8 @@ def push(
 ) -> None:
     """Publish the model in DIR as the repository REPO_ID, owner/name, of the hub, and print its URL.
 
-    Its files are checked, its graph is held against its weights, and its card is written anew. All goes into one
-    commit; where nothing has changed, there is none. What the card said of license, language and datasets stays unless
-    told otherwise.
+    The command checks the files, compares the graph with the weights, and writes a new card. It makes one commit, or
+    none if nothing has changed. License, language and datasets stay as the card has them unless you give new ones.
     """
     from huggingface_hub.utils import disable_progress_bars
 
@@ -62,9 +61,9 @@ def push(
 
 @click.command()
 @click.argument("repo_id")
-@click.option("--output", "-o", type=OutputFolder(), required=True, help="The folder.")
+@click.option("--output", "-o", type=OutputFolder(), required=True, help="The folder to write.")
 @click.option("--revision", help="A branch, a tag or the hash of a commit.  [default: main]")
-@click.option("--force-download", is_flag=True, help="Download also what the cache holds.")
+@click.option("--force-download", is_flag=True, help="Download also files that are in the cache.")
 @token_option
 def pull(repo_id: str, output: Path, **options: Any) -> None:
     """Copy the model of the repository REPO_ID of the hub, owner/name, perhaps with @revision, into a folder."""
