@@ -236,15 +236,7 @@ class _Source:
                 Path(self.repo_id, name), expected=f"at most {max_bytes} bytes", found=f"{file.size}"
             )
         for force in (self.force, True):
-            if force or self._cached_file(name, commit) is None:
-                self._check_answer(name, commit)
-            path = self._request(
-                lambda force=force: Path(
-                    self.api.hf_hub_download(
-                        self.repo_id, name, revision=commit, cache_dir=self.cache_dir, force_download=force
-                    )
-                )
-            )
+            path = self._fetched(name, commit, force=force)
             if _digest_like(file, path) == _digest_of(file):
                 return path
         remove_file(path)  # or the next load would find it
@@ -252,16 +244,22 @@ class _Source:
             path, expected="the bytes whose hash the hub gives", found="other bytes, twice: try again later"
         )
 
-    def _check_answer(self, name: str, commit: str) -> None:
-        """Ask for a file's metadata before the client does.
-
-        The client names a file in the cache by the server's ETag, whatever that is. If the server stalls or asks it to
-        wait, it waits, for minutes or hours.
-        """
-        url = hf_hub_url(self.repo_id, name, revision=commit)
-        head = self._request(lambda: self.api.get_hf_file_metadata(url=url, timeout=TIMEOUT), _RETRIES)
-        if head.commit_hash != commit or not _ETAG.fullmatch(head.etag or ""):
-            raise HubError(f"{self}: no valid answer from {url}", repo_id=self.repo_id)
+    def _fetched(self, name: str, commit: str, *, force: bool) -> Path:
+        """Return the path of a file in the cache, unchecked."""
+        if force or self._cached_file(name, commit) is None:
+            # The client names a file in the cache by the server's ETag, whatever that is. If the server stalls or asks
+            # it to wait, it waits, for minutes or hours. So ask for the metadata first.
+            url = hf_hub_url(self.repo_id, name, revision=commit)
+            head = self._request(lambda: self.api.get_hf_file_metadata(url=url, timeout=TIMEOUT), _RETRIES)
+            if head.commit_hash != commit or not _ETAG.fullmatch(head.etag or ""):
+                raise HubError(f"{self}: no valid answer from {url}", repo_id=self.repo_id)
+        return self._request(
+            lambda: Path(
+                self.api.hf_hub_download(
+                    self.repo_id, name, revision=commit, cache_dir=self.cache_dir, force_download=force
+                )
+            )
+        )
 
     def _cached_file(self, name: str, revision: str) -> Path | None:
         with translated_errors(str(self), self.repo_id):

@@ -1,19 +1,19 @@
-"""A model hub on 127.0.0.1 that speaks to the unchanged `huggingface_hub` client, 1.0.0 and later.
+"""A model hub on 127.0.0.1 for tests: the unmodified `huggingface_hub` client, 1.0.0 and later, can use it.
 
-Everything is in memory. The client finds the server by HF_ENDPOINT, or by the `endpoint` that its calls take.
+Everything is in memory. Point the client to it with HF_ENDPOINT, or with the argument `endpoint`.
 
 | route | what it does | documented at |
 |---|---|---|
-| `POST /api/repos/create` | makes a repository with one commit; 409 where there is one | [O], [R] |
-| `POST /api/validate-yaml` | reads the front matter of a card; 400 where it is no mapping | [M], [C] |
-| `GET /api/models/{id}[/revision/{rev}]` | describes a revision, and its files | [O], [A] |
+| `POST /api/repos/create` | creates a repository with one commit; 409 if it exists | [O], [R] |
+| `POST /api/validate-yaml` | reads the front matter of a card; 400 if it is not a mapping | [M], [C] |
+| `GET /api/models/{id}[/revision/{rev}]` | describes a revision and its files | [O], [A] |
 | `GET /api/models/{id}/tree/{rev}` | lists all files, as with `recursive=true`, and no folders | [O], [A] |
-| `POST /api/models/{id}/branch/{branch}` | makes a branch; 409 where there is one | [O], [R] |
-| `POST /api/models/{id}/preupload/{rev}` | says of each file: through LFS or not, and what is there | [O], [U] |
+| `POST /api/models/{id}/branch/{branch}` | creates a branch; 409 if it exists | [O], [R] |
+| `POST /api/models/{id}/preupload/{rev}` | says if each file goes through LFS, and what is there | [O], [U] |
 | `POST /{id}.git/info/lfs/objects/batch` | says where to upload the objects that are missing | [B] |
-| `PUT /{id}.git/info/lfs/objects/{sha256}` | stores an object; needs no token, as a signed address would not | [T] |
+| `PUT /{id}.git/info/lfs/objects/{sha256}` | stores an object; needs no token, like a signed address | [T] |
 | `POST /api/models/{id}/commit/{rev}` | makes a commit, or with `create_pr=1` a pull request | [O], [N], [U] |
-| `HEAD`, `GET /{id}/resolve/{rev}/{path}` | serves a file, or sends on to where its LFS object is | [O], [D] |
+| `HEAD`, `GET /{id}/resolve/{rev}/{path}` | serves a file, or redirects to its LFS object | [O], [D] |
 | `HEAD`, `GET /cdn/{sha256}/{path}` | serves an LFS object; needs no token | [D] |
 
 [O] huggingface.co/.well-known/openapi.json, to read at huggingface.co/spaces/huggingface/openapi, as
@@ -29,14 +29,14 @@ Everything is in memory. The client finds the server by HF_ENDPOINT, or by the `
 [U] huggingface.co/docs/huggingface_hub/guides/upload
 
 A revision is a branch, a tag, a pull request (`refs/pr/1`, quoted in an address) or a full hash. Errors carry
-X-Error-Code and X-Error-Message, which the client makes its exceptions of. A repository that is missing or not for the
-caller's eyes is 401 without a token and 404 with one; a gated one (huggingface.co/docs/hub/models-gated) shows its
-list of files to everyone and gives them to its owner. A token that is not known is 401 everywhere. The client takes a
-bare 401 for a missing repository on https addresses alone, so here it always has its code.
+X-Error-Code and X-Error-Message, which the client turns into exceptions. A repository that is missing or that the
+caller may not see gives 401 without a token and 404 with one. A gated repository (huggingface.co/docs/hub/models-gated)
+lists its files for everyone and gives them to its owner. An unknown token gives 401 everywhere. The client takes a bare
+401 for a missing repository only at https addresses, so here each 401 for one has its error code.
 
-The hub's own storage, Xet, is not spoken: HF_HUB_DISABLE_XET=1 makes the client upload through LFS
-(huggingface.co/docs/huggingface_hub/package_reference/environment_variables). Addresses of the CDN say `localhost`
-where the others say 127.0.0.1, so that the client takes it for another host and sends it no token.
+The hub's own storage, Xet, is not supported: HF_HUB_DISABLE_XET=1 makes the client upload through LFS
+(huggingface.co/docs/huggingface_hub/package_reference/environment_variables). The CDN's
+addresses use `localhost` instead of 127.0.0.1, so that the client takes it for another host and sends it no token.
 """
 
 import base64
@@ -62,7 +62,7 @@ Kind = Literal["status", "drop", "wrong", "cut", "stall"]
 
 
 class Request(NamedTuple):
-    """What the server remembers of a request: the path as sent, with its query, and the token without `Bearer`."""
+    """A request that the server has received: the path as sent, with its query, and the token without `Bearer`."""
 
     method: str
     path: str
@@ -79,15 +79,15 @@ class Reply(NamedTuple):
 
 @dataclass
 class Fault:
-    """What befalls the first `times` requests (all: None) whose path, as sent, has a match of the regex `path`.
+    """A fault for the first `times` requests (None: all) whose path, as sent, matches the regex `path`.
 
-    - `status` answers with that status and those headers, and does nothing else.
+    - `status` answers with `status` and `headers`, and does nothing else.
     - `drop` sends the headers and `after` bytes of the body, or nothing at all (None), and closes the connection.
     - `wrong` sends a body of the right length with every thousandth byte flipped.
-    - `cut` sends the first half of the body as if there were no more; HEAD says so too.
-    - `stall` sends as much as `drop` does, and is silent until the hub closes.
+    - `cut` sends the first half of the body as if it were all, and HEAD gives that length too.
+    - `stall` sends as much as `drop` does, and then nothing until the hub closes.
 
-    All but `status` do what was asked: a commit is made though its answer is lost.
+    All but `status` carry out the request: a commit is made although its answer is lost.
     """
 
     kind: Kind
@@ -100,7 +100,7 @@ class Fault:
 
 
 class File(NamedTuple):
-    """A file, and what git makes of it: the hash of what it holds, which with LFS is a pointer."""
+    """A file with its hashes: that of its content, and that of its git blob, which for LFS holds a pointer."""
 
     content: bytes
     lfs: bool
@@ -127,7 +127,7 @@ class Commit(NamedTuple):
 
 @dataclass
 class Repository:
-    """Commits by hash, and references to them by name; a pull request is among the branches, as `refs/pr/1`."""
+    """Commits by hash, and references by name; a pull request is a branch called `refs/pr/1`."""
 
     id: str
     private: bool
@@ -147,7 +147,7 @@ class Repository:
         return self.commits[commit]
 
     def add(self, branch: str, titles: list[str], tree: dict[str, File]) -> str:
-        """Put a commit onto a branch, and return its hash."""
+        """Add a commit to a branch, and return its hash."""
         commit = Commit(secrets.token_hex(20), titles, tree)
         self.commits[commit.hash] = commit
         self.branches[branch] = commit.hash
@@ -155,7 +155,7 @@ class Repository:
 
 
 class _Refusal(Exception):  # noqa: N818
-    """A request that is answered with an error."""
+    """Answer a request with an error."""
 
     def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
         super().__init__(message)
@@ -165,9 +165,9 @@ class _Refusal(Exception):  # noqa: N818
 
 
 class _Call(BaseHTTPRequestHandler):
-    """A connection: what the routes ask of its present request, and the reply, as whole or broken as the faults say.
+    """A connection: it parses each request for the routes, and sends the reply, with a fault if one applies.
 
-    `user` is who asks, and `parts` are those of the path, unquoted.
+    `user` is the caller's name, and `parts` are the named parts of the path, unquoted.
     """
 
     server: "_Server"
@@ -175,7 +175,7 @@ class _Call(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing: `HubServer.requests` remembers."""
+        """Log nothing: `HubServer.requests` has the requests."""
 
     @property
     def json(self) -> Any:
@@ -289,7 +289,7 @@ def _validate_yaml(call: _Call) -> Reply:
 
 
 def _described(file: File, *, blob: str, sha256: str) -> dict[str, Any]:
-    """What listings say of a file; they differ in their names for its hashes."""
+    """What listings say about a file; each has its own names for the hashes."""
     size = len(file.content)
     lfs = {"lfs": {sha256: file.sha256, "size": size, "pointerSize": file.pointer_size}} if file.lfs else {}
     return {"size": size, blob: file.blob, **lfs}
@@ -392,7 +392,7 @@ def _commit(call: _Call) -> Reply:
 
 
 def _serve(call: _Call, content: bytes, headers: Mapping[str, str]) -> Reply:
-    """A file, or the range of it that is asked for."""
+    """Serve a file, or the requested range of it."""
     headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", **headers}
     match = re.fullmatch(r"bytes=(\d+)-(\d*)", call.headers.get("Range", ""))
     if match is None:
@@ -462,10 +462,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class HubServer:
-    """The hub: repositories, tokens (token to name of the user, who owns what is named after them), and what to spoil.
+    """The hub: repositories, tokens (user names by token; a user owns the repositories under that name), and faults.
 
-    It serves from `open()` to `close()`; a hub that is opened again is at the same address with what it had.
-    `objects` holds what went through LFS, by SHA-256, and `requests` what was asked, oldest first.
+    It serves from `open()` to `close()`. Opened again, it has the same address and contents. `objects` holds the LFS
+    objects by SHA-256, and `requests` the requests, oldest first.
     """
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
@@ -483,14 +483,14 @@ class HubServer:
         return f"http://127.0.0.1:{self.port}"
 
     def open(self) -> None:
-        """Serve, at the port it had if it served before; a second call does nothing."""
+        """Start serving, on the same port as before if there was one; a second call does nothing."""
         if self._server is None:
             self._server = _Server(self)
             self.port = self._server.server_port
             threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
-        """Stop serving, and cut the connections that are open; a second call does nothing."""
+        """Stop serving, and cut open connections; a second call does nothing."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -502,13 +502,13 @@ class HubServer:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Forget all but the tokens, and serve."""
+        """Delete everything except the tokens, and serve."""
         for collection in (self.repositories, self.objects, self.requests, self._faults):
             collection.clear()
         self.open()
 
     def create(self, repo_id: str, *, private: bool = False, gated: bool = False) -> None:
-        """Make a repository, with the commit that the hub begins with."""
+        """Create a repository with an initial commit."""
         repository = self.repositories[repo_id] = Repository(repo_id, private, gated)
         rules = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES)
         tree = {".gitattributes": File.of(rules.encode(), lfs=False)}
@@ -542,15 +542,15 @@ class HubServer:
         return self.repositories[repo_id].find("main").titles
 
     def fail(self, kind: Kind, **details: Any) -> None:
-        """Add a `Fault`; the oldest that matches a request and is not used up applies, alone."""
+        """Add a `Fault`; to each request, only the oldest matching one that is not used up applies."""
         self._faults.append(Fault(kind, **details))
 
     def heal(self) -> None:
-        """Forget all faults; what stalls goes on stalling."""
+        """Remove all faults; a connection that stalls already keeps stalling."""
         self._faults.clear()
 
     def _take(self, request: Request) -> Fault | None:
-        """Remember a request, and find the fault that it meets."""
+        """Record a request, and return the fault that applies to it."""
         with self.lock:
             self.requests.append(request)
             for fault in self._faults:

@@ -1,5 +1,6 @@
-"""The hub, over real HTTP: the unchanged client against a server of the tests' own."""
+"""Loading from the hub and publishing, over HTTP: the real client against the tests' own server."""
 
+import io
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from sequentia import (
     SequentiaError,
     artifact,
 )
+from sequentia.cli import cli
 from sequentia.export import export
 from sequentia.training import train
 
@@ -53,7 +56,7 @@ def cache(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def published(hub: HubServer, trained: Path) -> str:
-    """The hash of the only commit of a repository that holds the small model."""
+    """The small model in a repository with one commit; the hash of that commit."""
     hub.create(REPO)
     return hub.commit(REPO, contents(trained))
 
@@ -90,14 +93,29 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def card_of(hub: HubServer) -> Any:
-    """The card of the repository, as the client's own class reads it, which types its metadata loosely."""
+    """The repository's card, read by the client's own class, whose metadata is typed loosely."""
     return ModelCard(hub.files(REPO)[artifact.CARD].decode())
 
 
 def downloads(hub: HubServer) -> list[str]:
-    """The names of the files that were downloaded, in order."""
+    """The names of the downloaded files, in order."""
     got = (request.path for request in hub.requests if request.method == "GET")
     return [path.rpartition("/")[2] for path in got if "/resolve/" in path or "/cdn/" in path]
+
+
+def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, where PyTorch is loaded already."""
+    out, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
+        cli([str(argument) for argument in arguments], prog_name="sequentia")
+    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), errors.getvalue())
+
+
+def fail_here(*arguments: object) -> str:
+    result = run_here(*arguments)
+    assert (result.returncode, result.stdout) == (1, ""), result
+    assert result.stderr.startswith("Error: ")
+    return result.stderr
 
 
 def paths(hub: HubServer) -> list[str]:
@@ -203,7 +221,7 @@ def test_a_folder_goes_before_a_repository(
 
 
 def test_the_clients_own_download_loads(hub: HubServer, published: str, cache: Path, tmp_path: Path) -> None:
-    """A snapshot in its cache is made of links that lead out of its folder."""
+    """A snapshot in the client's cache consists of links that lead out of its folder."""
     snapshot = snapshot_download(REPO, cache_dir=cache)
     assert Path(snapshot, artifact.CONFIG).is_symlink()
     sequentia.load(snapshot)
@@ -224,8 +242,8 @@ def test_the_hubs_names_for_it(hub: HubServer, published: str, cache: Path, tmp_
 
 
 def test_the_commands(signed_in: HubServer, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    planned = run_cli("push", run, REPO, "--dry-run")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    planned = run_here("push", run, REPO, "--dry-run")
     assert signed_in.requests == []
     assert (planned.returncode, planned.stdout) == (0, "")
     sent = {artifact.CONFIG, *artifact.FILES}
@@ -239,22 +257,22 @@ def test_the_commands(signed_in: HubServer, run: Path, tmp_path: Path, monkeypat
     assert pushed.stderr.splitlines()[: len(sent) + 1] == planned.stderr.splitlines()
     assert signed_in.head(REPO) in pushed.stderr
     assert {path: f"{len(data):,}" for path, data in signed_in.files(REPO).items() if path in sent} == sizes
-    again = run_cli("push", run, REPO)
+    again = run_here("push", run, REPO)
     assert "Nothing has changed: no new commit." in again.stderr
     assert len(signed_in.log(REPO)) == 2
 
-    shown = succeed("info", REPO)
+    shown = run_here("info", REPO).stdout
     commit = signed_in.head(REPO)
     assert re.search(rf"^repository +{REPO}\nrevision +{commit}\ncached +[\d,]+ bytes$", shown, re.MULTILINE)
-    facts = json.loads(succeed("info", f"{REPO}@{commit}", "--json"))
+    facts = json.loads(run_here("info", f"{REPO}@{commit}", "--json").stdout)
     assert (facts["repo_id"], facts["revision"]) == (REPO, commit)
     assert facts["size"] == sum(len(data) for path, data in signed_in.files(REPO).items() if path in sent)
 
-    pulled = run_cli("pull", REPO, "-o", tmp_path / "copy")
+    pulled = run_here("pull", REPO, "-o", tmp_path / "copy")
     assert (pulled.returncode, pulled.stdout) == (0, "")
     assert succeed("generate", "--model", tmp_path / "copy", "--seed", 1) == succeed("generate", "-m", run, "--seed", 1)
-    assert "is not a valid repository name" in fail("push", run, "moons--moons/x")
-    assert "no model" in fail("pull", "you/none", "-o", tmp_path / "none")
+    assert "is not a valid repository name" in fail_here("push", run, "moons--moons/x")
+    assert "no model" in fail_here("pull", "you/none", "-o", tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
@@ -368,12 +386,12 @@ def test_not_in_the_cache(hub: HubServer, published: str, cache: Path) -> None:
 
 
 def unprivileged() -> list[str]:
-    """What to put before a command so that it obeys the permissions of files, as the superuser does not."""
+    """A prefix for a command that makes it obey file permissions even when root runs the tests."""
     return ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
 
 def test_a_cache_that_cannot_be_written(hub: HubServer, published: str, other: Path, cache: Path) -> None:
-    """The owner pushes, and the last known commit serves."""
+    """When a new commit cannot be stored, the cached one is loaded."""
     before = names(load(cache))
     hub.commit(REPO, contents(other))
     code = f"import sequentia; print(sequentia.load({REPO!r}).generate(20, seed=3))"
@@ -402,7 +420,7 @@ def test_a_cache_that_cannot_be_written(hub: HubServer, published: str, other: P
 def test_a_token_that_has_expired(
     hub: HubServer, published: str, trained: Path, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A public model loads without it, and a private one from the cache."""
+    """A public model loads without the token, a private one from the cache."""
     load(cache, token="hf_expired")
     assert "the hub refused (401)" in caplog.text
     assert "continuing without the token" in caplog.text
@@ -559,7 +577,7 @@ def test_a_bad_moment_is_made_up_for(hub: HubServer, published: str, cache: Path
 
 
 def test_an_interrupted_download_goes_on(hub: HubServer, published: str, run: Path, cache: Path) -> None:
-    """The client writes pieces of 10 MiB."""
+    """The client writes in chunks of 10 MiB."""
     config = artifact.read_config(run)
     artifact.write(run, config, {**contents_but_config(run), artifact.CARD: b"x" * (12 << 20)})
     hub.commit(REPO, contents(run))
@@ -612,7 +630,7 @@ main()
 
 
 def test_a_disk_that_is_full(hub: HubServer, published: str, cache: Path) -> None:
-    """No file may grow beyond 3,000 bytes, which for one that is being written comes to the same."""
+    """A limit of 3,000 bytes per file has the same effect as a full disk."""
     command = [sys.executable, "-c", LIMITED, "generate", "--model", REPO]
     environment = {**os.environ, "HF_HUB_CACHE": str(cache)}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
@@ -720,9 +738,9 @@ def test_what_is_not_sound_is_not_sent(signed_in: HubServer, run: Path, other: P
     with pytest.raises(ArtifactError, match=r"model\.onnx: expected"):
         sound.save_pretrained(run.parent / "copy")
     change_graph(run, lambda model: model.metadata_props.pop())
-    assert "expected metadata" in fail("push", run, REPO)
+    assert "expected metadata" in fail_here("push", run, REPO)
     (run / artifact.WEIGHTS).write_bytes(b"")
-    assert "model.safetensors: expected" in fail("push", run, REPO)
+    assert "model.safetensors: expected" in fail_here("push", run, REPO)
     assert signed_in.requests == []
 
 
@@ -746,7 +764,7 @@ def test_a_push_that_fails_and_the_next(
     kind: Any,
     details: dict[str, Any],
 ) -> None:
-    """The repository is as it was, or holds the whole artifact, and the next push makes it right."""
+    """The repository is unchanged or holds the whole artifact, and the next push succeeds."""
     model = sequentia.load(run)
     signed_in.fail(kind, **details)
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""The tests' hub, held against the real client: what it accepts, serves, refuses and spoils."""
+"""Test the tests' own hub with the real client: what it accepts, serves and refuses, and the faults it injects."""
 
 import random
 import threading
@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 
 from .hub_server import File, HubServer
 
-# The client hands an upload to its HTTP library in a way that the library deprecates.
+# The client passes uploads to its HTTP library in a deprecated way.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
 
 REPO = "you/moons"
@@ -103,7 +103,7 @@ def test_nothing_changed_makes_no_commit(full: HubServer) -> None:
 
 
 def test_objects_that_never_arrived_are_refused(full: HubServer) -> None:
-    """The client would not send these: a pointer to nothing, and an object under another's hash."""
+    """The client would never send these: a pointer to a missing object, and an object under another one's hash."""
     pointer = b'{"key": "lfsFile", "value": {"path": "new.onnx", "algo": "sha256", "oid": "0", "size": 3}}'
     for method, path, data in (
         ("POST", f"/api/models/{REPO}/commit/main", pointer),

@@ -1,4 +1,4 @@
-"""``sequentia info``, ``evaluate`` and ``recipes``: describe a model, measure its loss, and list the training recipes."""
+"""``sequentia info``, ``evaluate`` and ``recipes``: describe a model, measure its loss, list training recipes."""
 
 from collections.abc import Mapping
 from pathlib import Path
