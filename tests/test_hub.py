@@ -105,10 +105,10 @@ def downloads(hub: HubServer) -> list[str]:
 
 def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a command in this process, where PyTorch is loaded already."""
-    out, errors = io.StringIO(), io.StringIO()
+    words, out, errors = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
-        cli([str(argument) for argument in arguments], prog_name="sequentia")
-    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), errors.getvalue())
+        cli(words, prog_name="sequentia")
+    return subprocess.CompletedProcess(words, int(ended.value.code or 0), out.getvalue(), errors.getvalue())
 
 
 def fail_here(*arguments: object) -> str:
