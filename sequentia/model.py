@@ -15,7 +15,8 @@ from .artifact import Artifact, Config
 from .errors import GenerationError, OptionError
 from .generation import draw_shard, stream_names
 from .likelihood import name_losses
-from .options import Plan, SamplingOptions, texts, whole
+from .logit_cache import LogitCache
+from .options import Plan, SamplingOptions, strings, whole_number
 from .resolve import LoadOptions, chosen, here, locate
 from .sampling import log_softmax
 from .session import Session
