@@ -6,7 +6,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -15,6 +15,8 @@ try:
     import fcntl
 except ModuleNotFoundError:  # Windows, which deletes no file that a process has open
     fcntl = None  # type: ignore[assignment]
+
+from .errors import TrainingError
 
 _PARTIAL: Final = ".partial"
 _LONGEST_STEM: Final = 40
@@ -112,6 +114,23 @@ def _create_beside(path: Path) -> tuple[Path, BinaryIO]:
         if temporary.exists():  # else it was taken for abandoned before it was locked
             return temporary, file
         file.close()
+
+
+def check_vacant(folder: Path, advice: str, error: Callable[[str], Exception] = TrainingError) -> None:
+    """Raise an error unless a folder is new or empty; hidden files do not count.
+
+    Args:
+        folder: the folder that is to be written.
+        advice: what the message says to do about a folder that holds something.
+        error: makes the exception to raise from its message.
+
+    Raises:
+        TrainingError: by default, if the folder holds something or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise error(f"{folder} is a file; choose a folder")
+    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise error(f"{folder} is not empty: {advice}")
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], *, last: str, removed: Collection[str] = ()) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from ._json import format_json
 from .architectures import Architecture, Count
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
 from .graph_check import fault_of_graph
@@ -422,8 +423,7 @@ def pack(folder: Path, config: Config, files: Mapping[str, bytes]) -> dict[str, 
         ArtifactError: if they could not be read again; its path is in the folder.
     """
     records = {name: file_record(data) for name, data in files.items()}
-    encoded = msgspec.json.encode(msgspec.structs.replace(config, files=records))
-    contents = {**files, CONFIG: msgspec.json.format(encoded, indent=2) + b"\n"}
+    contents = {**files, CONFIG: format_json(msgspec.structs.replace(config, files=records))}
     _decode_config(folder / CONFIG, contents[CONFIG])
     for name, data in contents.items():
         if len(data) > MAX_BYTES[name]:

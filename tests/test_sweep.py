@@ -208,7 +208,7 @@ def test_a_damaged_journal(tmp_path: Path) -> None:
     assert read_journal(tmp_path) == [trial, trial], "the torn line is gone"
     for damaged in (b'{"number":0}\n', b"\xff\n", b'{"number":1,"values":{}}\n'):
         (tmp_path / JOURNAL).write_bytes(damaged)
-        with pytest.raises(TrainingError, match=r"journal.jsonl: damaged"):
+        with pytest.raises(TrainingError, match=r"journal.jsonl is damaged"):
             read_trials(tmp_path)
 
 
@@ -236,7 +236,7 @@ def test_what_cannot_be_searched(write_space: Callable[[str], Path], tmp_path: P
     with pytest.raises(TrainingError, match="is not empty: go on with its sweep by --resume, or choose another"):
         find_recipe(MOONS, tmp_path, space=space)
     (tmp_path / SWEEP).write_text("{}", encoding="utf-8")
-    with pytest.raises(TrainingError, match=r"sweep.json: damaged"):
+    with pytest.raises(TrainingError, match=r"sweep.json is damaged"):
         find_recipe(MOONS, tmp_path, resume=True)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 import sequentia
 from sequentia._files import write_file
+from sequentia._json import decode_json
 from sequentia.architectures import Architecture
 from sequentia.artifact import MAX_BYTES, WEIGHTS, CorpusRecord, Metrics, Samples
 from sequentia.errors import TrainingError
@@ -184,11 +185,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no dict
-            record = msgspec.json.decode(metadata.get(_KEY, "null"), type=RunRecord)
-        except (SafetensorError, msgspec.MsgspecError) as error:
-            raise TrainingError(f"{path}: the checkpoint is damaged, or of another version: {error}") from error
+        except SafetensorError as error:
+            raise TrainingError(f"{path} is damaged: {error}") from error
+        record = decode_json(metadata.get(_KEY, "null"), RunRecord, path)
         if metadata.get(_DIGEST) != _digest(tensors):
-            raise TrainingError(f"{path}: the checkpoint is damaged: its hash differs")
+            raise TrainingError(f"{path} is damaged: its hash differs")
         return cls(record=record, tensors=tensors)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sequentia._files import write_file
-from sequentia.errors import TrainingError
+from sequentia._json import read_json
 from sequentia.windows import windows
 
 from .corpus import Tokens
@@ -84,10 +84,7 @@ def read_diagnostics(folder: Path) -> list[Snapshot]:
         TrainingError: if that file is damaged.
     """
     path = folder / DIAGNOSTICS
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Snapshot]) if path.is_file() else []
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
+    return read_json(path, list[Snapshot]) if path.is_file() else []
 
 
 def _layers(network: Network, tokens: Tokens) -> list[Layer]:

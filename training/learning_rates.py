@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from sequentia._files import write_file
+from sequentia._files import check_vacant, write_file
+from sequentia._json import read_json
 from sequentia.errors import RecipeError, TrainingError
 from sequentia.options import whole
 
@@ -90,10 +91,8 @@ def find_learning_rate(
     descending = settings.descent
     if descending is None:
         raise RecipeError(f"recipe {recipe} counts, it has no learning rate", key="learning_rate")
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder} is a file; choose a folder for the search")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / LEARNING_RATES).is_file():
-        raise TrainingError(f"{folder} holds something else than a search; choose another folder")
+    if not (folder / LEARNING_RATES).is_file():
+        check_vacant(folder, "it holds no search to replace; choose another folder")
     target = device_named(device)
     data = read_corpus(corpus)
     record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
@@ -133,11 +132,7 @@ def read_search(folder: Path) -> Search:
     Raises:
         TrainingError: if its file is damaged.
     """
-    path = folder / LEARNING_RATES
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Search)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
+    return read_json(folder / LEARNING_RATES, Search)
 
 
 def _smoothed(losses: list[float], width: int) -> list[float]:

@@ -24,6 +24,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from sequentia._files import write_file
+from sequentia._json import decode_json
 from sequentia.artifact import PICTURES
 from sequentia.errors import TrainingError
 from sequentia.sampling import log_softmax
@@ -123,10 +124,7 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
 
 
 def _read_history(path: Path) -> list[_Line]:
-    try:
-        return [msgspec.json.decode(line, type=_Line) for line in path.read_bytes().splitlines()]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: the history is damaged: {error}") from error
+    return [decode_json(line, _Line, path) for line in path.read_bytes().splitlines()]
 
 
 def _axes(width: float = 8, height: float = 4.5) -> tuple[Figure, Axes]:

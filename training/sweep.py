@@ -15,7 +15,8 @@ from typing import Final
 
 import msgspec
 
-from sequentia._files import write_file
+from sequentia._files import check_vacant, write_file
+from sequentia._json import format_json
 from sequentia.cluster import cluster
 from sequentia.errors import CorpusError, MissingExtraError, RecipeError, TrainingError
 from sequentia.options import whole
@@ -86,10 +87,8 @@ def find_recipe(
     job = _job(corpus, before, space=space, recipe=recipe, overrides=overrides, seed=seed, trials=trials)
     if before is not None:
         _check_same(before, job, folder)
-    elif folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder} is a file; choose a folder for the sweep")
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise TrainingError(f"{folder} is not empty: go on with its sweep by --resume, or choose another folder")
+    else:
+        check_vacant(folder, "go on with its sweep by --resume, or choose another folder")
     found = read_trials(folder)
     if len(found) < job.trials or any(trial.state == "running" for trial in found):
         try:
@@ -100,7 +99,7 @@ def find_recipe(
             ) from error
         with cluster(address, concurrency) as ray:
             folder.mkdir(parents=True, exist_ok=True)
-            write_file(folder / SWEEP, _json(job))
+            write_file(folder / SWEEP, format_json(job))
             tune(job, corpus, folder, concurrency or int(ray.cluster_resources()["CPU"]), report)
     ranked = sorted(read_trials(folder), key=lambda trial: trial.rank)
     write_file(folder / LEADERBOARD, _table(ranked, job))
@@ -150,8 +149,8 @@ def _job(
 def _check_same(before: Job, job: Job, folder: Path) -> None:
     same = {
         "text": before.corpus.sha256 == job.corpus.sha256,
-        "recipe": _json(before.settings) == _json(job.settings),
-        "search space": _json(before.space) == _json(job.space),
+        "recipe": format_json(before.settings) == format_json(job.settings),
+        "search space": format_json(before.space) == format_json(job.space),
         "seed": before.seed == job.seed,
     }
     for what, is_same in same.items():
@@ -180,7 +179,3 @@ def _keep(best: Trial, job: Job, corpus: Path, folder: Path) -> None:
     shutil.rmtree(folder / BEST, ignore_errors=True)
     shutil.copytree(best.folder(folder), folder / BEST)
     train(corpus, folder / BEST, device="cpu", resume=True)
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import torch
 
-from sequentia._files import write_file
+from sequentia._files import check_vacant, write_file
+from sequentia._json import format_json
 from sequentia.errors import OptionError, RecipeError, TrainingError
 from sequentia.likelihood import Predict, name_losses
 from sequentia.novelty import KnownNames
@@ -88,10 +89,7 @@ def train(
     target = device_named(device)
     checkpoint = Checkpoint.load(folder) if resume else None
     if checkpoint is None:
-        if folder.exists() and not folder.is_dir():
-            raise TrainingError(f"{folder} is a file; choose a folder for the run")
-        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise TrainingError(f"{folder} is not empty: go on with its run by --resume, or choose another folder")
+        check_vacant(folder, "go on with its run by --resume, or choose another folder")
         settings, data = read_recipe(recipe or DEFAULT_RECIPE, overrides), read_corpus(corpus)
         record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
     else:
@@ -185,7 +183,7 @@ def _descend(
             if not (folder / TEACHERS / METRICS).is_file():
                 teacher, ids = descent.teacher, len(record.vocabulary) + 1
                 mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
-                write_file(folder / TEACHERS / METRICS, _json(mixture))
+                write_file(folder / TEACHERS / METRICS, format_json(mixture))
         if way.crew is None:
             watching = partial(watch, way.watch_dev) if way.watch_dev else None
             descent.run(parts.train, folder, reporting(len(teachers)), watching)
@@ -250,11 +248,7 @@ def _predict(checkpoint: Checkpoint, device: torch.device) -> Predict:
 
 
 def _metrics_json(record: RunRecord) -> bytes:
-    return _json({**msgspec.to_builtins(record.metrics), "samples": record.samples})
-
-
-def _json(values: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"
+    return format_json({**msgspec.to_builtins(record.metrics), "samples": record.samples})
 
 
 def _check_workers(workers: int, runs: Sequence[RunRecord]) -> None:

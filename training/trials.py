@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from sequentia._json import decode_json, read_json
 from sequentia.artifact import CorpusRecord
 from sequentia.errors import TrainingError
 
@@ -95,10 +96,7 @@ def read_job(folder: Path) -> Job:
     path = folder / SWEEP
     if not path.is_file():
         raise TrainingError(f"{folder}: no sweep here; `sequentia sweep CORPUS -o {folder}` makes one")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Job)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
+    return read_json(path, Job)
 
 
 def read_trials(folder: Path) -> list[Trial]:
@@ -109,7 +107,7 @@ def read_trials(folder: Path) -> list[Trial]:
     """
     trials = {line.number: line for line in read_journal(folder)}
     if list(trials) != list(range(len(trials))):
-        raise TrainingError(f"{folder / JOURNAL}: damaged: a trial is missing")
+        raise TrainingError(f"{folder / JOURNAL} is damaged: a trial is missing")
     return list(trials.values())
 
 
@@ -121,10 +119,7 @@ def read_journal(folder: Path) -> list[Trial]:
     """
     path = folder / JOURNAL
     lines = path.read_bytes().rpartition(b"\n")[0].splitlines() if path.is_file() else []
-    try:
-        return [msgspec.json.decode(line, type=Trial) for line in lines]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
+    return [decode_json(line, Trial, path) for line in lines]
 
 
 def write_journal(folder: Path, line: Trial) -> None:
