@@ -47,11 +47,11 @@ class CardFacts:
     @classmethod
     def of(cls, data: CardData | None) -> Self:
         """Return the facts in a card's metadata."""
-        return cls() if data is None else cls.told(*map(data.get, ("license", "language", "datasets")))
+        return cls() if data is None else cls.from_values(*map(data.get, ("license", "language", "datasets")))
 
     @classmethod
-    def told(cls, license: object, language: object, datasets: object) -> Self:  # noqa: A002 - the hub's own word
-        """Return the facts that somebody states, lists or single texts."""
+    def from_values(cls, license: object, language: object, datasets: object) -> Self:  # noqa: A002 - the hub's own word
+        """Return facts from plain values, each a string, a list of strings or ``None``."""
         return cls(str(license) if license else None, _texts(language), _texts(datasets))
 
     def or_else(self, other: "CardFacts") -> "CardFacts":

@@ -25,9 +25,9 @@ from ._json import format_json
 from .architectures import Architecture, Count
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
 from .graph_check import fault_of_graph
-from .inspection import fault_of_weights
 from .novelty import KnownNames
 from .vocabulary import Vocabulary
+from .weights_check import fault_of_weights
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -126,7 +126,7 @@ class Metrics(_Record, frozen=True):
         dev: the part that choices were made on.
         test: the part for the final figure.
         dev_unseen: the names of ``dev`` that are not in ``train`` too.
-        test_unseen: likewise of ``test``.
+        test_unseen: the names of ``test`` that are not in ``train`` too.
     """
 
     train: Loss | None

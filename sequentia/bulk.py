@@ -173,11 +173,11 @@ def score(
     Args:
         model: scores them.
         source: the file; all machines of a cluster must see it.
-        folder: as for :func:`generate`, and so all others.
-        address: likewise.
-        cores: likewise.
-        rows_of_shard: likewise.
-        report: likewise.
+        folder: a new one, or one where the same was begun.
+        address: of a cluster, see :func:`sequentia.cluster.cluster`; all its machines must see the folder.
+        cores: how many to use here.
+        rows_of_shard: names in each output file; the last may have fewer.
+        report: called with the number of names of each finished shard.
 
     Raises:
         OptionError: if the folder holds something else, or the file no names.

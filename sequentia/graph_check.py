@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .inspection import finite
+from .weights_check import finite
 
 RUNS: Final = (256, 64, 8, 1)
 """How many rows a run of the network may have."""
@@ -277,7 +277,7 @@ class _Node:
     Attributes:
         operator: its name in the table.
         inputs: names of values.
-        output: likewise.
+        output: name of the value that it computes.
         attributes: options of the operator.
     """
 

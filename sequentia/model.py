@@ -17,7 +17,7 @@ from .contexts import Contexts
 from .errors import GenerationError, OptionError
 from .generation import Names, draw_shard, stream_names
 from .likelihood import name_losses
-from .options import Plan, SamplingOptions, texts, whole
+from .options import Plan, SamplingOptions, check_int, texts
 from .resolve import chosen, here, locate
 from .sampling import log_softmax
 from .session import Session
@@ -41,7 +41,7 @@ class SequenceModel:
 
     def __init__(self, source: Artifact, *, threads: int | None = None) -> None:
         self._artifact = source
-        self._threads = 1 if threads is None else whole("threads", threads, least=1)
+        self._threads = 1 if threads is None else check_int("threads", threads, least=1)
         self._session = Session(source)
         self._contexts = self._no_contexts()
         _models.add(self)
@@ -92,7 +92,7 @@ class SequenceModel:
         Returns:
             Batches of ids, unsigned [names, longest], each name ended by boundaries or the row's end.
         """
-        n = whole("n", n, least=0)
+        n = check_int("n", n, least=0)
         plan = self._plan(options)
         plan.check_enough(n)
         return self._names(plan, n)
@@ -114,7 +114,7 @@ class SequenceModel:
         Raises:
             OptionError: if an option is out of its range or contradicts another.
         """
-        first, count, plan = whole("first", first, least=0), whole("count", count, least=0), self._plan(options)
+        first, count, plan = check_int("first", first, least=0), check_int("count", count, least=0), self._plan(options)
         if plan.unique:
             raise OptionError(
                 "unique: whether a name came before cannot be told by a shard alone", option="unique", value=True
@@ -201,12 +201,12 @@ class SequenceModel:
 
         Args:
             n: how many, up to a million; memory and time grow with it.
-            prefix: as for :func:`sequentia.generate`, and so all others.
-            min_length: likewise.
-            max_length: likewise.
-            pattern: likewise.
-            novel: likewise.
-            exclude: likewise.
+            prefix: what every name starts with.
+            min_length: fewest symbols in a name, the prefix included.
+            max_length: most symbols in a name, the prefix included; by default the model's own limit.
+            pattern: a regular expression that the whole name matches.
+            novel: leave out the names that the model was trained on.
+            exclude: names to leave out.
 
         Raises:
             OptionError: if an option is out of its range or contradicts another.
@@ -215,7 +215,7 @@ class SequenceModel:
         """
         from .search import MOST_PREFIXES, most_likely
 
-        n = whole("n", n, least=0, most=MOST_PREFIXES)
+        n = check_int("n", n, least=0, most=MOST_PREFIXES)
         plan = self._plan(
             {
                 "prefix": prefix,
@@ -288,8 +288,8 @@ class SequenceModel:
             revision: a branch, made if it does not exist; ``main`` by default.
             create_pr: open a pull request instead of committing to the branch.
             license: for the card, an identifier of the hub such as ``mit``; by default that of the present card.
-            language: likewise, ISO 639 codes.
-            datasets: likewise, datasets on the hub.
+            language: for the card, ISO 639 codes; by default those of the present card.
+            datasets: for the card, datasets on the hub; by default those of the present card.
 
         Returns:
             The URL of the repository, of its branch or of the pull request.
@@ -306,7 +306,7 @@ class SequenceModel:
         return publish(
             self._artifact.folder,
             repo_id,
-            CardFacts.told(license, language, datasets),
+            CardFacts.from_values(license, language, datasets),
             commit_message=commit_message,
             private=private,
             token=token,

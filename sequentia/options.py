@@ -45,11 +45,11 @@ class Plan:
 
     Attributes:
         prefix: ids that every name starts with, int64 [symbols].
-        temperature: as for :func:`sequentia.generate`, and so the next four.
-        top_k: likewise.
-        top_p: likewise.
-        max_length: likewise, the model's own where none was given.
-        unique: likewise.
+        temperature: divisor of the logits; 0 always takes the most probable symbol.
+        top_k: keep only so many of the most probable symbols; ``None`` for all.
+        top_p: keep only the most probable symbols that together reach this probability; ``None`` for all.
+        max_length: most symbols in a name, the prefix included; by default the model's own limit.
+        unique: whether no name may be returned twice.
         exclude: names not to return, as the bytes of rows of ids.
         known: the names not to return with ``novel``; otherwise ``None``.
         constraint: which symbols may follow which.
@@ -95,12 +95,12 @@ class Plan:
         if not isinstance(prefix, str):
             raise _out_of_range("prefix", prefix, "a string")
         prefix_ids = vocabulary.encode(prefix)
-        min_length = whole("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
+        min_length = check_int("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
         given = options.get("max_length")
         max_length = (
             max(longest, min_length, len(prefix_ids))
             if given is None
-            else whole("max_length", given, least=1, most=MAX_LENGTH)
+            else check_int("max_length", given, least=1, most=MAX_LENGTH)
         )
         if min_length > max_length:
             raise OptionError(
@@ -136,7 +136,7 @@ class Plan:
         return cls(
             prefix=prefix_ids,
             temperature=_real("temperature", options.get("temperature", 1.0), positive=False),
-            top_k=None if top_k is None else whole("top_k", top_k, least=1),
+            top_k=None if top_k is None else check_int("top_k", top_k, least=1),
             top_p=None if top_p is None else _real("top_p", top_p, positive=True, most=1.0),
             max_length=max_length,
             unique=_flag("unique", options.get("unique", False)),
@@ -167,7 +167,7 @@ class Plan:
         return self.temperature == 0 or self.top_k == 1
 
 
-def whole(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
+def check_int(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
     """Return an option as an int within its bounds, or raise :class:`OptionError`."""
     needed = f"a whole number, {least} or more" if most == sys.maxsize else f"a whole number from {least} to {most}"
     if isinstance(value, bool):
@@ -238,7 +238,7 @@ def _contradiction(pattern: str, prefix: str, least: int, most: int, vocabulary:
 
 
 def _seed(value: object) -> int:
-    return secrets.randbits(64) if value is None else whole("seed", value, least=0, most=_SEED_LIMIT - 1)
+    return secrets.randbits(64) if value is None else check_int("seed", value, least=0, most=_SEED_LIMIT - 1)
 
 
 def _out_of_range(option: str, value: object, needed: str) -> OptionError:

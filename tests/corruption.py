@@ -255,9 +255,9 @@ def nested(depth: int) -> str:
 
 
 def odd_values() -> list[Any]:
-    whole = [0, -1, 1, 2, 3, 9, 65_536, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63), 10**100]
+    integers = [0, -1, 1, 2, 3, 9, 65_536, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, -(2**63), 10**100]
     texts = ["", "x", "../../etc/passwd", "/dev/zero", "\0", "\ud800", "a" * 1_000_000]
-    return [*whole, *texts, 0.5, 1e308, math.nan, math.inf, None, True, [], {}, [1] * 100_000, {"a": {"a": 1}}]
+    return [*integers, *texts, 0.5, 1e308, math.nan, math.inf, None, True, [], {}, [1] * 100_000, {"a": {"a": 1}}]
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -712,8 +712,8 @@ def _(case: Case) -> None:
         elif what == 3:
             model.graph.quantization_annotation.add(tensor_name="x")
         else:
-            whole = onnx.load_from_string(model.SerializeToString()).graph
-            case.pick(model.graph.node).attribute.append(helper.make_attribute("body", whole))
+            graph = onnx.load_from_string(model.SerializeToString()).graph
+            case.pick(model.graph.node).attribute.append(helper.make_attribute("body", graph))
 
     case.change_graph(change)
 

@@ -10,11 +10,11 @@ import numpy as np
 from sequentia._files import check_vacant, write_file
 from sequentia._json import read_json
 from sequentia.errors import RecipeError, TrainingError
-from sequentia.options import whole
+from sequentia.options import check_int
 
 from .checkpoint import RunRecord
 from .corpus import read_corpus, split
-from .descent import Descent, Report, device_named, isolated
+from .descent import Descent, StepCallback, device_named, isolated
 from .recipes import DEFAULT_RECIPE, read_recipe
 
 LEARNING_RATES: Final = "learning_rates.json"
@@ -63,7 +63,7 @@ def find_learning_rate(
     overrides: Sequence[str] = (),
     device: str = "auto",
     steps: int = 1000,
-    report: Report | None = None,
+    report: StepCallback | None = None,
 ) -> Search:
     """Train a fresh network while the rate rises exponentially from 10^-3 to 1, a minibatch each.
 
@@ -86,7 +86,7 @@ def find_learning_rate(
         RecipeError: if the recipe is malformed, or has no learning rate.
         TrainingError: if the folder is taken, or the loss no number from the start.
     """
-    whole("steps", steps, least=_FEWEST_STEPS)
+    check_int("steps", steps, least=_FEWEST_STEPS)
     settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
     descending = settings.descent
     if descending is None:

@@ -19,7 +19,7 @@ from sequentia._files import check_vacant, write_file
 from sequentia._json import format_json
 from sequentia.cluster import cluster
 from sequentia.errors import CorpusError, MissingExtraError, RecipeError, TrainingError
-from sequentia.options import whole
+from sequentia.options import check_int
 
 from .corpus import read_corpus, split
 from .recipes import read_recipe
@@ -82,7 +82,7 @@ def find_recipe(
     """
     for name, value, least in (("trials", trials, 1), ("concurrency", concurrency, 1), ("seed", seed, 0)):
         if value is not None:
-            whole(name, value, least=least)
+            check_int(name, value, least=least)
     before = read_job(folder) if resume else None
     job = _job(corpus, before, space=space, recipe=recipe, overrides=overrides, seed=seed, trials=trials)
     if before is not None:

@@ -16,12 +16,12 @@ from sequentia._json import format_json
 from sequentia.errors import OptionError, RecipeError, TrainingError
 from sequentia.likelihood import Predict, name_losses
 from sequentia.novelty import KnownNames
-from sequentia.options import whole
+from sequentia.options import check_int
 from sequentia.vocabulary import Vocabulary
 
 from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
 from .corpus import Split, count_names, read_corpus, split, texts
-from .descent import HISTORY, Descent, Report, device_named, isolated
+from .descent import HISTORY, Descent, StepCallback, device_named, isolated
 from .diagnostics import add_diagnostics
 from .distillation import Teacher
 from .evaluation import evaluate, sample
@@ -46,7 +46,7 @@ def train(
     overrides: Sequence[str] = (),
     device: str = "auto",
     resume: bool = False,
-    report: Report | None = None,
+    report: StepCallback | None = None,
     workers: int = 1,
     address: str | None = None,
     test: bool = True,
@@ -85,7 +85,7 @@ def train(
         TrainingError: if the folder is taken, the run to resume is another, or the loss is no longer finite.
         KeyboardInterrupt: after Ctrl-C, once the run is saved.
     """
-    whole("workers", workers, least=1)
+    check_int("workers", workers, least=1)
     target = device_named(device)
     checkpoint = Checkpoint.load(folder) if resume else None
     if checkpoint is None:
@@ -115,59 +115,66 @@ def train(
                 checkpoint.save(folder)
             write_file(folder / METRICS, _metrics_json(checkpoint.record))
             return checkpoint
-    way = _Way(target, report or (lambda *_: None), watch_dev)
+    options = _RunOptions(target, report or (lambda *_: None), watch_dev)
     if workers == 1 and address is None:
-        return _run(record, checkpoint, parts, folder, way)
+        return _run(record, checkpoint, parts, folder, options)
     _check_workers(workers, (record, *_teachers(record, len(parts.train))))
     from .parallel import hired
 
     with hired(workers, address, target) as crew:
-        return _run(record, checkpoint, parts, folder, replace(way, crew=crew))
+        return _run(record, checkpoint, parts, folder, replace(options, crew=crew))
 
 
 @dataclass(frozen=True)
-class _Way:
-    """How a run is brought to its end: where, who hears of it, and who shares its steps."""
+class _RunOptions:
+    """Where a run computes, which callbacks it calls, and which workers share its steps."""
 
     device: torch.device
-    report: Report
+    report: StepCallback
     watch_dev: WatchDev | None = None
     crew: "Crew | None" = None
 
 
-def _run(record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, way: _Way) -> Checkpoint:
+def _run(
+    record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, options: _RunOptions
+) -> Checkpoint:
     """Bring a run to its end, from its start or from a checkpoint, its teachers' runs first."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe = record.recipe.descent
     if recipe is not None:
-        trained = _descend(recipe, record, checkpoint, parts, folder, way)
+        trained = _descend(recipe, record, checkpoint, parts, folder, options)
     else:
         architecture, tensors = record.recipe.count(parts.train, len(record.vocabulary) + 1)
         trained = Checkpoint.of(msgspec.structs.replace(record, architecture=architecture), {"network": tensors})
-    final = _finished(trained, parts, way.device)
+    final = _finished(trained, parts, options.device)
     final.save(folder)
     write_file(folder / METRICS, _metrics_json(final.record))
     return final
 
 
 def _descend(
-    recipe: DescentRecipe, record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, way: _Way
+    recipe: DescentRecipe,
+    record: RunRecord,
+    checkpoint: Checkpoint | None,
+    parts: Split,
+    folder: Path,
+    options: _RunOptions,
 ) -> Checkpoint:
     teachers = _teachers(record, len(parts.train))
     places = [folder / TEACHERS / f"{i}-{Path(each.recipe_name).stem}" for i, each in enumerate(teachers, start=1)]
     steps = [each.recipe.steps for each in (*teachers, record)]
 
-    def reporting(number: int) -> Report:
+    def reporting(number: int) -> StepCallback:
         done, total = sum(steps[:number]), sum(steps)
-        return lambda step, _, loss, rate: way.report(done + step, total, loss, rate)
+        return lambda step, _, loss, rate: options.report(done + step, total, loss, rate)
 
     def watch(tell: WatchDev, checkpoint: Checkpoint) -> None:
-        predict = _predict(checkpoint, way.device)
+        predict = _predict(checkpoint, options.device)
         losses = name_losses(parts.dev, recipe.block_size, predict, len(record.vocabulary) + 1)
         tell(checkpoint.record.step, recipe.steps, float(losses.sum()) / len(parts.dev))
 
-    with isolated(way.device):
-        descent = Descent(recipe, record, way.device)
+    with isolated(options.device):
+        descent = Descent(recipe, record, options.device)
         if checkpoint is not None:
             descent.restore(checkpoint)
         else:
@@ -176,19 +183,19 @@ def _descend(
             add_diagnostics(folder, 0, descent.network, parts.train)
         if teachers:
             members = [
-                _member(start, parts, place, replace(way, report=reporting(number), watch_dev=None))
+                _member(start, parts, place, replace(options, report=reporting(number), watch_dev=None))
                 for number, (start, place) in enumerate(zip(teachers, places, strict=True))
             ]
-            descent.teacher = Teacher(members, recipe, parts.train, record.max_length, way.device)
+            descent.teacher = Teacher(members, recipe, parts.train, record.max_length, options.device)
             if not (folder / TEACHERS / METRICS).is_file():
                 teacher, ids = descent.teacher, len(record.vocabulary) + 1
                 mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
                 write_file(folder / TEACHERS / METRICS, format_json(mixture))
-        if way.crew is None:
-            watching = partial(watch, way.watch_dev) if way.watch_dev else None
+        if options.crew is None:
+            watching = partial(watch, options.watch_dev) if options.watch_dev else None
             descent.run(parts.train, folder, reporting(len(teachers)), watching)
         else:
-            way.crew.run(parts.train, folder, places, reporting(len(teachers)))
+            options.crew.run(parts.train, folder, places, reporting(len(teachers)))
             descent.restore(Checkpoint.load(folder))
         add_diagnostics(folder, descent.step, descent.network, parts.train)
         return descent.checkpoint((folder / HISTORY).stat().st_size)
@@ -214,12 +221,12 @@ def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
     return records
 
 
-def _member(record: RunRecord, parts: Split, folder: Path, way: _Way) -> Checkpoint:
+def _member(record: RunRecord, parts: Split, folder: Path, options: _RunOptions) -> Checkpoint:
     """Return the finished run of a teacher, which may have been finished or begun before."""
     checkpoint = Checkpoint.load(folder) if (folder / CHECKPOINT).is_file() else None
     if checkpoint is not None and checkpoint.record.metrics is not None:
         return checkpoint
-    return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, way)
+    return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, options)
 
 
 def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkpoint:

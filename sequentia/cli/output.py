@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sequentia.bulk import Manifest
     from sequentia.model import SequenceModel
     from sequentia.output import Writer
-    from sequentia.training.descent import Report
+    from sequentia.training.descent import StepCallback
 
 
 def progress_bar(total: int | None, unit: str, what: str | None = None) -> "tqdm[Any]":
@@ -31,7 +31,7 @@ def progress_bar(total: int | None, unit: str, what: str | None = None) -> "tqdm
 
 
 @contextmanager
-def training_progress(what: str) -> Iterator["Report"]:
+def training_progress(what: str) -> Iterator["StepCallback"]:
     """Show the steps of a training as a bar."""
     with progress_bar(None, "steps", what) as bar:
 

@@ -278,7 +278,7 @@ class LookedUpMLP(MLP):
 def _fold(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
     """Write a layer and the normalisation after it into one layer, computed in float64."""
     assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
-    assert isinstance(target, nn.Linear)  # noqa: S101 - likewise
+    assert isinstance(target, nn.Linear)  # noqa: S101 - narrows the type for mypy
     weight = layer.weight.double()
     bias = torch.zeros_like(weight[:, 0])
     if layer.bias is not None:
