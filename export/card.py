@@ -8,7 +8,8 @@ from typing import Final, Self
 
 from huggingface_hub import CardData, EvalResult, ModelCardData
 
-from sequentia.artifact import PICTURES, SHOWN, Artifact, Config, Loss
+from sequentia.artifact import PICTURES, SHOWN, Artifact
+from sequentia.config import Config, Loss
 from sequentia.contexts import Contexts
 from sequentia.generation import stream_names
 from sequentia.options import Plan

@@ -7,7 +7,8 @@ from safetensors.torch import save
 
 from sequentia import artifact
 from sequentia._files import printable_name
-from sequentia.artifact import Artifact, Config, Training
+from sequentia.artifact import Artifact
+from sequentia.config import FORMAT_VERSION, Config, Training
 from sequentia.errors import TrainingError
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.vocabulary import Vocabulary
@@ -39,7 +40,7 @@ def export(run: Path, folder: Path) -> Config:
         )
     network = checkpoint.network().eval()
     config = Config(
-        format_version=artifact.FORMAT_VERSION,
+        format_version=FORMAT_VERSION,
         name=printable_name(folder),
         vocabulary=record.vocabulary,
         block_size=recipe.block_size,

@@ -12,7 +12,8 @@ import torch
 from onnxscript.optimizer import optimize
 from torch import nn
 
-from sequentia.artifact import Config, metadata
+from sequentia.artifact import metadata
+from sequentia.config import Config
 
 OPSET: Final = 20
 IR_VERSION: Final = 9

@@ -12,7 +12,8 @@ import onnx
 import torch
 from safetensors.torch import load
 
-from sequentia.artifact import Config, metadata
+from sequentia.artifact import metadata
+from sequentia.config import Config
 from sequentia.errors import ExportError
 from sequentia.graph_check import fault_of_graph
 from sequentia.session import open_session

@@ -23,8 +23,9 @@ from ._files import check_vacant, remove_abandoned, write_file, writing
 from ._json import format_json, read_json
 from .architectures import Count
 from .arrow import ParquetTable, copy_rows, count_rows, read_column
-from .artifact import GRAPH, Sha256
+from .artifact import GRAPH
 from .cluster import cluster
+from .config import Sha256
 from .errors import GenerationError, OptionError, SequentiaError
 from .model import SequenceModel
 from .output import LOG_PROBABILITY, NAME

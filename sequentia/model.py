@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import artifact
-from .artifact import Artifact, Config
+from .artifact import Artifact
+from .config import Config
 from .contexts import Contexts
 from .errors import GenerationError, OptionError
 from .generation import Names, draw_shard, stream_names

@@ -13,7 +13,7 @@ from typing import Final, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from .artifact import MAX_LENGTH
+from .config import MAX_LENGTH
 from .constraints import Constraint
 from .errors import GenerationError, OptionError
 from .novelty import KnownNames

@@ -22,7 +22,8 @@ import sequentia
 from sequentia._files import write_file
 from sequentia._json import decode_json
 from sequentia.architectures import Architecture
-from sequentia.artifact import MAX_BYTES, WEIGHTS, CorpusRecord, Metrics, Samples
+from sequentia.artifact import MAX_BYTES, WEIGHTS
+from sequentia.config import CorpusRecord, Metrics, Samples
 from sequentia.errors import TrainingError
 from sequentia.novelty import KnownNames
 

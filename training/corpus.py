@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sequentia._files import printable_name
-from sequentia.artifact import MAX_LENGTH, MAX_SYMBOLS, CorpusRecord, SplitName
+from sequentia.config import MAX_LENGTH, MAX_SYMBOLS, CorpusRecord, SplitName
 from sequentia.errors import CorpusError
 from sequentia.text import Stripped, TextError, clean, read_lines
 from sequentia.vocabulary import BOUNDARY, Vocabulary

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sequentia.artifact import Loss, Metrics, Samples, SplitName
+from sequentia.config import Loss, Metrics, Samples, SplitName
 from sequentia.contexts import Contexts
 from sequentia.errors import GenerationError, VocabularyError
 from sequentia.generation import stream_names
@@ -57,7 +57,7 @@ class Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Differences by part of the split, as :class:`~sequentia.artifact.Metrics`; ``None`` where a part is empty."""
+    """Differences by part of the split, as :class:`~sequentia.config.Metrics`; ``None`` where a part is empty."""
 
     dev: Difference | None
     test: Difference | None

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from sequentia._json import decode_json, read_json
-from sequentia.artifact import CorpusRecord
+from sequentia.config import CorpusRecord
 from sequentia.errors import TrainingError
 
 from .kinds import Recipe

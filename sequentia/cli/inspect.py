@@ -10,7 +10,7 @@ from .options import corpus_argument, json_option, model_option
 from .output import print_metrics
 
 if TYPE_CHECKING:
-    from sequentia.artifact import Config, SplitName
+    from sequentia.config import Config, SplitName
     from sequentia.novelty import KnownNames
     from sequentia.training.evaluation import Comparison
 

@@ -16,8 +16,8 @@ from .streams import notice, standard_output
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from sequentia.artifact import Metrics
     from sequentia.bulk import Manifest
+    from sequentia.config import Metrics
     from sequentia.model import SequenceModel
     from sequentia.output import Writer
     from sequentia.training.descent import StepCallback
