@@ -176,11 +176,11 @@ def _swap_in(folder: Path, files: Mapping[str, bytes], removed: Collection[str])
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
             staging = Path(temporary) / folder.name
-            shutil.copytree(folder, staging, symlinks=True, copy_function=_link_or_copy, ignore=replaced)
+            shutil.copytree(folder, staging, symlinks=True, copy_function=os.link, ignore=replaced)
             for name, data in files.items():
                 _write_through(staging / name, data)
             return _exchange(staging, folder)
-    except PermissionError:  # to write beside the folder
+    except (PermissionError, shutil.Error):  # no permission to write beside the folder, or no hard links
         return False
 
 
@@ -205,15 +205,6 @@ def naming(file: Path | str) -> Iterator[None]:
         if error.errno is not None:  # else it is not the system's
             error.filename = error.filename or str(file)
         raise
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        import shutil
-
-        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _exchange(one: Path, other: Path) -> bool:
