@@ -1,14 +1,14 @@
-"""The artifact folder, format version 1: its schema, and how it is read, checked and written.
+"""Read, check and write the artifact folder, format version 1.
 
-    config.json        everything about the model that is not a number of its network
+    config.json        everything about the model except its weights; see :mod:`sequentia.config`
     model.safetensors  the weights
     model.onnx         the network, in one self-contained file
     README.md          the model card
-    novelty.crc32      hashes of the names it was trained on, unless its recipe says novelty = false
-    pictures/          what the card shows, if anything; no part of the model
+    novelty.crc32      hashes of the training names, unless the recipe says novelty = false
+    pictures/          pictures for the card; not part of the model
 
-``config.json`` records the size and SHA-256 of the other files. Nothing here trusts a file: sizes are checked
-before reading, hashes before parsing, and the numbers in the files before a library loads them.
+``config.json`` records the size and SHA-256 of the other files. No file is trusted: sizes are checked before
+reading, hashes before parsing, and weights and graph before a library loads them.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ REQUIRED: Final = (WEIGHTS, GRAPH, CARD)
 FILES: Final = (*REQUIRED, NOVELTY)
 
 BUNDLED: Final = Path(__file__).parent / "models"
-"""Where the models of the package lie, each in a folder of its own; a package that is zipped has no such folder."""
+"""Folder of the bundled models, one subfolder each. It does not exist where the package is a zip file."""
 
 MAX_BYTES: Final = {CONFIG: 4 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
 MAX_PICTURE_BYTES: Final = 16 << 20
@@ -51,14 +51,14 @@ _PNG: Final = b"\x89PNG"
 
 @dataclass(frozen=True)
 class Artifact:
-    """A checked artifact: all that inference needs.
+    """A checked artifact: everything that inference needs.
 
     Attributes:
         config: its configuration.
         vocabulary: its alphabet.
         graph: the contents of ``model.onnx``.
-        known: the names it was trained on, if the artifact can tell them.
-        folder: where it was read, for messages.
+        known: hashes of the names that it was trained on, if the artifact has them.
+        folder: the folder that it was read from, for messages.
     """
 
     config: Config
@@ -69,7 +69,7 @@ class Artifact:
 
 
 def metadata(config: Config) -> dict[str, str]:
-    """Return what a graph carries of its config, so that ``model.onnx`` alone is enough for another runtime."""
+    """Return the metadata to store in the graph, so that another runtime needs ``model.onnx`` alone."""
     return {
         "sequentia.format_version": str(config.format_version),
         "sequentia.vocabulary": msgspec.json.encode(config.vocabulary).decode(),
@@ -86,7 +86,7 @@ def read(folder: Path) -> Artifact:
 
     Raises:
         ModelNotFoundError: if the folder does not exist or holds no ``config.json``.
-        ArtifactError: naming the file that is not what it must be.
+        ArtifactError: naming the file that is missing or wrong.
     """
     config = read_config(folder)
     graph = read_listed(folder, GRAPH, config)
@@ -112,10 +112,10 @@ def bundled_models() -> list[str]:
 
 
 def _bundled(*names: str) -> "Traversable":
-    """Return a file or folder of the package's models, which may lie in a zip file."""
+    """Return a file or folder of the bundled models, also from a zipped package."""
     if BUNDLED.is_dir():
         return BUNDLED.joinpath(*names)
-    from importlib import resources  # only here: loading it takes milliseconds
+    from importlib import resources  # imported here because it takes milliseconds
 
     return resources.files(__package__).joinpath(BUNDLED.name, *names)
 
@@ -164,7 +164,7 @@ class _Versioned(msgspec.Struct):
 
 
 def read_listed(folder: Path, name: str, config: Config) -> bytes:
-    """Return the contents of a file that ``config.json`` lists, if they are what it says."""
+    """Return the contents of a file after checking them against the size and hash in ``config.json``."""
     path, record = folder / name, config.files[name]
     if record.size > MAX_BYTES[name]:
         raise ArtifactError.at(path, expected=f"at most {MAX_BYTES[name]} bytes", found=f"{record.size}")
@@ -180,7 +180,7 @@ def read_listed(folder: Path, name: str, config: Config) -> bytes:
 
 
 def _place(folder: Path, name: str) -> "Traversable":
-    """Return a file of an artifact, which for a bundled model is a resource of the package."""
+    """Return the path of a file of an artifact; for a bundled model, a resource of the package."""
     if folder.parent == BUNDLED:
         return _bundled(folder.name, name)
     return folder / name
@@ -211,18 +211,18 @@ def _check_file(folder: Path, path: Path, most: int) -> None:
 def _is_snapshot(folder: Path) -> bool:
     """Return whether a folder is a snapshot in the hub's cache, whose files are links.
 
-    The client links them to the cache's blobs, and the owner of a cache may link repositories or blobs to another disk.
-    In any other folder, a link could make ``push`` send a private file.
+    The hub's client links them to the blobs of the cache, and a user may link repositories or blobs to another disk.
+    In any other folder, links are refused: one could make ``push`` upload a private file.
     """
     places = (folder.absolute(), folder.resolve())
     return any(place.parent.name == "snapshots" and place.parents[1].name.startswith("models--") for place in places)
 
 
 def read_pictures(folder: Path) -> dict[str, bytes]:
-    """Return those pictures of a folder that belong in a card, by name.
+    """Return the pictures of a folder that a model card shows, by file name.
 
     Raises:
-        ArtifactError: naming the one that cannot be read, or is no PNG.
+        ArtifactError: naming a picture that cannot be read or is no PNG file.
     """
     pictures = {}
     for name in SHOWN:
@@ -235,7 +235,7 @@ def read_pictures(folder: Path) -> dict[str, bytes]:
 
 
 def file_record(data: bytes) -> FileRecord:
-    """Return the size and hash under which ``config.json`` lists a file."""
+    """Return the size and hash of a file, as ``config.json`` records them."""
     return FileRecord(size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -245,23 +245,23 @@ def file_record(data: bytes) -> FileRecord:
 def write(
     folder: Path, config: Config, files: Mapping[str, bytes], pictures: Mapping[str, bytes] = MappingProxyType({})
 ) -> Config:
-    """Write an artifact, wholly or not at all: a killed process leaves what was there, or the new artifact.
+    """Write an artifact atomically: after a crash, the folder holds the old artifact or the new one.
 
-    Other files of an existing folder (a run's checkpoint, say) are kept, but not an earlier artifact's.
+    Files of an earlier artifact are replaced; other files, such as a run's checkpoint, are kept.
 
     Args:
         folder: the target; it and its parents are created.
-        config: the configuration; its ``files`` are filled in here.
+        config: the configuration; this function fills in its ``files``.
         files: the contents of the other files, by name.
-        pictures: what goes into the subfolder ``pictures``, by name.
+        pictures: the contents of the subfolder ``pictures``, by name.
 
     Returns:
         The configuration as written.
 
     Raises:
-        ArtifactError: if what would be written could not be read again, or would overwrite what is no artifact's.
+        ArtifactError: if the artifact could not be read back, or would overwrite files of something else.
     """
-    from ._files import write_file, write_folder  # they load what only writing needs
+    from ._files import write_file, write_folder  # imported here because only writing needs them
 
     _check_target(folder)
     contents = pack(folder, config, files)
@@ -273,10 +273,10 @@ def write(
 
 
 def pack(folder: Path, config: Config, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the contents of all files of an artifact by name, ``config.json`` with its records among them.
+    """Return the contents of all files of an artifact by name, including ``config.json``.
 
     Raises:
-        ArtifactError: if they could not be read again; its path is in the folder.
+        ArtifactError: if they could not be read back; its ``path`` lies in ``folder``.
     """
     records = {name: file_record(data) for name, data in files.items()}
     contents = {**files, CONFIG: format_json(msgspec.structs.replace(config, files=records))}
@@ -288,12 +288,14 @@ def pack(folder: Path, config: Config, files: Mapping[str, bytes]) -> dict[str, 
 
 
 def _check_target(folder: Path) -> None:
-    """Refuse to overwrite a stranger's README.md or config.json."""
+    """Refuse to overwrite a README.md or config.json that belongs to another project."""
     if folder.exists() and not folder.is_dir():
         raise ArtifactError.at(folder, expected="a folder to write to", found="a file")
     if (folder / CONFIG).exists():
         read_config(folder)
-    elif (folder / CARD).exists() and not (folder / GRAPH).exists():  # the card moves in after the graph
+    elif (folder / CARD).exists() and not (
+        folder / GRAPH
+    ).exists():  # a crashed write moves the graph in before the card
         raise ArtifactError.at(
             folder / CARD, expected="no file, or a model card", found="the README.md of another project"
         )

@@ -18,18 +18,18 @@ SplitName = Literal["lecture", "dedup", "all"]
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A JSON object whose every key is known and typed."""
+    """A JSON object; unknown keys are errors."""
 
 
 class CorpusRecord(_Record, frozen=True):
-    """What a model was trained on. The corpus itself is not part of an artifact.
+    """The text that a model was trained on. The text itself is not part of the artifact.
 
     Attributes:
         file: the file's name, without its folder.
         sha256: hash of the file.
-        names: how many, with repetitions.
-        distinct: how many different ones.
-        symbols: in all names, boundaries not counted.
+        names: number of names, repetitions included.
+        distinct: number of different names.
+        symbols: number of symbols in all names, without the boundary that ends each.
     """
 
     file: str
@@ -40,17 +40,17 @@ class CorpusRecord(_Record, frozen=True):
 
 
 class Training(_Record, frozen=True):
-    """Where a model came from: enough to train it again.
+    """How a model was trained, in enough detail to train it again.
 
     Attributes:
         corpus: the text.
         split: how it was split.
-        first_names: how many names of the training part it saw, the first ones; 0 for all.
-        recipe: name of the recipe, or of its file.
+        first_names: it saw only this many names, the first, of the training part; 0 for all.
+        recipe: name of the recipe or of its file.
         overrides: changes to it, as ``key=value``.
         settings: the whole recipe, overrides included.
-        seed: of every random number of the run.
-        versions: of Python and the libraries.
+        seed: of all random numbers in the run.
+        versions: version of Python and of each library.
     """
 
     corpus: CorpusRecord
@@ -68,8 +68,8 @@ class Loss(_Record, frozen=True):
 
     Attributes:
         loss: mean negative log-likelihood in nats per predicted symbol, the boundary after each name included.
-        names: how many.
-        windows: predictions that the mean is over: the names' symbols and a boundary each.
+        names: number of names.
+        windows: number of predictions that the mean is over: one per symbol and one per boundary.
     """
 
     loss: float
@@ -81,9 +81,9 @@ class Metrics(_Record, frozen=True):
     """Losses by part of the split, ``None`` where a part is empty.
 
     Attributes:
-        train: the part that the model learnt from.
-        dev: the part that choices were made on.
-        test: the part for the final figure.
+        train: the names that the model learnt from.
+        dev: the names that choices were made on.
+        test: the names held back for the final figure.
         dev_unseen: the names of ``dev`` that are not in ``train`` too.
         test_unseen: the names of ``test`` that are not in ``train`` too.
     """
@@ -96,16 +96,16 @@ class Metrics(_Record, frozen=True):
 
 
 class Samples(_Record, frozen=True):
-    """What the model invents: the start of its stream of names for one seed, options at their defaults.
+    """Statistics of the names that a model generates with the default options.
 
     Attributes:
-        seed: of the stream.
-        names: how many names were drawn.
-        in_train: share of them that stand in the training part.
-        in_dev_test: share that stands in the other parts, and not in ``train`` too.
-        new: share that stands in none.
-        mean_length: in symbols.
-        most_frequent: the names drawn most often, and how often.
+        seed: that the names were drawn with.
+        names: number of names drawn.
+        in_train: share of them that are in the training part.
+        in_dev_test: share that is in the dev or test part but not in the training part.
+        new: share that is in no part.
+        mean_length: mean number of symbols.
+        most_frequent: the names drawn most often, with their counts.
     """
 
     seed: int
@@ -129,14 +129,14 @@ class Config(_Record, frozen=True):
 
     Attributes:
         format_version: 1.
-        name: the model's.
+        name: name of the model.
         vocabulary: the symbols in the order of their ids, which start at 1.
-        block_size: symbols of context.
-        max_length: symbols of the longest name in the corpus, where generation ends a name unless told otherwise.
-        architecture: what computes the logits.
-        training: where the model came from.
-        metrics: how good it is.
-        samples: what it invents.
+        block_size: number of symbols of context.
+        max_length: symbols in the longest name of the corpus; by default, no generated name is longer.
+        architecture: shape of the network that computes the logits.
+        training: how the model was trained.
+        metrics: its losses.
+        samples: statistics of the names that it generates.
         files: size and hash of the other files, by name.
     """
 

@@ -1,8 +1,8 @@
-"""An ONNX graph, held against what the exporter writes, before onnxruntime opens it.
+"""Check an ONNX graph before onnxruntime opens it.
 
-A graph is refused unless each of its fields, operators and attributes stands in a table below, and unless every shape
-in it can be told for each number of rows that a run may have. Then what it costs is known, and bounded: it cannot loop,
-and needs no more memory and multiplications than exported models do.
+A graph is refused unless the tables here and in :mod:`sequentia.onnx_messages` hold each of its fields, operators and
+attributes, and unless every shape in it can be computed for each number of rows in a run. Its cost is then known and
+limited: it cannot loop, and it needs no more memory and multiplications than exported models do.
 """
 
 import math
@@ -16,19 +16,19 @@ from .onnx_messages import Decoder, Message, RefusedError, one
 from .weights_check import finite
 
 RUNS: Final = (256, 64, 8, 1)
-"""How many rows a run of the network may have."""
+"""The numbers of rows that a run of the network may have."""
 
 IR_VERSIONS: Final = range(8, 12)
-OPSETS: Final = range(18, 24)  # in all of them the operators below mean the same
+OPSETS: Final = range(18, 24)  # the operators below mean the same in all of them
 
-# For what the runtime computes once, when it opens the graph. The exporter's tables take 16 MiB, and appear twice; a
-# weight of float16 becomes one of float32.
+# Limits for what the runtime computes once, when it opens the graph. The exporter's tables take 16 MiB, appearing twice;
+# a float16 weight becomes a float32 one.
 MOST_BYTES: Final = 128 << 20
 MOST_BYTES_OF_BYTE: Final = 4
 MOST_PRODUCTS: Final = 1 << 34
 
-# For each row of a run. A hidden layer of 65,536 units takes half of it. A row meets each weight, of four bytes or two,
-# once at most; in a recurrent network, once for each symbol of its context.
+# Limits for each row of a run. A hidden layer of 65,536 units takes half of the bytes. A row is multiplied with each
+# weight, of four bytes or two, at most once; in a recurrent network, once for each symbol of its context.
 MOST_BYTES_OF_ROW: Final = 1 << 20
 MOST_PRODUCTS_OF_ROW_AND_BYTE: Final = 1
 
@@ -74,7 +74,7 @@ def fault_of_graph(graph: bytes, block_size: int, ids: int) -> str | None:
     return None
 
 
-# What the file says
+# Reading the file
 
 
 def _check_versions(model: Message) -> None:
@@ -88,7 +88,7 @@ def _check_versions(model: Message) -> None:
 
 
 def _check_value(graph: Message, kind: str, name: bytes, elem_type: int, width: int) -> None:
-    """Hold the input or the output against what a model's has to be."""
+    """Check the name, type and shape of the input or the output."""
     value = one(graph, kind)
     tensor = one(one(value, "type"), "tensor_type")
     dims = [(dim["dim_value"], bool(dim["dim_param"])) for dim in one(tensor, "shape")["dim"]]
@@ -100,13 +100,13 @@ def _check_value(graph: Message, kind: str, name: bytes, elem_type: int, width: 
 
 @dataclass(frozen=True)
 class _Value:
-    """What is known of a value before any run.
+    """What is known about a value before any run.
 
     Attributes:
         dtype: of its numbers.
-        shape: for some number of rows.
-        varies: whether it depends on the input, so that each run computes it.
-        known: its numbers, where they are few and whole.
+        shape: its shape for a given number of rows.
+        varies: whether it depends on the input, so that every run computes it.
+        known: its numbers, if they are a few integers that do not depend on the input.
     """
 
     dtype: np.dtype[Any]
@@ -120,7 +120,7 @@ class _Value:
 
 
 def _weights(graph: Message) -> dict[bytes, _Value]:
-    """Return the tensors of a graph by name, each of them looked through."""
+    """Return the tensors of a graph by name, after checking each of them."""
     weights: dict[bytes, _Value] = {}
     for tensor in graph["initializer"]:
         name, dtype = bytes(one(tensor, "name")), _DTYPES.get(one(tensor, "data_type"))
@@ -138,11 +138,11 @@ def _weights(graph: Message) -> dict[bytes, _Value]:
 
 @dataclass(frozen=True)
 class _Node:
-    """One step of the computation, of a permitted operator.
+    """One step of the computation, with a permitted operator.
 
     Attributes:
         operator: its name in the table.
-        inputs: names of values.
+        inputs: names of the values that it takes.
         output: name of the value that it computes.
         attributes: options of the operator.
     """
@@ -171,12 +171,12 @@ class _Node:
         return cls(operator, [bytes(name) for name in message["input"]], bytes(one(message, "output")), attributes)
 
 
-# What it makes of the input
+# Costs
 
 
 @dataclass
 class _Costs:
-    """What is left of a budget, for values that are computed once, or for each run."""
+    """The rest of a budget, either for values that are computed once or for those of each run."""
 
     when: str
     bytes: int
@@ -193,7 +193,7 @@ class _Costs:
 def _check_costs(
     nodes: Sequence[_Node], weights: Mapping[bytes, _Value], rows: int, block_size: int, ids: int, size: int
 ) -> None:
-    """Follow a run with some rows through the graph, without computing it."""
+    """Compute the shape and the cost of every value in a run with some rows, without running it."""
     values = {**weights, b"context": _Value(np.dtype(np.int64), (rows, block_size), varies=True)}
     if b"context" in weights:
         raise RefusedError("a tensor by the name of the input")
@@ -222,7 +222,7 @@ def _check_costs(
 
 
 def _followed(node: _Node, inputs: list[_Value]) -> tuple[_Value, int]:
-    """Return what a step makes, and how many products it adds up."""
+    """Return the value that a step computes, and how many products it adds up."""
     shape = tuple(_OPERATORS[node.operator][0](inputs, node.attributes))
     if min(shape, default=1) < 1 or len(shape) > _MOST_AXES:
         raise ValueError(f"makes the shape {list(shape)}")
@@ -339,7 +339,7 @@ def _unsqueeze(inputs: list[_Value], _: _Attributes) -> _Shape:
 
 _ANY_AXIS: Final = range(-_MOST_AXES, _MOST_AXES)
 
-# operator → the shape that it makes, and the attributes that it may have
+# operator → the function for its output shape, and its permitted attributes
 _OPERATORS: Final[Mapping[str, tuple[Callable[[list[_Value], _Attributes], _Shape], Mapping[str, Any]]]] = {
     "Add": (_broadcast, {}),
     "And": (_broadcast, {}),

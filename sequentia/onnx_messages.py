@@ -10,7 +10,7 @@ _MOST_FIELDS: Final = 1 << 16
 
 Message = defaultdict[str, list[Any]]
 
-# message → field number → its name, and what it holds: a number, bytes, or a message
+# message → field number → its name, and its content: a number, bytes, or another message
 # https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 _FIELDS: Final[Mapping[str, Mapping[int, tuple[str, str]]]] = {
     "Model": {
@@ -63,21 +63,21 @@ _FOREIGN: Final = {
     ("Tensor", 13): "a tensor with external data",
     ("Tensor", 14): "a tensor with external data",
 }
-_WIRE_TYPES: Final = {"int": 0, "float": 5}  # all else has a length before it: type 2
+_WIRE_TYPES: Final = {"int": 0, "float": 5}  # all others are type 2: a length comes first
 
 
 class RefusedError(Exception):
-    """Says what a graph holds that an exported one does not."""
+    """The graph holds something that no exported graph has; the message says what."""
 
 
 class Decoder:
-    """Decodes protobuf messages, as far as they consist of what the table above has."""
+    """Decode protobuf messages whose fields are all in the table above."""
 
     def __init__(self) -> None:
         self._left = _MOST_FIELDS
 
     def message(self, data: memoryview, kind: str) -> Message:
-        """Return the values of each field by its name: several, or one, or none."""
+        """Return the values of each field, by name."""
         found: Message = defaultdict(list)
         for number, wire_type, value in _fields(data):
             self._left -= 1

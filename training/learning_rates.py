@@ -1,4 +1,4 @@
-"""The search for a learning rate: one minibatch at each rate of a rising sequence (Smith 2015, section 3.3)."""
+"""Search for a learning rate: one minibatch at each of a series of rising rates (Smith 2015, section 3.3)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,16 +25,16 @@ _RUNAWAY: Final = 10
 
 
 class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The outcome.
+    """The result of a search.
 
     Attributes:
-        corpus: name of the file.
-        recipe: the recipe's.
-        overrides: to it.
-        rates: one a step, rising by the same factor.
-        losses: of the minibatch at each rate, in nats; fewer than the steps asked for, if they ran away.
-        smoothed: the losses, each the mean of its neighbourhood, a twentieth of the steps wide.
-        suggested: the rate at the lowest smoothed loss.
+        corpus: name of the corpus file.
+        recipe: name of the recipe.
+        overrides: ``key=value`` changes to it.
+        rates: learning rate of each step, each higher by the same factor.
+        losses: loss of the minibatch at each rate, in nats; fewer than the steps asked for if the loss diverged.
+        smoothed: moving average of the losses over a twentieth of the steps.
+        suggested: the rate with the lowest smoothed loss.
     """
 
     corpus: str
@@ -51,7 +51,7 @@ class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def at_the_end(self) -> bool:
-        """Whether the valley lies at the end of the rates that were tried, or beyond."""
+        """Whether the suggestion is the lowest or highest rate tried, so that the best rate may lie outside."""
         return self.suggested in (self.rates[0], self.rates[-1])
 
 
@@ -67,24 +67,24 @@ def find_learning_rate(
 ) -> Search:
     """Train a fresh network while the rate rises exponentially from 10^-3 to 1, a minibatch each.
 
-    At low rates the loss hardly falls, at high ones it runs away; the best are in the valley between. The suggestion is
-    where the loss, averaged over a twentieth of the steps, is lowest. The search ends early once the loss is no number
-    or ten times what it was at first.
+    At low rates the loss hardly falls, at high rates it diverges; the best rates lie in between. The suggestion is the
+    rate at which the loss, averaged over a twentieth of the steps, is lowest. The search ends early once the loss is NaN
+    or ten times the first loss.
 
     Args:
-        corpus: a UTF-8 text file, one item a line.
+        corpus: a UTF-8 text file, one item per line.
         folder: receives ``learning_rates.json``.
-        recipe: name or path of a recipe with steps, by default ``names``; its teachers, if any, are left out.
+        recipe: name or path of a recipe that takes steps, by default ``names``; its teachers are not used.
         overrides: ``key=value`` changes to it.
         device: as for :func:`sequentia.training.train`.
-        steps: rates to try, 40 or more.
+        steps: number of rates to try, 40 or more.
         report: called after each step.
 
     Raises:
         CorpusError: if the corpus cannot be used.
-        OptionError: if there are fewer steps.
+        OptionError: if there are fewer than 40 steps.
         RecipeError: if the recipe is malformed, or has no learning rate.
-        TrainingError: if the folder is taken, or the loss no number from the start.
+        TrainingError: if the folder holds something else, or the loss is NaN at the first rate.
     """
     check_int("steps", steps, least=_FEWEST_STEPS)
     settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
@@ -104,7 +104,7 @@ def find_learning_rate(
         descent = Descent(descending, record, target)
         for rate in rates:
             loss = descent.descend(tokens, rate).item()
-            if not loss < _RUNAWAY * max(losses[:1] or [loss]):  # also when it is NaN
+            if not loss < _RUNAWAY * max(losses[:1] or [loss]):  # true for NaN as well
                 break
             losses.append(loss)
             if report:
@@ -127,7 +127,7 @@ def find_learning_rate(
 
 
 def read_search(folder: Path) -> Search:
-    """Return the search in a folder.
+    """Return the result of the search in a folder.
 
     Raises:
         TrainingError: if its file is damaged.
@@ -136,7 +136,7 @@ def read_search(folder: Path) -> Search:
 
 
 def _smoothed(losses: list[float], width: int) -> list[float]:
-    """Return the mean of each loss's neighbourhood, cut off at the ends."""
+    """Return the moving average of the losses; the window is cut off at the ends."""
     window = np.ones(min(width, len(losses)))
     means: list[float] = (
         np.convolve(losses, window, "same") / np.convolve(np.ones(len(losses)), window, "same")

@@ -1,4 +1,4 @@
-"""A training run, from corpus and recipe to the final checkpoint with its losses."""
+"""Train a model: from a corpus and a recipe to the final checkpoint and its losses."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ METRICS: Final = "metrics.json"
 TEACHERS: Final = "teachers"
 
 WatchDev = Callable[[int, int, float], object]
-"""Called with the steps done, the steps in all, and the loss on the dev part in nats."""
+"""Called with the number of steps done, the total, and the loss on the dev part in nats per symbol."""
 
 
 def train(
@@ -54,35 +54,40 @@ def train(
 ) -> Checkpoint:
     """Train a model on a corpus.
 
-    The run folder receives ``checkpoint.safetensors`` and ``metrics.json`` with the losses and a report of samples;
-    where there are steps, ``history.jsonl``, a line a step, where there are hidden layers, ``diagnostics.json``, and
-    where there are teachers, their run folders under ``teachers``, with the mixture's own losses.
-    The same corpus, recipe and seed give the same bits on the same CPU and number of threads, also across an
-    interruption.
+    The run folder receives
+
+    - ``checkpoint.safetensors``, and ``metrics.json`` with the losses and statistics of generated names;
+    - ``history.jsonl``, one line per step, if the recipe takes steps;
+    - ``diagnostics.json``, if the network has hidden layers;
+    - ``teachers``, the run folders of the teachers and the losses of their mixture, if the recipe has teachers.
+
+    On the same CPU with the same number of threads, the same corpus, recipe and seed give bit-identical results, even
+    if the run was interrupted and resumed.
 
     Args:
-        corpus: a UTF-8 text file, one item a line.
+        corpus: a UTF-8 text file, one item per line.
         folder: the run folder; new or empty, unless the run is resumed.
-        recipe: name or path of a recipe, by default ``names``; on a resumed run, the run's own.
+        recipe: name or path of a recipe, by default ``names``; for a resumed run, by default its own.
         overrides: ``key=value`` changes to the recipe.
         device: ``auto``, ``cpu``, ``cuda`` or another name that PyTorch knows.
-        resume: go on with the run in the folder.
-        report: called with the progress.
-        workers: how many share each step, through Ray: cores, or on ``cuda`` GPUs. The result is that of one, but for
-            rounding. One of them that dies is started again.
-        address: of a cluster for them, see :func:`sequentia.cluster.cluster`; all its machines must see the folder.
-        test: whether to measure on the test part; a finished run that did not do so does it when it is resumed.
-        watch_dev: called at each checkpoint, where there are steps.
+        resume: continue the run in the folder.
+        report: called with the progress of the steps.
+        workers: number of Ray workers that share each step, one per core, or one per GPU on ``cuda``. The result is
+            that of one process except for rounding. A worker that dies is started again.
+        address: address of a Ray cluster, see :func:`sequentia.cluster.cluster`; all its machines must see the folder.
+        test: whether to measure the test loss. Resuming a finished run measures it if it is missing.
+        watch_dev: called at each checkpoint, if the recipe takes steps.
 
     Returns:
         The final checkpoint, its metrics included.
 
     Raises:
         CorpusError: if the corpus cannot be used.
-        MissingExtraError: if there are to be workers, and Ray is not installed.
-        OptionError: if no cluster answers, or there cannot be so many workers.
+        MissingExtraError: if workers are asked for and Ray is not installed.
+        OptionError: if no cluster answers, or the steps cannot be shared among so many workers.
         RecipeError: if the recipe is malformed.
-        TrainingError: if the folder is taken, the run to resume is another, or the loss is no longer finite.
+        TrainingError: if the folder is not empty, the run to resume has another corpus or recipe, or the loss is no longer
+            finite.
         KeyboardInterrupt: after Ctrl-C, once the run is saved.
     """
     check_int("workers", workers, least=1)
@@ -100,12 +105,12 @@ def train(
                 f"(sha256 {data.record.sha256}, not {record.corpus.sha256})"
             )
     parts = split(data, record.recipe.split, record.recipe.first_names)
-    del data  # the parts are copies: only one of the two need be in memory
+    del data  # the parts are copies; this frees the memory
     if not test:
         parts = replace(parts, test=parts.test[:0])
     if checkpoint is None:
         record = msgspec.structs.replace(record, recipe=record.recipe.fitted(len(parts.train)))
-        _teachers(record, len(parts.train))  # so that nothing is begun if one is malformed
+        _teachers(record, len(parts.train))  # raises an error now if one is malformed
     else:
         asked = override(record.recipe, overrides) if recipe is None else read_recipe(recipe, overrides)
         _check_same_recipe(record.recipe, asked.fitted(len(parts.train)))
@@ -138,7 +143,7 @@ class _RunOptions:
 def _run(
     record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, options: _RunOptions
 ) -> Checkpoint:
-    """Bring a run to its end, from its start or from a checkpoint, its teachers' runs first."""
+    """Complete a run, from its start or from a checkpoint; the runs of its teachers come first."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe = record.recipe.descent
     if recipe is not None:
@@ -202,10 +207,10 @@ def _descend(
 
 
 def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
-    """Return the runs of a recipe's teachers as they start: on the same windows, each with a seed of its own.
+    """Return the initial records of the runs of a recipe's teachers: the same windows, each with its own seed.
 
     Raises:
-        RecipeError: if one is malformed, or no teacher for this recipe.
+        RecipeError: if one is malformed or has teachers itself.
     """
     recipe = record.recipe
     records = []
@@ -222,7 +227,7 @@ def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
 
 
 def _member(record: RunRecord, parts: Split, folder: Path, options: _RunOptions) -> Checkpoint:
-    """Return the finished run of a teacher, which may have been finished or begun before."""
+    """Return the finished run of a teacher. What was trained of it before is not trained again."""
     checkpoint = Checkpoint.load(folder) if (folder / CHECKPOINT).is_file() else None
     if checkpoint is not None and checkpoint.record.metrics is not None:
         return checkpoint
@@ -230,7 +235,7 @@ def _member(record: RunRecord, parts: Split, folder: Path, options: _RunOptions)
 
 
 def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkpoint:
-    """Return a checkpoint with the losses and samples of its network, and what it takes to tell the names it knows."""
+    """Return a checkpoint with losses and samples added, and with the hashes of the names unless the recipe forbids it."""
     record = trained.record
     predict = _predict(trained, device)
     block_size, vocabulary = record.recipe.block_size, Vocabulary(record.vocabulary)
