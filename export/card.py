@@ -1,4 +1,4 @@
-"""The model card: every figure in it comes from the artifact's own configuration."""
+"""Write the model card. Every figure in it comes from the configuration of the artifact."""
 
 import shlex
 from collections import Counter
@@ -33,12 +33,12 @@ _SEED: Final = 1
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says that an artifact's own figures do not tell.
+    """Facts for a card that are not in the artifact.
 
     Attributes:
         license: an identifier such as ``mit``; https://huggingface.co/docs/hub/repositories-licenses lists them.
         language: ISO 639 codes.
-        datasets: of the hub, ``owner/name``.
+        datasets: datasets on the hub, ``owner/name``.
     """
 
     license: str | None = None
@@ -56,7 +56,7 @@ class CardFacts:
         return cls(str(license) if license else None, _texts(language), _texts(datasets))
 
     def or_else(self, other: "CardFacts") -> "CardFacts":
-        """Return these facts, and the other's where there are none."""
+        """Return these facts, with missing ones taken from ``other``."""
         return CardFacts(
             self.license or other.license, self.language or other.language, self.datasets or other.datasets
         )
@@ -75,7 +75,7 @@ _ORIGINS: Final = {
         "an accent, an apostrophe or a space; and rare ones count as much as common ones.",
     )
 }
-"""What is known of a corpus, and what that means, by its hash."""
+"""Facts and a paragraph about well-known corpora, by SHA-256."""
 
 
 def model_card(
@@ -88,10 +88,10 @@ def model_card(
     """Return the card of a model, Markdown with the hub's YAML front matter.
 
     Args:
-        source: the model's artifact.
-        pictures: names of files in the folder ``pictures`` beside the card.
-        repo_id: the repository that it is for, if it is for one.
-        facts: what else it should say; of a well-known corpus, some are known.
+        source: artifact of the model.
+        pictures: names of the files in the folder ``pictures`` next to the card.
+        repo_id: the repository that the card is for, if any.
+        facts: further facts; for a well-known corpus, missing ones are filled in.
     """
     config = source.config
     origin, about = _ORIGINS.get(config.training.corpus.sha256, (CardFacts(), None))
@@ -118,7 +118,7 @@ def model_card(
 
 
 def _metadata(config: Config, facts: CardFacts) -> ModelCardData:
-    """Return the front matter, the losses among it: https://huggingface.co/docs/hub/model-cards."""
+    """Return the front matter, which includes the losses: https://huggingface.co/docs/hub/model-cards."""
     corpus = config.training.corpus.file
     losses = {part: getattr(config.metrics, part) for part in _PARTS}
     return ModelCardData(
@@ -157,7 +157,7 @@ def _description(config: Config) -> str:
 
 
 def _examples(source: Artifact) -> list[str]:
-    """Return what ``generate`` gives for the seed of the card."""
+    """Return the names that ``generate`` gives for the seed shown on the card."""
     vocabulary, config = source.vocabulary, source.config
     contexts = Contexts(Session(source).logits, config.block_size, vocabulary.size)
     plan = Plan.of({"seed": _SEED}, vocabulary, config.max_length)

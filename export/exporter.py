@@ -1,4 +1,4 @@
-"""A run folder in, an artifact folder out."""
+"""Export a training run as an artifact folder."""
 
 from pathlib import Path
 
@@ -19,18 +19,18 @@ from .parity import check_parity
 
 
 def export(run: Path, folder: Path) -> Config:
-    """Write the artifact of a finished run, once it has passed the parity ladder.
+    """Write the artifact of a finished run, after checking that it computes what the trained network does.
 
     Args:
         run: a run folder.
-        folder: the artifact folder; the run folder itself is allowed. Its name becomes the model's.
+        folder: the artifact folder, which may be the run folder. The model takes its name.
 
     Returns:
         The artifact's configuration.
 
     Raises:
-        TrainingError: if there is no finished run.
-        ExportError: if the exported model differs from the trained one; nothing is left behind then.
+        TrainingError: if there is no finished run in the folder.
+        ExportError: if the exported model differs from the trained one. Nothing is written then.
     """
     checkpoint = Checkpoint.load(run)
     record, recipe = checkpoint.record, checkpoint.record.recipe

@@ -21,8 +21,8 @@ RUNS: Final = (256, 64, 8, 1)
 IR_VERSIONS: Final = range(8, 12)
 OPSETS: Final = range(18, 24)  # the operators below mean the same in all of them
 
-# Limits for what the runtime computes once, when it opens the graph. The exporter's tables take 16 MiB, appearing twice;
-# a float16 weight becomes a float32 one.
+# Limits for what the runtime computes once, when it opens the graph. The exporter's tables take 16 MiB and
+# appear twice; a float16 weight becomes a float32 one.
 MOST_BYTES: Final = 128 << 20
 MOST_BYTES_OF_BYTE: Final = 4
 MOST_PRODUCTS: Final = 1 << 34

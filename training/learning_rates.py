@@ -68,8 +68,8 @@ def find_learning_rate(
     """Train a fresh network while the rate rises exponentially from 10^-3 to 1, a minibatch each.
 
     At low rates the loss hardly falls, at high rates it diverges; the best rates lie in between. The suggestion is the
-    rate at which the loss, averaged over a twentieth of the steps, is lowest. The search ends early once the loss is NaN
-    or ten times the first loss.
+    rate at which the loss, averaged over a twentieth of the steps, is lowest. The search ends early once the loss is
+    NaN or ten times the first loss.
 
     Args:
         corpus: a UTF-8 text file, one item per line.

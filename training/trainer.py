@@ -86,8 +86,8 @@ def train(
         MissingExtraError: if workers are asked for and Ray is not installed.
         OptionError: if no cluster answers, or the steps cannot be shared among so many workers.
         RecipeError: if the recipe is malformed.
-        TrainingError: if the folder is not empty, the run to resume has another corpus or recipe, or the loss is no longer
-            finite.
+        TrainingError: if the folder is not empty, the run to resume has another corpus or recipe, or the loss is no
+            longer finite.
         KeyboardInterrupt: after Ctrl-C, once the run is saved.
     """
     check_int("workers", workers, least=1)
@@ -235,7 +235,7 @@ def _member(record: RunRecord, parts: Split, folder: Path, options: _RunOptions)
 
 
 def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkpoint:
-    """Return a checkpoint with losses and samples added, and with the hashes of the names unless the recipe forbids it."""
+    """Return a checkpoint with losses, samples and, unless the recipe forbids it, the hashes of the names added."""
     record = trained.record
     predict = _predict(trained, device)
     block_size, vocabulary = record.recipe.block_size, Vocabulary(record.vocabulary)
