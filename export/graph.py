@@ -25,8 +25,8 @@ _LARGEST_FOLDED: Final = 16  # constants: a runtime folds larger ones, such as t
 def graph_of(network: nn.Module, config: Config) -> bytes:
     """Trace a network in evaluation mode and return the contents of an ONNX file with metadata from the config.
 
-    Weights that float16 represents exactly are stored as float16. The input is ``context``, int64 [batch, block_size]; the
-    output is ``logits``, float32 [batch, 1 + symbols].
+    Weights that float16 represents exactly are stored as float16. The input is ``context``, int64 [batch, block_size];
+    the output is ``logits``, float32 [batch, 1 + symbols].
     """
     example = torch.zeros((TRACED_BATCH, config.block_size), dtype=torch.int64)
     with _quiet():

@@ -222,7 +222,7 @@ def _sorted_fingerprints(tokens: Tokens) -> NDArray[np.uint64]:
 
 
 def _among(fingerprints: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return which fingerprints are among ``known``, which is sorted. The look-up needs no copy of millions of hashes."""
+    """Return which fingerprints are among ``known``, which is sorted; it may be large and is not copied."""
     if not len(known):
         return np.zeros(len(fingerprints), dtype=bool)
     nearest = np.searchsorted(known, fingerprints).clip(max=len(known) - 1)

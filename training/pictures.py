@@ -73,8 +73,8 @@ class _Line(msgspec.Struct, frozen=True):
 def plot(folder: Path) -> list[Path]:
     """Draw every picture that a folder has data for, into its subfolder ``pictures``.
 
-    For a training run: ``loss.png`` and ``updates.png`` from the history, ``activations.png`` and ``gradients.png`` from
-    the diagnostics, ``embedding.png`` and ``next_symbols.png`` from the checkpoint. For a learning-rate search:
+    For a training run: ``loss.png`` and ``updates.png`` from the history, ``activations.png`` and ``gradients.png``
+    from the diagnostics, ``embedding.png`` and ``next_symbols.png`` from the checkpoint. For a learning-rate search:
     ``learning_rate.png``. For a sweep: ``sweep.png``.
 
     Returns:
