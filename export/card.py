@@ -27,6 +27,14 @@ _PARTS: Final = {
     "test_unseen": "test, names unseen in training",
 }
 
+_SPLITS: Final = {
+    "lecture": "the lines are shuffled, then 80 % are for training, 10 % (dev) for choices and 10 % (test) for the "
+    "figure to quote",
+    "dedup": "repeated lines are dropped and the rest shuffled, then 80 % are for training, 10 % (dev) for choices and "
+    "10 % (test) for the figure to quote",
+    "all": "all lines are for training",
+}
+
 _EXAMPLES: Final = 10
 _SEED: Final = 1
 
@@ -71,8 +79,8 @@ _ORIGINS: Final = {
         CardFacts(license="mit", language=("en",)),
         "The list is that of the repository karpathy/makemore: the 32,000 or so most common first names given in the "
         "United States in 2018, by the records of the Social Security Administration, in the letters a to z alone. "
-        "So names of other countries, languages and years are rare, or spelt as they were registered there; none has "
-        "an accent, an apostrophe or a space; and rare ones count as much as common ones.",
+        "Names of other countries, languages and years are therefore rare, or spelt as they were registered there. No "
+        "name has an accent, an apostrophe or a space. Rare names count as much as common ones.",
     )
 }
 """Facts and a paragraph about well-known corpora, by SHA-256."""
@@ -184,8 +192,9 @@ def _use(source: Artifact, repo_id: str | None) -> str:
 def _figures(config: Config) -> str:
     losses = {what: getattr(config.metrics, part) for part, what in _PARTS.items()}
     lines = [
-        f"Mean negative log-likelihood in nats per symbol, the end of each name included, on the split "
-        f"`{config.training.split}`:",
+        "The loss is the mean negative log-likelihood of the next symbol, in nats (natural logarithms); lower is "
+        "better. A symbol is a character, and the end of a name counts as one more. A window is one prediction: the symbols "
+        f"before, and the one that follows. The split is `{config.training.split}`: {_SPLITS[config.training.split]}.",
         "",
         "| part | loss | names | windows |",
         "|---|---|---|---|",
@@ -214,7 +223,7 @@ def _size_and_speed(config: Config, graph_bytes: int) -> str:
     work = f"{products:,} multiplications and additions" if products else "look-ups in tables and no multiplication"
     return (
         f"`model.onnx` has {graph_bytes:,} bytes for {architecture.parameters:,} parameters. A symbol takes {work}; "
-        f"`time sequentia generate 10000 --model {config.name}` tells how quick that is on your machine."
+        f"`time sequentia generate 10000 --model {config.name}` shows how fast that is on your machine."
     )
 
 
@@ -233,7 +242,7 @@ def _training(config: Config) -> str:
             f"Data: `{corpus.file}`, {corpus.names:,} names ({corpus.distinct:,} distinct), "
             f"{corpus.symbols:,} symbols, sha256 `{corpus.sha256}`.",
             "",
-            "Rebuild it, and print its figures again, by",
+            "To train it again and print its figures, run",
             "",
             "```sh",
             shlex.join(command),
@@ -253,14 +262,14 @@ def _pictures(names: Collection[str]) -> list[str]:
 
 def _limits(source: Artifact) -> str:
     novelty = (
-        "; `novel=True` leaves out those of its list, which `novelty.crc32` holds the hashes of: enough to recognise a "
-        "name, too little to read one"
+        "; `novel=True` leaves those out. It uses the hashes in `novelty.crc32`, which suffice to recognise a name but "
+        "not to read one"
         if source.known is not None
         else ""
     )
     return (
-        "For inventing names: of characters, places, products, test data. Not for telling who a name belongs to, or "
-        "whether it is a real one. The model knows only the alphabet above and repeats the biases of its list: what "
-        f"is rare there is rare here. None of its names is longer than {source.config.max_length} symbols unless asked "
-        f"for. It may invent names that exist, names of its list among them{novelty}."
+        "Use it to invent names: of characters, places, products, test data. Do not use it to tell who a name belongs "
+        "to or whether a name is real. The model knows only the alphabet above and repeats the biases of its list: what "
+        f"is rare there is rare here. Its names have at most {source.config.max_length} symbols unless you ask for "
+        f"longer ones. It may invent names that exist, including names of its list{novelty}."
     )
