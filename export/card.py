@@ -194,7 +194,8 @@ def _figures(config: Config) -> str:
     lines = [
         "The loss is the mean negative log-likelihood of the next symbol, in nats (natural logarithms); lower is "
         "better. A symbol is a character, and the end of a name counts as one more. A window is one prediction: the "
-        f"symbols before, and the one that follows. The split is `{config.training.split}`: {_SPLITS[config.training.split]}.",
+        f"symbols before, and the one that follows. The split is "
+        f"`{config.training.split}`: {_SPLITS[config.training.split]}.",
         "",
         "| part | loss | names | windows |",
         "|---|---|---|---|",
@@ -270,6 +271,6 @@ def _limits(source: Artifact) -> str:
     return (
         "Use it to invent names: of characters, places, products, test data. Do not use it to tell who a name belongs "
         "to or whether a name is real. The model knows only the alphabet above and repeats the biases of its list: "
-        f"what is rare there is rare here. Its names have at most {source.config.max_length} symbols unless you ask for "
-        f"longer ones. It may invent names that exist, including names of its list{novelty}."
+        f"what is rare there is rare here. Its names have at most {source.config.max_length} symbols unless you ask "
+        f"for longer ones. It may invent names that exist, including names of its list{novelty}."
     )
