@@ -1,4 +1,4 @@
-"""From a checkpoint to an artifact folder, and on to the hub: weights, ONNX graph, parity ladder, model card.
+"""Export a checkpoint as an artifact folder, with its ONNX graph and model card, and publish it on the hub.
 
 Needs the extra ``[train]``.
 """

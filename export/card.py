@@ -1,4 +1,4 @@
-"""The model card: every figure in it comes from the artifact's own configuration."""
+"""Write the model card. Every figure in it comes from the configuration of the artifact."""
 
 import shlex
 from collections import Counter
@@ -8,7 +8,8 @@ from typing import Final, Self
 
 from huggingface_hub import CardData, EvalResult, ModelCardData
 
-from sequentia.artifact import PICTURES, SHOWN, Artifact, Config, Loss
+from sequentia.artifact import PICTURES, SHOWN, Artifact
+from sequentia.config import Config, Loss
 from sequentia.generation import stream_names
 from sequentia.logit_cache import LogitCache
 from sequentia.options import Plan
@@ -26,18 +27,26 @@ _PARTS: Final = {
     "test_unseen": "test, names unseen in training",
 }
 
+_SPLITS: Final = {
+    "lecture": "the lines are shuffled, then 80 % are for training, 10 % (dev) for choices and 10 % (test) for the "
+    "figure to quote",
+    "dedup": "repeated lines are dropped and the rest shuffled, then 80 % are for training, 10 % (dev) for choices and "
+    "10 % (test) for the figure to quote",
+    "all": "all lines are for training",
+}
+
 _EXAMPLES: Final = 10
 _SEED: Final = 1
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says that an artifact's own figures do not tell.
+    """Facts for a card that are not in the artifact.
 
     Attributes:
         license: an identifier such as ``mit``; https://huggingface.co/docs/hub/repositories-licenses lists them.
         language: ISO 639 codes.
-        datasets: of the hub, ``owner/name``.
+        datasets: datasets on the hub, ``owner/name``.
     """
 
     license: str | None = None
@@ -47,15 +56,15 @@ class CardFacts:
     @classmethod
     def of(cls, data: CardData | None) -> Self:
         """Return the facts in a card's metadata."""
-        return cls() if data is None else cls.told(*map(data.get, ("license", "language", "datasets")))
+        return cls() if data is None else cls.from_values(*map(data.get, ("license", "language", "datasets")))
 
     @classmethod
-    def told(cls, license: object, language: object, datasets: object) -> Self:  # noqa: A002 - the hub's own word
-        """Return the facts that somebody states, lists or single texts."""
+    def from_values(cls, license: object, language: object, datasets: object) -> Self:  # noqa: A002 - the hub's own word
+        """Return facts from plain values, each a string, a list of strings or ``None``."""
         return cls(str(license) if license else None, _texts(language), _texts(datasets))
 
     def or_else(self, other: "CardFacts") -> "CardFacts":
-        """Return these facts, and the other's where there are none."""
+        """Return these facts, with missing ones taken from ``other``."""
         return CardFacts(
             self.license or other.license, self.language or other.language, self.datasets or other.datasets
         )
@@ -70,11 +79,11 @@ _ORIGINS: Final = {
         CardFacts(license="mit", language=("en",)),
         "The list is that of the repository karpathy/makemore: the 32,000 or so most common first names given in the "
         "United States in 2018, by the records of the Social Security Administration, in the letters a to z alone. "
-        "So names of other countries, languages and years are rare, or spelt as they were registered there; none has "
-        "an accent, an apostrophe or a space; and rare ones count as much as common ones.",
+        "Names of other countries, languages and years are therefore rare, or spelt as they were registered there. No "
+        "name has an accent, an apostrophe or a space. Rare names count as much as common ones.",
     )
 }
-"""What is known of a corpus, and what that means, by its hash."""
+"""Facts and a paragraph about well-known corpora, by SHA-256."""
 
 
 def model_card(
@@ -87,10 +96,10 @@ def model_card(
     """Return the card of a model, Markdown with the hub's YAML front matter.
 
     Args:
-        source: the model's artifact.
-        pictures: names of files in the folder ``pictures`` beside the card.
-        repo_id: the repository that it is for, if it is for one.
-        facts: what else it should say; of a well-known corpus, some are known.
+        source: artifact of the model.
+        pictures: names of the files in the folder ``pictures`` next to the card.
+        repo_id: the repository that the card is for, if any.
+        facts: further facts; for a well-known corpus, missing ones are filled in.
     """
     config = source.config
     origin, about = _ORIGINS.get(config.training.corpus.sha256, (CardFacts(), None))
@@ -117,7 +126,7 @@ def model_card(
 
 
 def _metadata(config: Config, facts: CardFacts) -> ModelCardData:
-    """Return the front matter, the losses among it: https://huggingface.co/docs/hub/model-cards."""
+    """Return the front matter, which includes the losses: https://huggingface.co/docs/hub/model-cards."""
     corpus = config.training.corpus.file
     losses = {part: getattr(config.metrics, part) for part in _PARTS}
     return ModelCardData(
@@ -156,7 +165,7 @@ def _description(config: Config) -> str:
 
 
 def _examples(source: Artifact) -> list[str]:
-    """Return what ``generate`` gives for the seed of the card."""
+    """Return the names that ``generate`` gives for the seed shown on the card."""
     vocabulary, config = source.vocabulary, source.config
     cache = LogitCache(Session(source).logits, config.block_size, vocabulary.size)
     plan = Plan.of({"seed": _SEED}, vocabulary, config.max_length)
@@ -183,8 +192,10 @@ def _use(source: Artifact, repo_id: str | None) -> str:
 def _figures(config: Config) -> str:
     losses = {what: getattr(config.metrics, part) for part, what in _PARTS.items()}
     lines = [
-        f"Mean negative log-likelihood in nats per symbol, the end of each name included, on the split "
-        f"`{config.training.split}`:",
+        "The loss is the mean negative log-likelihood of the next symbol, in nats (natural logarithms); lower is "
+        "better. A symbol is a character, and the end of a name counts as one more. A window is one prediction: the "
+        f"symbols before, and the one that follows. The split is "
+        f"`{config.training.split}`: {_SPLITS[config.training.split]}.",
         "",
         "| part | loss | names | windows |",
         "|---|---|---|---|",
@@ -213,7 +224,7 @@ def _size_and_speed(config: Config, graph_bytes: int) -> str:
     work = f"{products:,} multiplications and additions" if products else "look-ups in tables and no multiplication"
     return (
         f"`model.onnx` has {graph_bytes:,} bytes for {architecture.parameters:,} parameters. A symbol takes {work}; "
-        f"`time sequentia generate 10000 --model {config.name}` tells how quick that is on your machine."
+        f"`time sequentia generate 10000 --model {config.name}` shows how fast that is on your machine."
     )
 
 
@@ -232,7 +243,7 @@ def _training(config: Config) -> str:
             f"Data: `{corpus.file}`, {corpus.names:,} names ({corpus.distinct:,} distinct), "
             f"{corpus.symbols:,} symbols, sha256 `{corpus.sha256}`.",
             "",
-            "Rebuild it, and print its figures again, by",
+            "To train it again and print its figures, run",
             "",
             "```sh",
             shlex.join(command),
@@ -252,14 +263,14 @@ def _pictures(names: Collection[str]) -> list[str]:
 
 def _limits(source: Artifact) -> str:
     novelty = (
-        "; `novel=True` leaves out those of its list, which `novelty.crc32` holds the hashes of: enough to recognise a "
-        "name, too little to read one"
+        "; `novel=True` leaves those out. It uses the hashes in `novelty.crc32`, which suffice to recognise a name but "
+        "not to read one"
         if source.known is not None
         else ""
     )
     return (
-        "For inventing names: of characters, places, products, test data. Not for telling who a name belongs to, or "
-        "whether it is a real one. The model knows only the alphabet above and repeats the biases of its list: what "
-        f"is rare there is rare here. None of its names is longer than {source.config.max_length} symbols unless asked "
-        f"for. It may invent names that exist, names of its list among them{novelty}."
+        "Use it to invent names: of characters, places, products, test data. Do not use it to tell who a name belongs "
+        "to or whether a name is real. The model knows only the alphabet above and repeats the biases of its list: "
+        f"what is rare there is rare here. Its names have at most {source.config.max_length} symbols unless you ask "
+        f"for longer ones. It may invent names that exist, including names of its list{novelty}."
     )

@@ -1,4 +1,4 @@
-"""A run folder in, an artifact folder out."""
+"""Export a training run as an artifact folder."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ from safetensors.torch import save
 
 from sequentia import artifact
 from sequentia._files import printable_name
-from sequentia.artifact import Artifact, Config, Training
+from sequentia.artifact import Artifact
+from sequentia.config import FORMAT_VERSION, Config, Training
 from sequentia.errors import TrainingError
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.vocabulary import Vocabulary
@@ -18,18 +19,18 @@ from .parity import check_parity
 
 
 def export(run: Path, folder: Path) -> Config:
-    """Write the artifact of a finished run, once it has passed the parity ladder.
+    """Write the artifact of a finished run, after checking that it computes what the trained network does.
 
     Args:
         run: a run folder.
-        folder: the artifact folder; the run folder itself is allowed. Its name becomes the model's.
+        folder: the artifact folder, which may be the run folder. The model takes its name.
 
     Returns:
         The artifact's configuration.
 
     Raises:
-        TrainingError: if there is no finished run.
-        ExportError: if the exported model differs from the trained one; nothing is left behind then.
+        TrainingError: if there is no finished run in the folder.
+        ExportError: if the exported model differs from the trained one. Nothing is written then.
     """
     checkpoint = Checkpoint.load(run)
     record, recipe = checkpoint.record, checkpoint.record.recipe
@@ -39,7 +40,7 @@ def export(run: Path, folder: Path) -> Config:
         )
     network = checkpoint.network().eval()
     config = Config(
-        format_version=artifact.FORMAT_VERSION,
+        format_version=FORMAT_VERSION,
         name=printable_name(folder),
         vocabulary=record.vocabulary,
         block_size=recipe.block_size,

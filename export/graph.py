@@ -1,4 +1,4 @@
-"""The network as one self-contained ONNX file."""
+"""Export a network as one self-contained ONNX file."""
 
 import logging
 import warnings
@@ -12,20 +12,21 @@ import torch
 from onnxscript.optimizer import optimize
 from torch import nn
 
-from sequentia.artifact import Config, metadata
+from sequentia.artifact import metadata
+from sequentia.config import Config
 
 OPSET: Final = 20
 IR_VERSION: Final = 9
 TRACED_BATCH: Final = 3
 _WORTH_A_CAST: Final = 256
-_LARGEST_FOLDED: Final = 16  # constants: what a runtime folds, tables among them, need not be in the file
+_LARGEST_FOLDED: Final = 16  # constants: a runtime folds larger ones, such as tables, when it loads the file
 
 
 def graph_of(network: nn.Module, config: Config) -> bytes:
-    """Trace a network, in evaluation mode, and return its graph with the config's metadata, as a file's contents.
+    """Trace a network in evaluation mode and return the contents of an ONNX file with metadata from the config.
 
-    Weights that float16 holds without loss are stored so. The input is ``context``, int64 [batch, block_size]; the
-    output is ``logits``, float32 [batch, 1 + symbols].
+    Weights that float16 represents exactly are stored as float16. The input is ``context``, int64 [batch, block_size];
+    the output is ``logits``, float32 [batch, 1 + symbols].
     """
     example = torch.zeros((TRACED_BATCH, config.block_size), dtype=torch.int64)
     with _quiet():
@@ -40,7 +41,7 @@ def graph_of(network: nn.Module, config: Config) -> bytes:
             verbose=False,
             optimize=False,
         )
-    assert program is not None  # noqa: S101 - None is for the exporter's older interface
+    assert program is not None  # noqa: S101 - only the older exporter returns None
     optimize(program.model, input_size_limit=_LARGEST_FOLDED, output_size_limit=_LARGEST_FOLDED)
     model = program.model_proto
     model.ir_version = IR_VERSION
@@ -54,7 +55,7 @@ def graph_of(network: nn.Module, config: Config) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter's log (torchvision is absent) and its own deprecation warnings."""
+    """Silence the exporter's log (it misses torchvision) and its deprecation warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -67,7 +68,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _strip_traces(graph: onnx.GraphProto) -> None:
-    """Drop the exporter's debugging notes: they double the file, and hold paths of the machine it ran on."""
+    """Remove the exporter's debugging notes. They double the file size and hold paths of this machine."""
     for part in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
         for item in part:
             del item.metadata_props[:]
@@ -78,7 +79,7 @@ def _strip_traces(graph: onnx.GraphProto) -> None:
 
 
 def _halve(graph: onnx.GraphProto) -> None:
-    """Store weights as float16 where each of them is one; a runtime casts them back once, when it loads the graph."""
+    """Store weights as float16 where that is exact; the runtime casts them back once, when it loads the graph."""
     casts = []
     for weight in graph.initializer:
         values = onnx.numpy_helper.to_array(weight)

@@ -1,8 +1,8 @@
-"""The parity ladder: what an exported model must satisfy before anyone may load it.
+"""Check that an exported model computes the same logits as the trained network.
 
-Each rung is fatal; they go from form to numbers. Logits are compared by the largest difference in a row, in units of
-the row's largest logit or of 1, whichever is greater: a float32 sum is as exact as its largest terms allow, whatever
-its value.
+The checks run in order, from the form of the file to its numbers, and the first that fails raises an error. Logits are
+compared by the largest difference in a row, divided by the largest logit of the row or by 1, whichever is greater,
+because the rounding error of a float32 sum grows with its largest terms.
 """
 
 from typing import Final
@@ -12,7 +12,8 @@ import onnx
 import torch
 from safetensors.torch import load
 
-from sequentia.artifact import Config, metadata
+from sequentia.artifact import metadata
+from sequentia.config import Config
 from sequentia.errors import ExportError
 from sequentia.graph_check import fault_of_graph
 from sequentia.session import open_session
@@ -21,17 +22,17 @@ from sequentia.training.kinds import Network
 from .graph import IR_VERSION, OPSET
 
 BATCH_SIZES: Final = (1, 2, 7, 1000)
-"""None of them is the traced one, so a batch size frozen into the graph is found."""
+"""None of them is the traced one, so that a batch size frozen into the graph is detected."""
 
 TOLERANCE: Final = 1e-5
-"""Largest difference of a logit, in the units above."""
+"""Largest difference of a logit, scaled as above."""
 
 
 def check_parity(network: Network, config: Config, weights: bytes, graph: bytes) -> None:
-    """Hold the contents of the two files against the network they come from.
+    """Compare the contents of the two files with the network that they were exported from.
 
     Raises:
-        ExportError: naming the first rung that fails.
+        ExportError: naming the first check that fails.
     """
     model = onnx.load_model_from_string(graph)
     _interface(model, config)
@@ -46,7 +47,7 @@ def _fail(rung: str, expected: object, found: object) -> ExportError:
 
 
 def _interface(model: onnx.ModelProto, config: Config) -> None:
-    """Versions, names, dtypes, the dynamic axis, metadata, nothing outside the file."""
+    """Check versions, names, dtypes, the dynamic axis and the metadata, and that no data is outside the file."""
     versions = (model.ir_version, {opset.domain: opset.version for opset in model.opset_import})
     if versions != (IR_VERSION, {"": OPSET}):
         raise _fail("interface", f"IR {IR_VERSION} and the standard operators, version {OPSET}", versions)
@@ -80,7 +81,7 @@ def _checker(graph: bytes) -> None:
 
 
 def _weights(network: Network, weights: bytes) -> None:
-    """Bitwise: the same names, dtypes and shapes, and the same bytes."""
+    """Check that names, dtypes, shapes and bytes are the same."""
     stored, own = load(weights), network.stored()
     if stored.keys() != own.keys():
         raise _fail("weights", sorted(own), sorted(stored))
@@ -98,9 +99,10 @@ def _reader(config: Config, graph: bytes) -> None:
 
 @torch.no_grad()
 def _logits(network: Network, config: Config, graph: bytes) -> None:
-    """Onnxruntime against PyTorch, at batch sizes other than the traced one.
+    """Compare onnxruntime with PyTorch at batch sizes other than the traced one.
 
-    The contexts are random, of every padding; an n-gram model, which hardly knows any of those, gets its own as well.
+    The contexts are random, with every amount of padding. Half of them are familiar ones for an n-gram model, which has
+    seen hardly any random context.
     """
     session = open_session(graph)
     random = np.random.Generator(np.random.PCG64(0))

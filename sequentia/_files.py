@@ -1,4 +1,4 @@
-"""Files and folders that are written wholly or not at all."""
+"""Write files and folders atomically: after a crash, either the old or the new contents are there."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -15,6 +15,8 @@ try:
     import fcntl
 except ModuleNotFoundError:  # Windows, which deletes no file that a process has open
     fcntl = None  # type: ignore[assignment]
+
+from .errors import TrainingError
 
 _PARTIAL: Final = ".partial"
 _LONGEST_STEM: Final = 40
@@ -31,10 +33,10 @@ def write_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name only when it is whole: a killed process leaves what was there.
+    """Open a file for writing that takes its name only once it is complete. A killed process leaves the old file.
 
-    What is there but is no regular file (a terminal, a pipe, ``/dev/null``), or is open already (``/dev/stdout``), is
-    written to directly. A file that is replaced keeps its permissions.
+    A path that is not a regular file (a terminal, a pipe, ``/dev/null``) or that is open already (``/dev/stdout``) is
+    written to directly. A replaced file keeps its permissions.
     """
     descriptor = _open_descriptor(path)
     if descriptor is not None or (path.exists() and not path.is_file()):
@@ -61,13 +63,13 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_abandoned(folder: Path, name: str) -> None:
-    """Delete the partial files of killed processes from a folder that only one job writes to.
+    """Delete the partial files that killed processes left in a folder.
 
-    A process holds a lock on each file that it is writing, so the files of running processes stay.
+    A running process locks each file that it is writing, so its files stay.
 
     Args:
-        folder: the folder.
-        name: what the names of the files start with that were to be written.
+        folder: a folder that only one job writes to.
+        name: the start of the names of the files to be written.
     """
     for path in folder.glob(f".{name}*{_PARTIAL}"):
         with suppress(OSError), path.open("rb") as file:
@@ -77,7 +79,7 @@ def remove_abandoned(folder: Path, name: str) -> None:
 
 
 def _open_descriptor(path: Path) -> int | None:
-    """Return the number of the open file that a path such as ``/dev/stdout`` or ``/dev/fd/3`` stands for."""
+    """Return the file descriptor that a path such as ``/dev/stdout`` or ``/dev/fd/3`` stands for, else None."""
     for _ in range(_MOST_LINKS):
         found = re.fullmatch(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)", str(path))
         if found:
@@ -89,7 +91,7 @@ def _open_descriptor(path: Path) -> int | None:
 
 
 def _copy_permissions(path: Path, file: BinaryIO) -> None:
-    """Give a new file the owner and mode of the one that it replaces, as far as the system lets us."""
+    """Give a new file the owner and mode of the file that it replaces, as far as the system permits."""
     if path.exists() and hasattr(os, "fchown"):
         before = path.stat()
         with suppress(PermissionError):
@@ -98,7 +100,7 @@ def _copy_permissions(path: Path, file: BinaryIO) -> None:
 
 
 def _create_beside(path: Path) -> tuple[Path, BinaryIO]:
-    """Create and lock a hidden file next to ``path`` under a random name, one that no other process can have."""
+    """Create and lock a hidden file with a random name next to ``path``."""
     while True:
         temporary = path.with_name(f".{path.name[:_LONGEST_STEM]}.{secrets.token_hex(8)}{_PARTIAL}")
         try:
@@ -109,23 +111,44 @@ def _create_beside(path: Path) -> tuple[Path, BinaryIO]:
         if fcntl is not None:
             with suppress(OSError):  # some file systems have no locks
                 fcntl.flock(file, fcntl.LOCK_EX)
-        if temporary.exists():  # else it was taken for abandoned before it was locked
+        if temporary.exists():  # else remove_abandoned deleted it before it was locked
             return temporary, file
         file.close()
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes], *, last: str, removed: Collection[str] = ()) -> None:
-    """Write several files into a folder, all or none; what else it holds is kept, but for the files to be removed.
+def check_vacant(folder: Path, advice: str, error: Callable[[str], Exception] = TrainingError) -> None:
+    """Raise an error unless a folder is new or empty; hidden files do not count.
 
-    Where the folder does not yet have the file ``last``, without which the others count for nothing, the files move in
-    one by one and that one last. Where it has, a whole new folder takes the place of the old in one step. Where that
-    cannot be (a mount point, the current folder, a system without such a step), ``last`` goes first and comes last.
+    Args:
+        folder: the folder that is to be written.
+        advice: what the message says to do about a folder that holds something.
+        error: makes the exception to raise from its message.
+
+    Raises:
+        TrainingError: by default, if the folder holds something or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise error(f"{folder} is a file; choose a folder")
+    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise error(f"{folder} is not empty: {advice}")
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], *, last: str, removed: Collection[str] = ()) -> None:
+    """Write several files into a folder: after a crash, the folder holds all of the old files or all of the new.
+
+    Other files in the folder are kept. A reader ignores a folder that lacks the file ``last``, so:
+
+    - If ``last`` is not there yet, the files are moved in one by one, ``last`` at the end.
+    - If it is, a complete new folder is swapped with the old one in a single system call. Renaming cannot do this:
+      between two renames, a crash would leave no folder at all.
+    - If they cannot be swapped (the current folder, a mount point, a system without such a call), ``last`` is deleted
+      first and moved in at the end. A crash then leaves the folder without it.
 
     Args:
         folder: the folder; it and its parents are created.
         files: contents by name, in the order to move them.
-        last: one of them.
-        removed: names of files that must not stay.
+        last: the name of one of them.
+        removed: names of files to delete.
     """
     folder = Path(os.path.realpath(folder))
     folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +157,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, last: str, removed
 
 
 def _move_in(folder: Path, files: Mapping[str, bytes], last: str, removed: Collection[str]) -> None:
-    import tempfile  # here and below: loading it takes milliseconds, and most commands write no folder
+    import tempfile  # imported here and below because it takes milliseconds, and most commands write no folder
 
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as temporary:
         staging = Path(temporary)
@@ -147,7 +170,7 @@ def _move_in(folder: Path, files: Mapping[str, bytes], last: str, removed: Colle
 
 
 def _swap_in(folder: Path, files: Mapping[str, bytes], removed: Collection[str]) -> bool:
-    """Put a copy of the folder with new files in its place, if the system lets us; the other files are only linked."""
+    """Replace the folder by one with the new files and links to the others. Return whether that was possible."""
     import shutil
     import tempfile
 
@@ -157,16 +180,16 @@ def _swap_in(folder: Path, files: Mapping[str, bytes], removed: Collection[str])
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
             staging = Path(temporary) / folder.name
-            shutil.copytree(folder, staging, symlinks=True, copy_function=_link_or_copy, ignore=replaced)
+            shutil.copytree(folder, staging, symlinks=True, copy_function=os.link, ignore=replaced)
             for name, data in files.items():
                 _write_through(staging / name, data)
             return _exchange(staging, folder)
-    except PermissionError:  # to write beside the folder
+    except (PermissionError, shutil.Error):  # no permission to write beside the folder, or no hard links
         return False
 
 
 def printable_name(path: Path) -> str:
-    """Return the last part of a path as text, also where it is not valid UTF-8."""
+    """Return the last part of a path as text; bytes that are not UTF-8 are replaced."""
     return Path(os.path.realpath(path)).name.encode("utf-8", "replace").decode()
 
 
@@ -179,27 +202,18 @@ def _write_through(path: Path, data: bytes) -> None:
 
 @contextmanager
 def naming(file: Path | str) -> Iterator[None]:
-    """Name the file in an error of writing it, a full disk say, which does not by itself."""
+    """Add the file's name to an OSError that lacks it, such as that of a full disk."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None:  # else it is not the system's
+        if error.errno is not None:  # else the system did not raise it
             error.filename = error.filename or str(file)
         raise
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        import shutil
-
-        shutil.copy2(source, target, follow_symlinks=False)
-
-
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step, if the system has one for them; return whether it had."""
-    import ctypes  # only here: loading it takes milliseconds
+    """Swap two folders in a single system call. Return whether the system supports that here."""
+    import ctypes  # imported here because it takes milliseconds
 
     libc = ctypes.CDLL(None) if os.name == "posix" else None
     swap = getattr(libc, "renamex_np" if sys.platform == "darwin" else "renameat2", None)

@@ -1,4 +1,4 @@
-"""Names as Arrow columns, straight from their ids; pyarrow comes with the extra ``[arrow]``."""
+"""Convert names from ids to Arrow columns directly. Needs the extra ``[arrow]``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,12 +23,12 @@ _ROWS: Final = 1 << 16
 
 
 def column(chunks: list[pa.StringArray]) -> pa.ChunkedArray:
-    """Return some strings, of which there may be none, as one column."""
+    """Return chunks of strings as one column; there may be no chunks."""
     return pa.chunked_array(chunks, type=pa.string())
 
 
 def strings(names: Names, vocabulary: Vocabulary) -> pa.StringArray:
-    """Return a batch of names as strings: their UTF-8 bytes in one buffer, and where each of them ends."""
+    """Return a batch of names as an array of strings, built from their UTF-8 bytes and offsets."""
     text, lengths = vocabulary.to_utf8(names)
     offsets = np.zeros(len(names) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
@@ -36,11 +36,11 @@ def strings(names: Names, vocabulary: Vocabulary) -> pa.StringArray:
 
 
 class ParquetTable:
-    """A Parquet file in the making, with a row group for each batch of names.
+    """A Parquet file that is being written, one row group per batch of names.
 
     Args:
-        file: where to write it.
-        columns: the name of the column of names, and perhaps that of their scores.
+        file: the file to write to.
+        columns: the name of the column of names, then that of the scores if there are any.
     """
 
     def __init__(self, file: BinaryIO, columns: list[str]) -> None:
@@ -54,22 +54,22 @@ class ParquetTable:
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def write_texts(self, texts: list[str], scores: NDArray[np.float64] | None) -> None:
-        """Write a batch of names that are texts already, and their scores, if there is a column for them."""
+        """Write a batch of names given as text, and their scores, float64 [names], if there is a column for them."""
         columns = [pa.array(texts, pa.string()), *([] if scores is None else [pa.array(scores)])]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def close(self) -> None:
-        """Write what stands behind the last row group."""
+        """Write the footer."""
         self._writer.close()
 
 
 def count_rows(path: Path, column: str) -> int:
-    """Return how many rows a Parquet file with some column has, from its footer."""
+    """Return the number of rows in a Parquet file that has the column, from its footer."""
     return int(_opened(path, column).metadata.num_rows)
 
 
 def read_column(path: Path, column: str, first: int, count: int, most: int) -> Iterator[list[str]]:
-    """Yield some of the values of a column of a Parquet file, in batches of no more than ``most``."""
+    """Yield ``count`` values of a column of a Parquet file from index ``first`` on, in batches of at most ``most``."""
     source, before = _opened(path, column), 0
     for group in range(source.num_row_groups):
         rows = source.metadata.row_group(group).num_rows

@@ -1,14 +1,14 @@
-"""The artifact folder, format version 1: its schema, and how it is read, checked and written.
+"""Read, check and write the artifact folder, format version 1.
 
-    config.json        everything about the model that is not a number of its network
+    config.json        everything about the model except its weights; see :mod:`sequentia.config`
     model.safetensors  the weights
     model.onnx         the network, in one self-contained file
     README.md          the model card
-    novelty.crc32      hashes of the names it was trained on, unless its recipe says novelty = false
-    pictures/          what the card shows, if anything; no part of the model
+    novelty.crc32      hashes of the training names, unless the recipe says novelty = false
+    pictures/          pictures for the card; not part of the model
 
-``config.json`` records the size and SHA-256 of the other files. Nothing here trusts a file: sizes are checked
-before reading, hashes before parsing, and the numbers in the files before a library loads them.
+``config.json`` records the size and SHA-256 of the other files. No file is trusted: sizes are checked before
+reading, hashes before parsing, and weights and graph before a library loads them.
 """
 
 import hashlib
@@ -16,23 +16,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Meta
 
-from .architectures import Architecture, Count
+from ._json import format_json
+from .config import FORMAT_VERSION, Config, FileRecord
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
 from .graph_check import fault_of_graph
 from .hub_cache import snapshot_at
-from .inspection import fault_of_weights
 from .novelty import KnownNames
 from .vocabulary import Vocabulary
+from .weights_check import fault_of_weights
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-FORMAT_VERSION: Final = 1
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 GRAPH: Final = "model.onnx"
@@ -44,165 +43,23 @@ REQUIRED: Final = (WEIGHTS, GRAPH, CARD)
 FILES: Final = (*REQUIRED, NOVELTY)
 
 BUNDLED: Final = Path(__file__).parent / "models"
-"""Where the models of the package lie, each in a folder of its own; a package that is zipped has no such folder."""
+"""Folder of the bundled models, one subfolder each. It does not exist where the package is a zip file."""
 
-MAX_BLOCK_SIZE: Final = 1024
-MAX_LENGTH: Final = 4096
-MAX_SYMBOLS: Final = 65_535
 MAX_BYTES: Final = {CONFIG: 4 << 20, WEIGHTS: 1 << 30, GRAPH: 1 << 30, CARD: 16 << 20, NOVELTY: 1 << 30}
 MAX_PICTURE_BYTES: Final = 16 << 20
 _PNG: Final = b"\x89PNG"
 
-BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-SplitName = Literal["lecture", "dedup", "all"]
-
-
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A JSON object whose every key is known and typed."""
-
-
-class CorpusRecord(_Record, frozen=True):
-    """What a model was trained on. The corpus itself is not part of an artifact.
-
-    Attributes:
-        file: the file's name, without its folder.
-        sha256: hash of the file.
-        names: how many, with repetitions.
-        distinct: how many different ones.
-        symbols: in all names, boundaries not counted.
-    """
-
-    file: str
-    sha256: Sha256
-    names: Count
-    distinct: Count
-    symbols: Count
-
-
-class Training(_Record, frozen=True):
-    """Where a model came from: enough to train it again.
-
-    Attributes:
-        corpus: the text.
-        split: how it was split.
-        first_names: how many names of the training part it saw, the first ones; 0 for all.
-        recipe: name of the recipe, or of its file.
-        overrides: changes to it, as ``key=value``.
-        settings: the whole recipe, overrides included.
-        seed: of every random number of the run.
-        versions: of Python and the libraries.
-    """
-
-    corpus: CorpusRecord
-    split: SplitName
-    first_names: Count
-    recipe: str
-    overrides: list[str]
-    settings: dict[str, bool | int | float | str | list[int | float | str]]
-    seed: int
-    versions: dict[str, str]
-
-
-class Loss(_Record, frozen=True):
-    """The loss on some names.
-
-    Attributes:
-        loss: mean negative log-likelihood in nats per predicted symbol, the boundary after each name included.
-        names: how many.
-        windows: predictions that the mean is over: the names' symbols and a boundary each.
-    """
-
-    loss: float
-    names: Count
-    windows: Count
-
-
-class Metrics(_Record, frozen=True):
-    """Losses by part of the split, ``None`` where a part is empty.
-
-    Attributes:
-        train: the part that the model learnt from.
-        dev: the part that choices were made on.
-        test: the part for the final figure.
-        dev_unseen: the names of ``dev`` that are not in ``train`` too.
-        test_unseen: likewise of ``test``.
-    """
-
-    train: Loss | None
-    dev: Loss | None
-    test: Loss | None
-    dev_unseen: Loss | None
-    test_unseen: Loss | None
-
-
-class Samples(_Record, frozen=True):
-    """What the model invents: the start of its stream of names for one seed, options at their defaults.
-
-    Attributes:
-        seed: of the stream.
-        names: how many names were drawn.
-        in_train: share of them that stand in the training part.
-        in_dev_test: share that stands in the other parts, and not in ``train`` too.
-        new: share that stands in none.
-        mean_length: in symbols.
-        most_frequent: the names drawn most often, and how often.
-    """
-
-    seed: int
-    names: Count
-    in_train: float
-    in_dev_test: float
-    new: float
-    mean_length: float
-    most_frequent: dict[str, Count]
-
-
-class FileRecord(_Record, frozen=True):
-    """Size in bytes and hash of one file of the artifact."""
-
-    size: Count
-    sha256: Sha256
-
-
-class Config(_Record, frozen=True):
-    """The contents of ``config.json``.
-
-    Attributes:
-        format_version: 1.
-        name: the model's.
-        vocabulary: the symbols in the order of their ids, which start at 1.
-        block_size: symbols of context.
-        max_length: symbols of the longest name in the corpus, where generation ends a name unless told otherwise.
-        architecture: what computes the logits.
-        training: where the model came from.
-        metrics: how good it is.
-        samples: what it invents.
-        files: size and hash of the other files, by name.
-    """
-
-    format_version: int
-    name: Annotated[str, Meta(min_length=1)]
-    vocabulary: Annotated[list[str], Meta(min_length=1, max_length=MAX_SYMBOLS)]
-    block_size: BlockSize
-    max_length: Annotated[int, Meta(ge=1, le=MAX_LENGTH)]
-    architecture: Architecture
-    training: Training
-    metrics: Metrics
-    samples: Samples
-    files: dict[str, FileRecord]
-
 
 @dataclass(frozen=True)
 class Artifact:
-    """A checked artifact: all that inference needs.
+    """A checked artifact: everything that inference needs.
 
     Attributes:
         config: its configuration.
         vocabulary: its alphabet.
         graph: the contents of ``model.onnx``.
-        known: the names it was trained on, if the artifact can tell them.
-        folder: where it was read, for messages.
+        known: hashes of the names that it was trained on, if the artifact has them.
+        folder: the folder that it was read from, for messages.
     """
 
     config: Config
@@ -213,7 +70,7 @@ class Artifact:
 
 
 def metadata(config: Config) -> dict[str, str]:
-    """Return what a graph carries of its config, so that ``model.onnx`` alone is enough for another runtime."""
+    """Return the metadata to store in the graph, so that another runtime needs ``model.onnx`` alone."""
     return {
         "sequentia.format_version": str(config.format_version),
         "sequentia.vocabulary": msgspec.json.encode(config.vocabulary).decode(),
@@ -230,7 +87,7 @@ def read(folder: Path) -> Artifact:
 
     Raises:
         ModelNotFoundError: if the folder does not exist or holds no ``config.json``.
-        ArtifactError: naming the file that is not what it must be.
+        ArtifactError: naming the file that is missing or wrong.
     """
     config = read_config(folder)
     graph = read_listed(folder, GRAPH, config)
@@ -256,10 +113,10 @@ def bundled_models() -> list[str]:
 
 
 def _bundled(*names: str) -> "Traversable":
-    """Return a file or folder of the package's models, which may lie in a zip file."""
+    """Return a file or folder of the bundled models, also from a zipped package."""
     if BUNDLED.is_dir():
         return BUNDLED.joinpath(*names)
-    from importlib import resources  # only here: loading it takes milliseconds
+    from importlib import resources  # imported here because it takes milliseconds
 
     return resources.files(__package__).joinpath(BUNDLED.name, *names)
 
@@ -308,7 +165,7 @@ class _Versioned(msgspec.Struct):
 
 
 def read_listed(folder: Path, name: str, config: Config) -> bytes:
-    """Return the contents of a file that ``config.json`` lists, if they are what it says."""
+    """Return the contents of a file after checking them against the size and hash in ``config.json``."""
     path, record = folder / name, config.files[name]
     if record.size > MAX_BYTES[name]:
         raise ArtifactError.at(path, expected=f"at most {MAX_BYTES[name]} bytes", found=f"{record.size}")
@@ -324,7 +181,7 @@ def read_listed(folder: Path, name: str, config: Config) -> bytes:
 
 
 def _place(folder: Path, name: str) -> "Traversable":
-    """Return a file of an artifact, which for a bundled model is a resource of the package."""
+    """Return the path of a file of an artifact; for a bundled model, a resource of the package."""
     if folder.parent == BUNDLED:
         return _bundled(folder.name, name)
     return folder / name
@@ -355,10 +212,10 @@ def _check_file(folder: Path, path: Path, most: int) -> None:
 
 
 def read_pictures(folder: Path) -> dict[str, bytes]:
-    """Return those pictures of a folder that belong in a card, by name.
+    """Return the pictures of a folder that a model card shows, by file name.
 
     Raises:
-        ArtifactError: naming the one that cannot be read, or is no PNG.
+        ArtifactError: naming a picture that cannot be read or is no PNG file.
     """
     pictures = {}
     for name in SHOWN:
@@ -371,7 +228,7 @@ def read_pictures(folder: Path) -> dict[str, bytes]:
 
 
 def file_record(data: bytes) -> FileRecord:
-    """Return the size and hash under which ``config.json`` lists a file."""
+    """Return the size and hash of a file, as ``config.json`` records them."""
     return FileRecord(size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -381,23 +238,23 @@ def file_record(data: bytes) -> FileRecord:
 def write(
     folder: Path, config: Config, files: Mapping[str, bytes], pictures: Mapping[str, bytes] = MappingProxyType({})
 ) -> Config:
-    """Write an artifact, wholly or not at all: a killed process leaves what was there, or the new artifact.
+    """Write an artifact atomically: after a crash, the folder holds the old artifact or the new one.
 
-    Other files of an existing folder (a run's checkpoint, say) are kept, but not an earlier artifact's.
+    Files of an earlier artifact are replaced; other files, such as a run's checkpoint, are kept.
 
     Args:
         folder: the target; it and its parents are created.
-        config: the configuration; its ``files`` are filled in here.
+        config: the configuration; this function fills in its ``files``.
         files: the contents of the other files, by name.
-        pictures: what goes into the subfolder ``pictures``, by name.
+        pictures: the contents of the subfolder ``pictures``, by name.
 
     Returns:
         The configuration as written.
 
     Raises:
-        ArtifactError: if what would be written could not be read again, or would overwrite what is no artifact's.
+        ArtifactError: if the artifact could not be read back, or would overwrite files of something else.
     """
-    from ._files import write_file, write_folder  # they load what only writing needs
+    from ._files import write_file, write_folder  # imported here because only writing needs them
 
     _check_target(folder)
     contents = pack(folder, config, files)
@@ -409,14 +266,13 @@ def write(
 
 
 def pack(folder: Path, config: Config, files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the contents of all files of an artifact by name, ``config.json`` with its records among them.
+    """Return the contents of all files of an artifact by name, including ``config.json``.
 
     Raises:
-        ArtifactError: if they could not be read again; its path is in the folder.
+        ArtifactError: if they could not be read back; its ``path`` lies in ``folder``.
     """
     records = {name: file_record(data) for name, data in files.items()}
-    encoded = msgspec.json.encode(msgspec.structs.replace(config, files=records))
-    contents = {**files, CONFIG: msgspec.json.format(encoded, indent=2) + b"\n"}
+    contents = {**files, CONFIG: format_json(msgspec.structs.replace(config, files=records))}
     _decode_config(folder / CONFIG, contents[CONFIG])
     for name, data in contents.items():
         if len(data) > MAX_BYTES[name]:
@@ -425,12 +281,14 @@ def pack(folder: Path, config: Config, files: Mapping[str, bytes]) -> dict[str, 
 
 
 def _check_target(folder: Path) -> None:
-    """Refuse to overwrite a stranger's README.md or config.json."""
+    """Refuse to overwrite a README.md or config.json that belongs to another project."""
     if folder.exists() and not folder.is_dir():
         raise ArtifactError.at(folder, expected="a folder to write to", found="a file")
     if (folder / CONFIG).exists():
         read_config(folder)
-    elif (folder / CARD).exists() and not (folder / GRAPH).exists():  # the card moves in after the graph
+    elif (folder / CARD).exists() and not (
+        folder / GRAPH
+    ).exists():  # a crashed write moves the graph in before the card
         raise ArtifactError.at(
             folder / CARD, expected="no file, or a model card", found="the README.md of another project"
         )

@@ -19,11 +19,13 @@ import msgspec
 from msgspec.structs import replace
 
 from . import __version__
-from ._files import remove_abandoned, write_file, writing
+from ._files import check_vacant, remove_abandoned, write_file, writing
+from ._json import format_json, read_json
 from .architectures import Count
 from .arrow import ParquetTable, copy_rows, count_rows, read_column
-from .artifact import GRAPH, Sha256
+from .artifact import GRAPH
 from .cluster import cluster
+from .config import Sha256
 from .errors import GenerationError, OptionError, SequentiaError
 from .model import SequenceModel
 from .output import LOG_PROBABILITY, NAME
@@ -216,22 +218,22 @@ class _Work:
         path = folder / JOB
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file():
-            try:
-                before = msgspec.json.decode(path.read_bytes(), type=Job)
-            except msgspec.MsgspecError as error:
-                raise OptionError(f"{path} is damaged ({error}): choose another folder", option="output") from error
+            before = read_json(path, Job, lambda message: OptionError(message, option="output", value=folder))
             if job.seedless:
                 job = job.seeded(before.options.get("seed"))
             if msgspec.json.encode(job) != msgspec.json.encode(before):
                 raise OptionError(
                     f"{folder} holds another run ({path.name} says which): choose another folder", option="output"
                 )
-        elif any(folder.iterdir()):
-            raise OptionError(f"{folder} is not empty, and holds no run to go on with", option="output", value=folder)
         else:
+            check_vacant(
+                folder,
+                "it holds no run to go on with; choose another folder",
+                lambda message: OptionError(message, option="output", value=folder),
+            )
             if job.seedless:
                 job = job.seeded(secrets.randbits(64))
-            write_file(path, _json(job))
+            write_file(path, format_json(job))
         work = cls(folder, job, report)
         if (folder / MANIFEST).is_file():
             work.manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
@@ -299,7 +301,7 @@ class _Work:
                 continue
             kept.append(shard if surplus <= 0 else _cut(self.folder, number, shard.rows - surplus))
         self.manifest = Manifest(job=self.job, shards=kept)
-        write_file(self.folder / MANIFEST, _json(self.manifest))
+        write_file(self.folder / MANIFEST, format_json(self.manifest))
         for record in self.folder.glob("part-*.json"):
             record.unlink(missing_ok=True)
         remove_abandoned(self.folder, "part-")
@@ -357,7 +359,7 @@ def _record(folder: Path, number: int) -> Shard:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     shard = Shard(file=path.name, rows=count_rows(path, NAME), size=path.stat().st_size, sha256=digest)
-    write_file(_record_of(folder, number), _json(shard))
+    write_file(_record_of(folder, number), format_json(shard))
     return shard
 
 
@@ -376,7 +378,3 @@ def _file_of(number: int) -> str:
 
 def _record_of(folder: Path, number: int) -> Path:
     return folder / f"part-{number:07}.json"
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

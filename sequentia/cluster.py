@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from .errors import MissingExtraError, OptionError, SequentiaError
-from .options import whole_number
+from .options import check_int
 
 _SECONDS: Final = 10
 
@@ -32,7 +32,7 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         OptionError: if no cluster answers at the address, Ray cannot start here, or ``cores`` is out of its range.
     """
     if cores is not None:
-        whole_number("threads", cores, least=1)
+        check_int("threads", cores, least=1)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import artifact
-from .artifact import Artifact, Config
+from .artifact import Artifact
+from .config import Config
 from .errors import GenerationError, OptionError
 from .generation import draw_shard, stream_names
 from .likelihood import name_losses
 from .logit_cache import LogitCache
-from .options import Plan, SamplingOptions, strings, whole_number
+from .options import Plan, SamplingOptions, check_int, strings
 from .resolve import LoadOptions, chosen, here, locate
 from .sampling import log_softmax
 from .session import Session
@@ -40,7 +41,7 @@ class SequenceModel:
 
     def __init__(self, source: Artifact, *, threads: int | None = None) -> None:
         self._artifact = source
-        self._threads = 1 if threads is None else whole_number("threads", threads, least=1)
+        self._threads = 1 if threads is None else check_int("threads", threads, least=1)
         self._session = Session(source)
         self._cache = LogitCache(self.logits, self.config.block_size, self.vocabulary.size)
 
@@ -89,7 +90,7 @@ class SequenceModel:
         Returns:
             Batches of ids, unsigned [names, longest], each row padded with boundaries.
         """
-        n = whole_number("n", n, least=0)
+        n = check_int("n", n, least=0)
         plan = self._plan(options)
         plan.check_enough(n)
         return self._names(plan, n)
@@ -111,7 +112,7 @@ class SequenceModel:
         Raises:
             OptionError: if an option is out of range or contradicts another.
         """
-        first, count = whole_number("first", first, least=0), whole_number("count", count, least=0)
+        first, count = check_int("first", first, least=0), check_int("count", count, least=0)
         plan = self._plan(options)
         if plan.unique:
             raise OptionError(
@@ -210,7 +211,7 @@ class SequenceModel:
         """
         from .search import MOST_PREFIXES, most_likely
 
-        n = whole_number("n", n, least=0, most=MOST_PREFIXES)
+        n = check_int("n", n, least=0, most=MOST_PREFIXES)
         plan = self._plan(
             {
                 "prefix": prefix,
@@ -290,7 +291,7 @@ class SequenceModel:
         return publish(
             self._artifact.folder,
             repo_id,
-            CardFacts.told(license, language, datasets),
+            CardFacts.from_values(license, language, datasets),
             commit_message=commit_message,
             private=private,
             token=token,

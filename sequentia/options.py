@@ -13,7 +13,7 @@ from typing import Final, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from .artifact import MAX_LENGTH
+from .config import MAX_LENGTH
 from .constraints import Constraint
 from .errors import GenerationError, OptionError
 from .novelty import KnownNames
@@ -97,12 +97,12 @@ class Plan:
         if not isinstance(prefix, str):
             raise _option_error("prefix", prefix, "a string")
         prefix_ids = vocabulary.encode(prefix)
-        min_length = whole_number("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
+        min_length = check_int("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
         requested = options.get("max_length")
         max_length = (
             max(longest, min_length, len(prefix_ids))
             if requested is None
-            else whole_number("max_length", requested, least=1, most=MAX_LENGTH)
+            else check_int("max_length", requested, least=1, most=MAX_LENGTH)
         )
         if min_length > max_length:
             raise OptionError(
@@ -138,7 +138,7 @@ class Plan:
         return cls(
             prefix=prefix_ids,
             temperature=_finite_number("temperature", options.get("temperature", 1.0), positive=False),
-            top_k=None if top_k is None else whole_number("top_k", top_k, least=1),
+            top_k=None if top_k is None else check_int("top_k", top_k, least=1),
             top_p=None if top_p is None else _finite_number("top_p", top_p, positive=True, most=1.0),
             max_length=max_length,
             unique=_boolean("unique", options.get("unique", False)),
@@ -169,7 +169,7 @@ class Plan:
         return self.temperature == 0 or self.top_k == 1
 
 
-def whole_number(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
+def check_int(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
     """Return an option as an int within its bounds, or raise :class:`OptionError`."""
     expected = f"a whole number, {least} or more" if most == sys.maxsize else f"a whole number from {least} to {most}"
     if isinstance(value, bool):
@@ -239,7 +239,7 @@ def _no_match(pattern: str, prefix: str, least: int, most: int, vocabulary: Voca
 
 
 def _seed(value: object) -> int:
-    return secrets.randbits(64) if value is None else whole_number("seed", value, least=0, most=_SEED_LIMIT - 1)
+    return secrets.randbits(64) if value is None else check_int("seed", value, least=0, most=_SEED_LIMIT - 1)
 
 
 def _option_error(option: str, value: object, expected: str) -> OptionError:

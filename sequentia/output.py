@@ -1,4 +1,4 @@
-"""Names in a file, batch by batch: lines of text, CSV, JSON, JSON Lines or Parquet."""
+"""Write names to a file in batches: as lines of text, CSV, JSON, JSON Lines or Parquet."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -19,12 +19,12 @@ Scores = NDArray[np.float64] | None
 
 
 class Writer(ABC):
-    """Writes names to a file, one batch after the other.
+    """Write names to a file in batches.
 
     Args:
-        file: where to; it is left open.
-        vocabulary: the names' alphabet.
-        scored: whether each batch will come with log-probabilities.
+        file: the file to write to; it is left open.
+        vocabulary: the alphabet of the names.
+        scored: whether each batch comes with log-probabilities.
     """
 
     def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
@@ -32,19 +32,19 @@ class Writer(ABC):
         self._columns = [NAME, LOG_PROBABILITY] if scored else [NAME]
 
     def write(self, names: Names, scores: Scores) -> None:
-        """Write a batch of names, as ids, and their log-probabilities, float64 [names], if there are to be any."""
+        """Write a batch of names, given as ids, and their log-probabilities, float64 [names], if the file has them."""
         self.write_texts(self._vocabulary.decode(names), scores)
 
     @abstractmethod
     def write_texts(self, texts: list[str], scores: Scores) -> None:
-        """Write a batch of names, as text, and their log-probabilities, float64 [names], if there are to be any."""
+        """Write a batch of names, given as text, and their log-probabilities, float64 [names], if the file has them."""
 
     def close(self) -> None:  # noqa: B027 - most formats need nothing
-        """Write what stands behind the last name, if anything."""
+        """Write the end of the file, if its format has one."""
 
 
 class Lines(Writer):
-    """A name a line; with scores, the score and a tab before it."""
+    """One name per line, after its score and a tab if there are scores."""
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
@@ -54,7 +54,7 @@ class Lines(Writer):
 
 
 class Csv(Writer):
-    """Comma-separated values under a header."""
+    """Comma-separated values, with a header."""
 
     def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
         super().__init__(file, vocabulary, scored=scored)
@@ -74,7 +74,7 @@ class Csv(Writer):
 
 
 class JsonLines(Writer):
-    """A JSON object a line."""
+    """One JSON object per line."""
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
@@ -84,7 +84,7 @@ class JsonLines(Writer):
 
 
 class JsonArray(Writer):
-    """One JSON array: of names, or with scores of objects."""
+    """One JSON array of names, or of objects if there are scores."""
 
     def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
         super().__init__(file, vocabulary, scored=scored)
@@ -98,12 +98,12 @@ class JsonArray(Writer):
             self._before = b",\n  "
 
     def close(self) -> None:
-        """Write the bracket at the end."""
+        """Write the closing bracket."""
         self._file.write(b"[]\n" if self._before.startswith(b"[") else b"\n]\n")
 
 
 class Parquet(Writer):
-    """A Parquet file, a row group for each batch."""
+    """A Parquet file with one row group per batch."""
 
     def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
         from . import arrow
@@ -112,7 +112,7 @@ class Parquet(Writer):
         self._table = arrow.ParquetTable(file, self._columns)
 
     def write(self, names: Names, scores: Scores) -> None:
-        """Write a batch, without a Python string in between."""
+        """Write a batch without making Python strings."""
         self._table.write(names, self._vocabulary, scores)
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
@@ -120,7 +120,7 @@ class Parquet(Writer):
         self._table.write_texts(texts, scores)
 
     def close(self) -> None:
-        """Write the file's index."""
+        """Write the footer."""
         self._table.close()
 
 
@@ -132,14 +132,14 @@ FORMATS: Final[dict[str, type[Writer]]] = {
     ".jsonl": JsonLines,
     ".parquet": Parquet,
 }
-"""By the ending of a file's name."""
+"""Writers by file suffix."""
 
 
 def format_of(path: Path) -> type[Writer]:
-    """Return what a file's name asks for.
+    """Return the writer for a file, by the suffix of its name.
 
     Raises:
-        OptionError: if it ends in something else.
+        OptionError: if no format has that suffix.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:

@@ -114,7 +114,7 @@ def test_a_folder_that_holds_something_else(moons: SequenceModel, tmp_path: Path
             generate(moons, n, tmp_path / "run", address, **options)
     assert made(tmp_path / "run") == before
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(OptionError, match="is not empty, and holds no run"):
+    with pytest.raises(OptionError, match="is not empty: it holds no run"):
         generate(moons, 1000, tmp_path, address)
 
 

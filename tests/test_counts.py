@@ -99,12 +99,12 @@ def test_bigrams(tmp_path: Path) -> None:
 
 def test_counting_in_pieces_counts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = read_corpus(MOONS).tokens
-    whole = count_ngrams(tokens, 4)
+    ngrams = count_ngrams(tokens, 4)
     monkeypatch.setattr(counts, "_CHUNK", 17)
-    for part, other in zip(whole, count_ngrams(tokens, 4), strict=True):
+    for part, other in zip(ngrams, count_ngrams(tokens, 4), strict=True):
         np.testing.assert_array_equal(part, other)
-    assert whole[1].sum() == len(tokens)
-    assert len(np.unique(whole[0], axis=0)) == len(whole[0])
+    assert ngrams[1].sum() == len(tokens)
+    assert len(np.unique(ngrams[0], axis=0)) == len(ngrams[0])
 
 
 def test_contexts_that_do_not_occur_are_cut_short() -> None:

@@ -140,8 +140,8 @@ def test_a_learner_may_look_less_far_back_than_its_teachers(taught: Path, teache
     short = Teacher(members, recipe, tokens, checkpoint.record.max_length, torch.device("cpu"))
     assert short.block_size == max(member.record.recipe.block_size for member in members) == 5
     contexts, probabilities = short.lesson(3)
-    whole, same = teacher.lesson(3)
-    assert torch.equal(contexts, whole[:, -2:])
+    full, same = teacher.lesson(3)
+    assert torch.equal(contexts, full[:, -2:])
     assert torch.equal(probabilities, same)
 
 
@@ -213,13 +213,13 @@ def test_float16_halves_the_files_and_changes_no_logit(taught: Path, tmp_path: P
     rounded = {name: tensor.half().float() for name, tensor in checkpoint.tensors.items() if name.startswith("network")}
     values = {key: getattr(record, key) for key in record.__struct_fields__} | {"architecture": architecture}
     Checkpoint(record=type(record)(**values), tensors=rounded).save(run)
-    export(run, tmp_path / "whole")
-    half, whole = sequentia.load(tmp_path / "half"), sequentia.load(tmp_path / "whole")
+    export(run, tmp_path / "full")
+    half, full = sequentia.load(tmp_path / "half"), sequentia.load(tmp_path / "full")
     contexts = np.random.default_rng(0).integers(0, 20, (300, 5))
-    assert np.array_equal(half.logits(contexts), whole.logits(contexts))
+    assert np.array_equal(half.logits(contexts), full.logits(contexts))
     for name in ("model.safetensors", "model.onnx"):
         assert (tmp_path / "half" / name).stat().st_size < 0.75 * 4 * config.architecture.parameters
-    assert half.score(["io"]) == whole.score(["io"])
+    assert half.score(["io"]) == full.score(["io"])
 
 
 def test_teachers_that_cannot_be(tmp_path: Path, recipe: str) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import sequentia
 from sequentia import ExportError, TrainingError, artifact, graph_check
+from sequentia.config import Config
 from sequentia.export import export, parity
 from sequentia.export.graph import IR_VERSION, OPSET, TRACED_BATCH, graph_of
 from sequentia.session import open_session
@@ -155,12 +156,12 @@ def edit(folder: Path, change: Any) -> None:
     (folder / artifact.GRAPH).write_bytes(model.SerializeToString())
 
 
-def check(network: MLP, config: artifact.Config, folder: Path) -> None:
+def check(network: MLP, config: Config, folder: Path) -> None:
     contents = [(folder / name).read_bytes() for name in (artifact.WEIGHTS, artifact.GRAPH)]
     parity.check_parity(network, config, *contents)
 
 
-def failing(network: MLP, config: artifact.Config, folder: Path) -> str:
+def failing(network: MLP, config: Config, folder: Path) -> str:
     with pytest.raises(ExportError) as caught:
         check(network, config, folder)
     return caught.value.rung

@@ -99,12 +99,12 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
             raise Stop
 
     overrides = [*SMALL, "steps=40", "checkpoint_every=10"]
-    whole = train(MOONS, tmp_path / "whole", recipe="gru", overrides=overrides)
+    uninterrupted = train(MOONS, tmp_path / "uninterrupted", recipe="gru", overrides=overrides)
     with pytest.raises(Stop):
         train(MOONS, tmp_path / "run", recipe="gru", overrides=overrides, report=stop)
     assert 0 < Checkpoint.load(tmp_path / "run").record.step < 40
     resumed = train(MOONS, tmp_path / "run", resume=True)
-    assert all(torch.equal(tensor, whole.tensors[name]) for name, tensor in resumed.tensors.items())
+    assert all(torch.equal(tensor, uninterrupted.tensors[name]) for name, tensor in resumed.tensors.items())
 
 
 def test_what_it_cannot_do(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_recipes_without_a_rate(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no recipe 'mpl'"):
         find_learning_rate(MOONS, tmp_path / "search", recipe="mpl")
     assert not (tmp_path / "search").exists()
-    with pytest.raises(TrainingError, match="holds something else than a search; choose another folder"):
+    with pytest.raises(TrainingError, match="is not empty: it holds no search to replace; choose another folder"):
         find_learning_rate(MOONS, MOONS.parent, recipe="mlp-2d", steps=40)
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="file is a file; choose a folder"):

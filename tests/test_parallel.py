@@ -127,17 +127,17 @@ def test_workers_take_the_steps_of_one(
 def test_workers_that_start_again_go_on_bit_for_bit(
     tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path]
 ) -> None:
-    whole, stopped = (begun(name, *CASES["adamw"]) for name in ("whole", "stopped"))
-    together(3, tmp_path / "store", whole)
+    uninterrupted, stopped = (begun(name, *CASES["adamw"]) for name in ("uninterrupted", "stopped"))
+    together(3, tmp_path / "store", uninterrupted)
     ends = together(3, tmp_path / "again", stopped, stop=True)
     step = Checkpoint.load(stopped).record.step
     assert 0 < step < 60
     assert ends == [[f"saved at step {step} of 60"]] * 3
     together(3, tmp_path / "and again", stopped)
-    ours, theirs = Checkpoint.load(stopped), Checkpoint.load(whole)
+    ours, theirs = Checkpoint.load(stopped), Checkpoint.load(uninterrupted)
     for key, tensor in theirs.tensors.items():
         assert torch.equal(ours.tensors[key], tensor), key
-    assert (stopped / HISTORY).read_bytes() == (whole / HISTORY).read_bytes()
+    assert (stopped / HISTORY).read_bytes() == (uninterrupted / HISTORY).read_bytes()
 
 
 def test_what_workers_cannot_do(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_folders_with_nothing_to_draw(tmp_path: Path, run: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         (folder / name).write_bytes(b'{"step": \xff')
-        with pytest.raises(TrainingError, match=f"{name}: .*damaged"):
+        with pytest.raises(TrainingError, match=f"{name} is damaged"):
             plot(folder)
 
 
@@ -104,7 +104,7 @@ def test_folders_with_nothing_to_draw(tmp_path: Path, run: Path) -> None:
 )
 def test_numbers_that_cannot_be(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
-    with pytest.raises(TrainingError, match=f"{name}: .*damaged"):
+    with pytest.raises(TrainingError, match=f"{name} is damaged"):
         plot(tmp_path)
 
 

@@ -221,7 +221,7 @@ def test_damaged_trials(tmp_path: Path) -> None:
     assert read_trials(tmp_path) == [trial], "a file that a killed process left unfinished"
     for damaged in (b'{"number":0}', b"\xff", b'{"number":1,"values":{}}'):
         (tmp_path / RESULTS / "00000.json").write_bytes(damaged)
-        with pytest.raises(TrainingError, match=r"results.*: damaged"):
+        with pytest.raises(TrainingError, match=r"results.* is damaged"):
             read_trials(tmp_path)
 
 
@@ -249,7 +249,7 @@ def test_what_cannot_be_searched(write_space: Callable[[str], Path], tmp_path: P
     with pytest.raises(TrainingError, match="is not empty: go on with its sweep by --resume, or choose another"):
         find_recipe(MOONS, tmp_path, space=space)
     (tmp_path / SWEEP).write_text("{}", encoding="utf-8")
-    with pytest.raises(TrainingError, match=r"sweep.json: damaged"):
+    with pytest.raises(TrainingError, match=r"sweep.json is damaged"):
         find_recipe(MOONS, tmp_path, resume=True)
 
 

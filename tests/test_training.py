@@ -145,7 +145,7 @@ def test_what_cannot_be_resumed(run: Path, tmp_path: Path) -> None:
     data = (run / CHECKPOINT).read_bytes()
     for damaged in (data[: len(data) // 2], data[:-1] + bytes([data[-1] ^ 1]), b""):
         (run / CHECKPOINT).write_bytes(damaged)
-        with pytest.raises(TrainingError, match="the checkpoint is damaged"):
+        with pytest.raises(TrainingError, match=r"checkpoint\.safetensors is damaged"):
             train(MOONS, run, resume=True)
     with pytest.raises(TrainingError, match="is a file"):
         train(MOONS, MOONS)

@@ -1,7 +1,7 @@
-"""A training run's state in one file: tensors and, as JSON in the header, all that is not a tensor.
+"""The state of a training run in one file: its tensors and, as JSON in the header, everything else.
 
-One file can be replaced in one step, so a killed run finds the last checkpoint or the one before it, never half of
-one; and safetensors holds no code to execute.
+A single file can be replaced atomically, so a killed run finds a complete checkpoint: the last one or the one before.
+A safetensors file cannot hold code.
 """
 
 import hashlib
@@ -20,8 +20,10 @@ from torch import Tensor
 
 import sequentia
 from sequentia._files import write_file
+from sequentia._json import decode_json
 from sequentia.architectures import Architecture
-from sequentia.artifact import MAX_BYTES, WEIGHTS, CorpusRecord, Metrics, Samples
+from sequentia.artifact import MAX_BYTES, WEIGHTS
+from sequentia.config import CorpusRecord, Metrics, Samples
 from sequentia.errors import TrainingError
 from sequentia.novelty import KnownNames
 
@@ -35,21 +37,21 @@ _DIGEST: Final = "sequentia.sha256"
 
 
 class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a run is, and how far it came.
+    """What a run trains, and how far it has come.
 
     Attributes:
         recipe_name: the recipe's name or file name.
         overrides: what ``--set`` changed, as ``key=value``.
-        recipe: the recipe, overrides included.
-        architecture: what is trained.
-        corpus: what it trains on.
+        recipe: the recipe, with the overrides applied.
+        architecture: shape of the network.
+        corpus: the text that it trains on.
         vocabulary: the symbols, in id order.
-        max_length: symbols of the corpus's longest name.
-        step: steps done.
-        history_bytes: length of ``history.jsonl`` at that step.
-        metrics: the result, once the run is finished.
-        samples: what the result invents.
-        versions: of the libraries that did it.
+        max_length: symbols in the longest name of the corpus.
+        step: number of steps done.
+        history_bytes: length of ``history.jsonl`` at that step, in bytes.
+        metrics: the losses, once the run is finished.
+        samples: statistics of generated names, once the run is finished.
+        versions: version of Python and of each library.
     """
 
     recipe_name: str
@@ -107,7 +109,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 def _architecture(recipe: Recipe, vocabulary_size: int) -> Architecture:
-    """Return what a recipe describes, if it fits into an artifact."""
+    """Return the architecture of a recipe, or raise an error if it does not fit into an artifact."""
     architecture = recipe.architecture(vocabulary_size)
     shapes = architecture.tensors(recipe.block_size, vocabulary_size).values()
     size = sum(4 * math.prod(shape) for _, shape in shapes)
@@ -128,7 +130,7 @@ def library_versions() -> dict[str, str]:
 class Checkpoint(msgspec.Struct, frozen=True):
     """A run's record and its tensors: ``network.*``, ``average.*``, ``optimizer.*`` and ``random.*``.
 
-    A finished run's also hold ``novelty``, the hashes of its names, if its recipe says so.
+    In a finished run, ``novelty`` holds the hashes of the names unless the recipe forbids it.
     """
 
     record: RunRecord
@@ -136,37 +138,37 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, record: RunRecord, parts: Mapping[str, Mapping[str, Tensor]]) -> Self:
-        """Return the checkpoint of a run's tensors, given by part and name."""
+        """Return a checkpoint from a record and tensors, by part and name."""
         tensors = {f"{part}.{key}": value.contiguous() for part, state in parts.items() for key, value in state.items()}
         return cls(record=record, tensors=tensors)
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """Return the tensors under a prefix, without it."""
+        """Return the tensors of a part; the names are without its prefix."""
         return {
             key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")
         }
 
     @property
     def known(self) -> KnownNames | None:
-        """The names of the finished run, where it can tell them."""
+        """Hashes of the names that the finished run has seen, None if it did not keep them."""
         hashes = self.tensors.get(NOVELTY)
         return None if hashes is None else KnownNames(hashes.numpy().view(np.uint32))
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The network's parameters that make the result: their average, where the run keeps one."""
+        """The weights of the resulting network: their moving average if the run keeps one."""
         return self.part("average.module") or self.part("network")
 
     def network(self) -> Network:
-        """Return the network as far as it is trained, its weights rounded to what they will be stored as."""
+        """Return the network in its present state, with its weights rounded to their stored precision."""
         record = self.record
-        with torch.device("meta"):  # so that no random numbers are drawn for weights that are there
+        with torch.device("meta"):  # no random numbers are drawn: the weights are loaded next
             network = network_of(record.architecture, record.recipe.block_size, len(record.vocabulary) + 1)
         network.load({name: tensor.cpu() for name, tensor in self.weights.items()})
         return network
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint of a run folder in one step."""
+        """Write the checkpoint into a run folder atomically."""
         metadata = {_KEY: msgspec.json.encode(self.record).decode(), _DIGEST: _digest(self.tensors)}
         write_file(folder / CHECKPOINT, save(self.tensors, metadata=metadata))
 
@@ -184,16 +186,16 @@ class Checkpoint(msgspec.Struct, frozen=True):
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no dict
-            record = msgspec.json.decode(metadata.get(_KEY, "null"), type=RunRecord)
-        except (SafetensorError, msgspec.MsgspecError) as error:
-            raise TrainingError(f"{path}: the checkpoint is damaged, or of another version: {error}") from error
+        except SafetensorError as error:
+            raise TrainingError(f"{path} is damaged: {error}") from error
+        record = decode_json(metadata.get(_KEY, "null"), RunRecord, path)
         if metadata.get(_DIGEST) != _digest(tensors):
-            raise TrainingError(f"{path}: the checkpoint is damaged: its hash differs")
+            raise TrainingError(f"{path} is damaged: its hash differs")
         return cls(record=record, tensors=tensors)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return a hash of names and values; shapes and dtypes are the header's, which must parse."""
+    """Return a hash of names and values. A damaged header fails to parse, so shapes and dtypes are left out."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())

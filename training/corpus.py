@@ -1,7 +1,7 @@
-"""A text file, one item a line, as one compact token array; and its splits.
+"""Read a text file, one item per line, into a compact token array, and split it.
 
-A symbol takes one byte, or two if the alphabet has more than 255. Context windows are cut from the tokens on the fly
-(:mod:`sequentia.windows`), so memory stays near the size of the text however long the context is.
+A symbol takes one byte, or two if the alphabet has more than 255. Context windows are cut from the tokens when needed
+(:mod:`sequentia.windows`), so memory stays near the size of the text for any context length.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sequentia._files import printable_name
-from sequentia.artifact import MAX_LENGTH, MAX_SYMBOLS, CorpusRecord, SplitName
+from sequentia.config import MAX_LENGTH, MAX_SYMBOLS, CorpusRecord, SplitName
 from sequentia.errors import CorpusError
 from sequentia.text import RemovedCharacters, TextError, clean, read_lines
 from sequentia.vocabulary import BOUNDARY, Vocabulary
@@ -34,8 +34,8 @@ class Corpus:
 
     Attributes:
         tokens: uint8, uint16 or uint32 [tokens], each name followed by the boundary.
-        max_length: symbols of the longest name.
-        vocabulary: the symbols of the text, ordered by code point.
+        max_length: symbols in the longest name.
+        vocabulary: the symbols of the text, in order of code point.
         record: the file's name, hash and counts.
     """
 
@@ -60,7 +60,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Split:
-    """The parts of a corpus, each a token array like the corpus's own; the order of names is the split's."""
+    """The parts of a corpus, each a token array like that of the corpus, in the order of the split."""
 
     train: Tokens
     dev: Tokens
@@ -68,22 +68,22 @@ class Split:
 
 
 def read_corpus(path: Path) -> Corpus:
-    """Read a UTF-8 text file, one item a line.
+    """Read a UTF-8 text file, one item per line.
 
-    Byte-order marks, CRLF line ends, blank lines and spaces around an item are accepted, and invisible characters are
-    left out; text becomes NFC. docs/lists.md has the whole table.
+    Byte-order marks, CRLF line ends, blank lines and spaces around an item are accepted. Invisible characters are left
+    out, and text is normalised to NFC. docs/lists.md has the full table.
 
     Raises:
         CorpusError: if the file is missing, empty or not UTF-8, has an item of more than 4,096 symbols, more than
             65,535 different symbols, a character that no item may hold, or only one distinct item.
 
     Warns:
-        UserWarning: once, with their number, if characters were left out.
+        UserWarning: once, with the number of characters left out, if there were any.
     """
     digest = hashlib.sha256()
     symbols: list[str] = []
     known = {"\n"}
-    by_appearance = np.zeros(_CODE_POINTS, dtype=np.uint32)  # code point → id; the line feed's is the boundary's
+    by_appearance = np.zeros(_CODE_POINTS, dtype=np.uint32)  # code point → id; the line feed becomes the boundary
     tokens = array("B")
     names = max_length = 0
     for items in _batches(path, digest):
@@ -189,7 +189,7 @@ def count_names(tokens: Tokens) -> int:
 
 
 def shards(tokens: Tokens, count: int) -> list[int]:
-    """Return where to cut a token array into parts of whole names, about as long as each other: [count + 1]."""
+    """Return the offsets that cut a token array into about equal parts of whole names: [count + 1]."""
     cuts = [0]
     for number in range(1, count):
         last = max(len(tokens) * number // count, cuts[-1], 1) - 1
@@ -231,7 +231,7 @@ def split(corpus: Corpus, name: SplitName, first_names: int = 0) -> Split:
     Args:
         corpus: the names.
         name: of the split.
-        first_names: leave only so many names in the training part, the first; 0 for all.
+        first_names: keep only this many names in the training part, the first; 0 for all.
 
     Raises:
         CorpusError: if the training part would be empty.
@@ -256,7 +256,7 @@ def split(corpus: Corpus, name: SplitName, first_names: int = 0) -> Split:
 
 
 def _first_occurrences(corpus: Corpus) -> NDArray[np.bool_]:
-    """Return which names stand nowhere before, bool [names], sorting a sixteenth of them at a time."""
+    """Return which names occur for the first time, bool [names]. Sorts a sixteenth of them at a time to save memory."""
     fingerprints = fingerprint(corpus.tokens)
     buckets = np.right_shift(fingerprints, 60, out=np.empty(len(corpus), dtype=np.uint8), casting="unsafe")
     first = np.zeros(len(corpus), dtype=bool)
@@ -267,7 +267,7 @@ def _first_occurrences(corpus: Corpus) -> NDArray[np.bool_]:
 
 
 def _places(corpus: Corpus, order: Tokens) -> tuple[Tokens, Tokens]:
-    """Return the starts of some names, overwriting their indices (memory is short here), and their lengths."""
+    """Return the starts and lengths of some names. The starts overwrite ``order`` to save memory."""
     offsets = corpus.offsets
     lengths: Tokens = np.empty(len(order), dtype=np.min_scalar_type(corpus.max_length))
     for first in range(0, len(order), _CHUNK):
@@ -279,7 +279,7 @@ def _places(corpus: Corpus, order: Tokens) -> tuple[Tokens, Tokens]:
 
 
 def _gather(tokens: Tokens, starts: Tokens, lengths: Tokens) -> Tokens:
-    """Return the names at some places, one behind the other, each with its boundary."""
+    """Return the names at some places, concatenated, each with its boundary."""
     gathered: Tokens = np.empty(int(lengths.sum(dtype=np.int64)) + len(lengths), dtype=tokens.dtype)
     end = 0
     for first in range(0, len(starts), _CHUNK):

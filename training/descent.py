@@ -29,7 +29,7 @@ from .team import Team
 HISTORY: Final = "history.jsonl"
 _RATIOS: Final = 500
 
-Report = Callable[[int, int, float, float], None]
+StepCallback = Callable[[int, int, float, float], None]
 """Called now and then with the steps done, the steps in all, the last loss in nats, the learning rate."""
 
 Watch = Callable[[Checkpoint], object]
@@ -115,7 +115,7 @@ class Descent:
         self._all_windows: tuple[Tensor, Tensor, Tensor] | None = None
         self._lesson: tuple[int, Tensor, Tensor] | None = None
 
-    def run(self, tokens: Tokens, folder: Path, report: Report, watch: Watch | None = None) -> None:
+    def run(self, tokens: Tokens, folder: Path, report: StepCallback, watch: Watch | None = None) -> None:
         """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came.
 
         Each checkpoint but the one at the start is shown to ``watch``, also the one that the run goes on from.
@@ -264,7 +264,7 @@ class Descent:
 class _History:
     """Losses on their way to ``history.jsonl``: fetched in groups, since each fetch waits for the device."""
 
-    def __init__(self, file: BinaryIO, recipe: DescentRecipe, step: int, team: Team, report: Report) -> None:
+    def __init__(self, file: BinaryIO, recipe: DescentRecipe, step: int, team: Team, report: StepCallback) -> None:
         self._file, self._recipe, self._team, self._report = file, recipe, team, report
         self._step = step
         self._pending: list[Tensor] = []

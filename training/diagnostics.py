@@ -1,4 +1,4 @@
-"""What goes on inside the hidden layers: activations and gradients, before the first step and after the last."""
+"""Activations and gradients of the hidden layers, before the first step and after the last."""
 
 import copy
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sequentia._files import write_file
-from sequentia.errors import TrainingError
+from sequentia._json import read_json
 from sequentia.windows import windows
 
 from .corpus import Tokens
@@ -39,16 +39,17 @@ class Histogram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One hidden layer on some windows of the training part.
+    """Statistics of one hidden layer, over some windows of the training part.
 
     Attributes:
-        mean: of the activations.
-        deviation: of the activations.
-        saturated: share of the activations beyond ±0.97, where the slope of tanh is nearly zero; None for others.
-        dead: share of the units that are so for every window, and so learn nothing; None for others.
-        activations: their histogram.
-        gradient_deviation: of the loss's gradient with respect to the activations.
-        gradients: its histogram.
+        mean: mean of the activations.
+        deviation: standard deviation of the activations.
+        saturated: share of the activations beyond ±0.97, where the slope of tanh is nearly zero; None if the layer has
+            another activation function.
+        dead: share of the units that are saturated on every window and so learn nothing; None as above.
+        activations: histogram of the activations.
+        gradient_deviation: standard deviation of the gradient of the loss with respect to the activations.
+        gradients: histogram of that gradient.
     """
 
     mean: float
@@ -68,7 +69,7 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def add_diagnostics(folder: Path, step: int, network: Network, tokens: Tokens) -> None:
-    """Add a snapshot to ``diagnostics.json`` of a run folder; networks without hidden layers have none."""
+    """Add a snapshot to ``diagnostics.json`` in a run folder, unless the network has no hidden layers."""
     if network.activation_module() is None:
         return
     path = folder / DIAGNOSTICS
@@ -78,20 +79,17 @@ def add_diagnostics(folder: Path, step: int, network: Network, tokens: Tokens) -
 
 
 def read_diagnostics(folder: Path) -> list[Snapshot]:
-    """Return the snapshots of a run folder, none if it has no ``diagnostics.json``.
+    """Return the snapshots of a run folder; an empty list if it has no ``diagnostics.json``.
 
     Raises:
         TrainingError: if that file is damaged.
     """
     path = folder / DIAGNOSTICS
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Snapshot]) if path.is_file() else []
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
+    return read_json(path, list[Snapshot]) if path.is_file() else []
 
 
 def _layers(network: Network, tokens: Tokens) -> list[Layer]:
-    """Return the state of each hidden layer on up to 1,024 windows, evenly spaced."""
+    """Return statistics of each hidden layer on up to 1,024 evenly spaced windows."""
     positions = np.unique(np.linspace(0, len(tokens) - 1, _BATCH).astype(np.int64))
     device = next(network.parameters()).device
     contexts, targets = (torch.from_numpy(x).to(device) for x in windows(tokens, positions, network.block_size))
@@ -105,7 +103,7 @@ def _layers(network: Network, tokens: Tokens) -> list[Layer]:
         outputs.append(output)
 
     activation = network.activation_module()
-    assert activation is not None  # noqa: S101 - the caller has looked
+    assert activation is not None  # noqa: S101 - the caller has checked
     activation.register_forward_hook(keep)
     functional.cross_entropy(network(contexts), targets).backward()  # type: ignore[no-untyped-call]
     return [_layer(output, bounded=network.saturates) for output in outputs]
@@ -128,7 +126,7 @@ def _layer(output: Tensor, *, bounded: bool) -> Layer:
 
 def _histogram(values: NDArray[np.float64]) -> Histogram:
     low, high = float(values.min()), float(values.max())
-    if high - low < _NARROWEST * max(abs(low), abs(high), _NARROWEST):  # too close for bins between them
+    if high - low < _NARROWEST * max(abs(low), abs(high), _NARROWEST):  # too narrow for 50 bins
         low, high = low - 0.5, high + 0.5
     counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
     return Histogram(float(edges[0]), float(edges[-1]), counts.tolist())

@@ -1,4 +1,4 @@
-"""The loss of a model on the parts of a split, and what it invents, whatever computes its logits."""
+"""Measure the losses of a model on the parts of a split, compare models, and describe generated names."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sequentia.artifact import Loss, Metrics, Samples, SplitName
+from sequentia.config import Loss, Metrics, Samples, SplitName
 from sequentia.errors import GenerationError, VocabularyError
 from sequentia.generation import stream_names
 from sequentia.likelihood import Predict, name_losses
@@ -28,25 +28,25 @@ _MOST_FREQUENT: Final = 10
 _RESAMPLES: Final = 10_000
 _RESAMPLING_SEED: Final = 0
 _INTERVAL: Final = (0.025, 0.975)
-# Names drawn at once: a megabyte and a half of indices, losses and windows, unless there are more in a part.
+# Names drawn at once: 1.5 MB of indices, losses and windows, unless a part has more names than this.
 _MOST_DRAWS: Final = 1 << 16
 
 Losses = Callable[[Tokens], NDArray[np.float64]]
-"""Names, each followed by the boundary, to the negative log-likelihood of each in nats, float64 [names]."""
+"""Maps names, each followed by the boundary, to their negative log-likelihoods in nats, float64 [names]."""
 
 _Summary = TypeVar("_Summary")
 
 
 class Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much higher another model's loss on some names is.
+    """How much higher the loss of another model is on some names.
 
     Attributes:
-        difference: of the mean negative log-likelihoods, the other model's less this one's, in nats per symbol: above
-            zero where this model is better.
-        low: where its 95 % interval starts.
-        high: where it ends.
+        difference: the mean negative log-likelihood of the other model minus that of this one, in nats per symbol;
+            positive if this model is better.
+        low: lower end of its 95 % interval.
+        high: upper end.
         better: share of the resamples in which this model is better.
-        names: how many were resampled.
+        names: number of names that were resampled.
     """
 
     difference: float
@@ -57,7 +57,7 @@ class Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Differences by part of the split, as :class:`~sequentia.artifact.Metrics`; ``None`` where a part is empty."""
+    """Differences by part of the split, as :class:`~sequentia.config.Metrics`; ``None`` where a part is empty."""
 
     dev: Difference | None
     test: Difference | None
@@ -68,20 +68,20 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 def evaluate(parts: Split, losses: Losses) -> Metrics:
     """Return the mean negative log-likelihood of each part, in nats per symbol, boundaries included.
 
-    The *unseen* losses leave out the names that also stand in the training part: repeated lines of a corpus land on
-    both sides of a random split, and a model may know those by heart.
+    The *unseen* losses leave out names that are also in the training part. A random split can put copies of a repeated
+    line into both, and a model may know those by heart.
     """
     train = _mean(losses(parts.train), len(parts.train))
     return Metrics(train=train, **_held_out(parts, losses, _mean))
 
 
 def evaluate_model(model: SequenceModel, corpus: Path, name: SplitName | None = None) -> Metrics:
-    """Return a model's losses on a corpus, computed from its artifact alone.
+    """Return the losses of a model on a corpus, computed from its artifact alone.
 
     Args:
         model: a loaded model.
-        corpus: a UTF-8 text file, one item a line.
-        name: the split; by default the one that the model was trained on.
+        corpus: a UTF-8 text file, one item per line.
+        name: the split; by default the one used to train the model.
 
     Raises:
         CorpusError: if the corpus cannot be used.
@@ -93,19 +93,19 @@ def evaluate_model(model: SequenceModel, corpus: Path, name: SplitName | None = 
 
 
 def compare(model: SequenceModel, other: SequenceModel, corpus: Path, name: SplitName | None = None) -> Comparison:
-    """Return how much higher another model's loss on a corpus is, with intervals by the paired bootstrap.
+    """Compare the losses of two models on a corpus, with intervals by the paired bootstrap.
 
-    10,000 times, as many names as a part has are drawn from it with replacement, the same for both models (Koehn 2004,
-    "Statistical significance tests for machine translation evaluation"); the interval lies between percentiles of the
-    differences (Efron and Tibshirani 1993, chapter 13). Names are drawn and not symbols, which depend on each other
-    within a name. The interval covers the chance that lies in the names, not that of a training seed.
+    Each part is resampled 10,000 times: as many names as it has are drawn with replacement, the same for both models
+    (Koehn 2004, "Statistical significance tests for machine translation evaluation"). The interval lies between
+    percentiles of the differences (Efron and Tibshirani 1993, chapter 13). Names are resampled, not symbols, because
+    the symbols of a name depend on each other. The interval reflects the choice of names, not the training seed.
 
     Args:
         model: a loaded model.
         other: another, whose vocabulary and context may differ.
-        corpus: a UTF-8 text file, one item a line.
-        name: the split, for both; by default the one that ``model`` was trained on. If the other was trained on
-            another, it may know the dev and test names by heart.
+        corpus: a UTF-8 text file, one item per line.
+        name: the split for both models; by default the one used to train ``model``. If the other model was trained on
+            another split, it may know dev and test names by heart.
 
     Raises:
         CorpusError: if the corpus cannot be used.
@@ -118,9 +118,9 @@ def compare(model: SequenceModel, other: SequenceModel, corpus: Path, name: Spli
 
 
 def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabulary, max_length: int) -> Samples:
-    """Draw the first 10,000 names of a model's stream for seed 0, and count how many stand in which part of its corpus.
+    """Generate 10,000 names with seed 0, and count how many are in each part of the corpus.
 
-    There are fewer only if the model invents hardly anything that is NFC.
+    There are fewer names only if hardly any name that the model generates is valid NFC text.
     """
     plan = Plan.of({"seed": _SAMPLE_SEED}, vocabulary, max_length)
     cache = LogitCache(predict, block_size, vocabulary.size, remember=False)
@@ -145,7 +145,7 @@ def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabula
 
 
 def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
-    """Return a model's losses of names in the ids of a corpus."""
+    """Return a function from names, in the ids of a corpus, to their losses under a model."""
     ids = model.vocabulary.ids_of(data.vocabulary.symbols)
     unknown = [symbol for symbol, i in zip(data.vocabulary.symbols, ids, strict=True) if i is None]
     if unknown:
@@ -163,7 +163,7 @@ def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
 
 
 def _parts(model: SequenceModel, data: Corpus, name: SplitName | None) -> Split:
-    """Split a corpus as asked, or else as the model's; the training part is what the model saw of it."""
+    """Split a corpus as asked, by default as for the model. The training part is cut to what the model saw of it."""
     training = model.config.training
     name = name or training.split
     own = (name, data.record.sha256) == (training.split, training.corpus.sha256)
@@ -173,12 +173,12 @@ def _parts(model: SequenceModel, data: Corpus, name: SplitName | None) -> Split:
 def _held_out(
     parts: Split, measure: Losses, summarize: Callable[[NDArray[np.float64], NDArray[np.intp]], _Summary]
 ) -> dict[str, _Summary | None]:
-    """Measure each name of the dev and test parts, and summarize all of a part and those unseen in training.
+    """Measure every dev and test name; summarize each part, and its names unseen in training.
 
     Args:
         parts: of a split.
-        measure: gives each name a value.
-        summarize: takes the values of some names, and their windows, at least one of each.
+        measure: returns a value for each name.
+        summarize: takes the values of one or more names, and their numbers of windows.
     """
     summaries: dict[str, _Summary | None] = {}
     trained_on = _sorted_fingerprints(parts.train)
@@ -221,7 +221,7 @@ def _sorted_fingerprints(tokens: Tokens) -> NDArray[np.uint64]:
 
 
 def _among(fingerprints: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return which fingerprints are among sorted ones, which are looked up in place: there may be millions of them."""
+    """Return which fingerprints are among ``known``, which is sorted; it may be large and is not copied."""
     if not len(known):
         return np.zeros(len(fingerprints), dtype=bool)
     nearest = np.searchsorted(known, fingerprints).clip(max=len(known) - 1)

@@ -1,4 +1,4 @@
-"""The search for a learning rate: one minibatch at each rate of a rising sequence (Smith 2015, section 3.3)."""
+"""Search for a learning rate: one minibatch at each of a series of rising rates (Smith 2015, section 3.3)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +7,14 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from sequentia._files import write_file
+from sequentia._files import check_vacant, write_file
+from sequentia._json import read_json
 from sequentia.errors import RecipeError, TrainingError
-from sequentia.options import whole_number
+from sequentia.options import check_int
 
 from .checkpoint import RunRecord
 from .corpus import read_corpus, split
-from .descent import Descent, Report, device_named, isolated
+from .descent import Descent, StepCallback, device_named, isolated
 from .recipes import DEFAULT_RECIPE, read_recipe
 
 LEARNING_RATES: Final = "learning_rates.json"
@@ -24,16 +25,16 @@ _RUNAWAY: Final = 10
 
 
 class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The outcome.
+    """The result of a search.
 
     Attributes:
-        corpus: name of the file.
-        recipe: the recipe's.
-        overrides: to it.
-        rates: one a step, rising by the same factor.
-        losses: of the minibatch at each rate, in nats; fewer than the steps asked for, if they ran away.
-        smoothed: the losses, each the mean of its neighbourhood, a twentieth of the steps wide.
-        suggested: the rate at the lowest smoothed loss.
+        corpus: name of the corpus file.
+        recipe: name of the recipe.
+        overrides: ``key=value`` changes to it.
+        rates: learning rate of each step, each higher by the same factor.
+        losses: loss of the minibatch at each rate, in nats; fewer than the steps asked for if the loss diverged.
+        smoothed: moving average of the losses over a twentieth of the steps.
+        suggested: the rate with the lowest smoothed loss.
     """
 
     corpus: str
@@ -50,7 +51,7 @@ class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def at_the_end(self) -> bool:
-        """Whether the valley lies at the end of the rates that were tried, or beyond."""
+        """Whether the suggestion is the lowest or highest rate tried, so that the best rate may lie outside."""
         return self.suggested in (self.rates[0], self.rates[-1])
 
 
@@ -62,38 +63,36 @@ def find_learning_rate(
     overrides: Sequence[str] = (),
     device: str = "auto",
     steps: int = 1000,
-    report: Report | None = None,
+    report: StepCallback | None = None,
 ) -> Search:
     """Train a fresh network while the rate rises exponentially from 10^-3 to 1, a minibatch each.
 
-    At low rates the loss hardly falls, at high ones it runs away; the best are in the valley between. The suggestion is
-    where the loss, averaged over a twentieth of the steps, is lowest. The search ends early once the loss is no number
-    or ten times what it was at first.
+    At low rates the loss hardly falls, at high rates it diverges; the best rates lie in between. The suggestion is the
+    rate at which the loss, averaged over a twentieth of the steps, is lowest. The search ends early once the loss is
+    NaN or ten times the first loss.
 
     Args:
-        corpus: a UTF-8 text file, one item a line.
+        corpus: a UTF-8 text file, one item per line.
         folder: receives ``learning_rates.json``.
-        recipe: name or path of a recipe with steps, by default ``names``; its teachers, if any, are left out.
+        recipe: name or path of a recipe that takes steps, by default ``names``; its teachers are not used.
         overrides: ``key=value`` changes to it.
         device: as for :func:`sequentia.training.train`.
-        steps: rates to try, 40 or more.
+        steps: number of rates to try, 40 or more.
         report: called after each step.
 
     Raises:
         CorpusError: if the corpus cannot be used.
-        OptionError: if there are fewer steps.
+        OptionError: if there are fewer than 40 steps.
         RecipeError: if the recipe is malformed, or has no learning rate.
-        TrainingError: if the folder is taken, or the loss no number from the start.
+        TrainingError: if the folder holds something else, or the loss is NaN at the first rate.
     """
-    whole_number("steps", steps, least=_FEWEST_STEPS)
+    check_int("steps", steps, least=_FEWEST_STEPS)
     settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
     descending = settings.descent
     if descending is None:
         raise RecipeError(f"recipe {recipe} counts, it has no learning rate", key="learning_rate")
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder} is a file; choose a folder for the search")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / LEARNING_RATES).is_file():
-        raise TrainingError(f"{folder} holds something else than a search; choose another folder")
+    if not (folder / LEARNING_RATES).is_file():
+        check_vacant(folder, "it holds no search to replace; choose another folder")
     target = device_named(device)
     data = read_corpus(corpus)
     record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
@@ -105,7 +104,7 @@ def find_learning_rate(
         descent = Descent(descending, record, target)
         for rate in rates:
             loss = descent.descend(tokens, rate).item()
-            if not loss < _RUNAWAY * max(losses[:1] or [loss]):  # also when it is NaN
+            if not loss < _RUNAWAY * max(losses[:1] or [loss]):  # true for NaN as well
                 break
             losses.append(loss)
             if report:
@@ -128,20 +127,16 @@ def find_learning_rate(
 
 
 def read_search(folder: Path) -> Search:
-    """Return the search in a folder.
+    """Return the result of the search in a folder.
 
     Raises:
         TrainingError: if its file is damaged.
     """
-    path = folder / LEARNING_RATES
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Search)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error
+    return read_json(folder / LEARNING_RATES, Search)
 
 
 def _smoothed(losses: list[float], width: int) -> list[float]:
-    """Return the mean of each loss's neighbourhood, cut off at the ends."""
+    """Return the moving average of the losses; the window is cut off at the ends."""
     window = np.ones(min(width, len(losses)))
     means: list[float] = (
         np.convolve(losses, window, "same") / np.convolve(np.ones(len(losses)), window, "same")

@@ -19,7 +19,7 @@ from sequentia.errors import OptionError, SequentiaError, TrainingError
 
 from .checkpoint import Checkpoint
 from .corpus import Tokens, shards
-from .descent import Descent, Report, interruption, isolated
+from .descent import Descent, StepCallback, interruption, isolated
 from .distillation import Teacher
 from .team import Progress, Team, Workers
 
@@ -40,7 +40,7 @@ class WorkerGroup:
     def __init__(self, ray: Any, size: int, device: torch.device) -> None:
         self._ray, self._size, self._gpus = ray, size, device.type == "cuda"
 
-    def run(self, tokens: Tokens, folder: Path, teachers: Sequence[Path], report: Report) -> None:
+    def run(self, tokens: Tokens, folder: Path, teachers: Sequence[Path], report: StepCallback) -> None:
         """Train the run in a folder up to its last step, or until Ctrl-C.
 
         Args:
@@ -143,7 +143,7 @@ class _Status:
 
 
 def take_part(
-    team: Team, tokens: Tokens, folder: Path, teachers: Sequence[Path], device: torch.device, report: Report
+    team: Team, tokens: Tokens, folder: Path, teachers: Sequence[Path], device: torch.device, report: StepCallback
 ) -> BaseException | None:
     """Train from the last checkpoint to the last step as one of several workers.
 

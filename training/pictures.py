@@ -1,4 +1,4 @@
-"""Pictures of a run, drawn from the files in its folder; no display is needed."""
+"""Draw pictures of a run from the files in its folder; no display is needed."""
 
 import math
 import unicodedata
@@ -24,6 +24,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from sequentia._files import write_file
+from sequentia._json import decode_json
 from sequentia.artifact import PICTURES
 from sequentia.errors import TrainingError
 from sequentia.sampling import log_softmax
@@ -55,13 +56,13 @@ _STYLE: Final = {
 _INK, _PALE, _MARK = "#2a6fb0", "#c5d9ec", "#d1622b"
 _CURVE_POINTS: Final = 200
 _DOTS: Final = 4000
-_LEAST_LOSS: Final = 1e-6  # that a log scale shows
+_LEAST_LOSS: Final = 1e-6  # the lowest value on a log scale
 _MOST_SYMBOLS: Final = 60
 _MOST_CONTEXTS: Final = 200
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """What is drawn of a line of ``history.jsonl``."""
+    """The fields of a line of ``history.jsonl`` that are drawn."""
 
     step: int
     loss: Annotated[float, Meta(ge=0)]
@@ -70,11 +71,11 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 def plot(folder: Path) -> list[Path]:
-    """Draw all that a folder has numbers for, into its subfolder ``pictures``.
+    """Draw every picture that a folder has data for, into its subfolder ``pictures``.
 
-    A training run gives ``loss.png`` and ``updates.png`` from its history, ``activations.png`` and ``gradients.png``
-    from its diagnostics, ``embedding.png`` and ``next_symbols.png`` from its checkpoint; a learning-rate search gives
-    ``learning_rate.png``, a sweep ``sweep.png``.
+    For a training run: ``loss.png`` and ``updates.png`` from the history, ``activations.png`` and ``gradients.png``
+    from the diagnostics, ``embedding.png`` and ``next_symbols.png`` from the checkpoint. For a learning-rate search:
+    ``learning_rate.png``. For a sweep: ``sweep.png``.
 
     Returns:
         The files written.
@@ -123,10 +124,7 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
 
 
 def _read_history(path: Path) -> list[_Line]:
-    try:
-        return [msgspec.json.decode(line, type=_Line) for line in path.read_bytes().splitlines()]
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: the history is damaged: {error}") from error
+    return [decode_json(line, _Line, path) for line in path.read_bytes().splitlines()]
 
 
 def _axes(width: float = 8, height: float = 4.5) -> tuple[Figure, Axes]:
@@ -164,7 +162,7 @@ def _loss(lines: Sequence[_Line]) -> Figure:
 
 
 def _smoothed(steps: NDArray[np.int64], losses: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Return the middle and the geometric mean of consecutive groups: the curve that a log scale shows."""
+    """Return the mean step and the geometric mean loss of consecutive groups of steps."""
     size = max(1, len(steps) // _CURVE_POINTS)
     groups = len(steps) // size
     at = steps[: groups * size].reshape(groups, size).mean(axis=1)
@@ -185,7 +183,7 @@ def _updates(lines: Sequence[_Line]) -> Figure:
 
 
 def _layer(name: str) -> str:
-    """Return the name of a weight matrix in words."""
+    """Return a readable name for a weight matrix."""
     kind, *rest = name.removesuffix(".weight").split(".")
     words = [str(int(each) + 1) if each.isdigit() else each for each in rest]
     return " ".join([{"weight": "table"}.get(kind, kind), *words])
@@ -346,7 +344,7 @@ def _sweep(trials: Sequence[Trial], sweep: Sweep) -> Figure:
 
 
 def _logarithmic(axes: Axes) -> None:
-    """Make the y axis logarithmic, with round numbers at its ticks also where it spans less than a decade."""
+    """Make the y axis logarithmic, with round tick labels even if it spans less than a decade."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=20) if high / low > 4 else MaxNLocator(8))
@@ -365,7 +363,7 @@ def _drawable() -> Collection[int]:
 
 
 def _printable(symbol: str) -> str:
-    """Return a symbol as the font can draw it, or its code point."""
+    """Return a symbol that the font can draw, or its code point as text."""
     if symbol == " ":
         return "␣"
     return (

@@ -1,12 +1,13 @@
-"""Named training recipes: TOML files with one key a line, every key of which ``--set`` can override."""
+"""Training recipes: TOML files with one key per line. ``--set`` overrides any key."""
 
 import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -22,25 +23,19 @@ _SUFFIX: Final = ".toml"
 _FOLDER: Final = resources.files(__package__) / "recipes"
 
 
-def checked(recipe: "Recipe", key: str, value: object, place: str) -> Any:
-    """Return a value as a key of a recipe's kind of model takes it.
-
-    Raises:
-        RecipeError: naming the place, if the value or the key is wrong.
-    """
-    return _check(key, value, str(recipe.__struct_config__.tag), place)
-
-
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with the package."""
     return sorted(file.name.removesuffix(_SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(_SUFFIX))
 
 
 def recipe_path(recipe: str) -> "Traversable":
-    """Return the file of a recipe, given its name or, ending in ``.toml``, its path.
+    """Return the file of a recipe.
+
+    Args:
+        recipe: the name of one that comes with the package, or a path that ends in ``.toml``.
 
     Raises:
-        RecipeError: if there is none.
+        RecipeError: if no recipe has that name.
     """
     if recipe.endswith(_SUFFIX):
         return Path(recipe)
@@ -52,7 +47,7 @@ def recipe_path(recipe: str) -> "Traversable":
 
 
 def recipe_summary(recipe: str) -> str:
-    """Return what a recipe that comes with the package is for, in one sentence."""
+    """Return the one-sentence summary of a recipe that comes with the package."""
     return str(tomllib.loads(recipe_path(recipe).read_text(encoding="utf-8"))["summary"])
 
 
@@ -61,10 +56,10 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> "Recipe":
 
     Args:
         recipe: the name of one that comes with the package, or the path of a ``.toml`` file.
-        overrides: ``key=value`` strings, the value in TOML's syntax; quotes around a word may be left out.
+        overrides: ``key=value`` strings. The value is written as in TOML, but a word needs no quotes.
 
     Raises:
-        RecipeError: naming file, key and line, or the override, and the valid keys.
+        RecipeError: naming the key, its file and line or ``--set``, and what is allowed.
     """
     path = recipe_path(recipe)
     try:
@@ -83,7 +78,7 @@ def override(recipe: "Recipe", overrides: Sequence[str]) -> "Recipe":
 
 
 def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Sequence[str], source: str) -> "Recipe":
-    """Return the recipe of some values, each of which has a place to name in an error."""
+    """Return the recipe with some values; ``places`` says where each comes from, for error messages."""
     for each in overrides:
         key, value = _parse_override(each)
         values[key], places[key] = value, "--set"
@@ -91,11 +86,10 @@ def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Seque
     if not isinstance(kind, str) or kind not in kinds:
         raise RecipeError(f"{places['model']}: model = {kind!r}: it is one of {', '.join(kinds)}", key="model")
     for key, value in values.items():
-        values[key] = _check(key, value, kind, places[key])
-    required = [field.name for field in msgspec.structs.fields(kinds[kind]) if field.required]
-    missing = [key for key in required if key not in values]
-    if missing:
-        raise RecipeError(f"{source}: the key {missing[0]} is missing; {_valid_keys(kind)}", key=missing[0])
+        values[key] = check_value(kind, key, value, places[key])
+    for field in msgspec.structs.fields(kinds[kind]):
+        if field.required and field.name not in values:
+            raise RecipeError(f"{source}: the key {field.name} is missing", key=field.name)
     from .kinds import ConflictError
 
     try:
@@ -105,14 +99,14 @@ def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Seque
 
 
 def line_of(key: str, text: str) -> int:
-    """Return the line where a key is set, or a table of that name begins."""
+    """Return the number of the line that sets a key or begins a table of that name."""
     name = re.escape(key)
     match = re.search(rf"(?m)^[ \t]*(?:[\"']?{name}[\"']?[ \t]*[=.]|\[+[ \t]*{name}\b)", text)
     return text[: match.start()].count("\n") + 1 if match else 1
 
 
 def _kinds() -> "Mapping[str, type[Recipe]]":
-    """Return the kinds of recipes by their key ``model``. They need PyTorch, and listing recipes does not."""
+    """Return the recipe classes by their key ``model``. Imported here, so that listing recipes needs no PyTorch."""
     try:
         from .kinds import RECIPES
     except ModuleNotFoundError as error:
@@ -133,34 +127,23 @@ def _parse_override(override: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
-def _types(kind: str) -> dict[str, Any]:
-    recipe = _kinds()[kind]
-    hints = get_type_hints(recipe, include_extras=True)
-    return {field: hints[field] for field in recipe.__struct_fields__}
+def check_value(kind: str, key: str, value: object, place: str) -> Any:
+    """Return the value of a key as the recipes of a kind of model take it.
 
-
-def _check(key: str, value: object, kind: str, place: str) -> Any:
-    types = _types(kind)
+    Raises:
+        RecipeError: naming the place and what is allowed, if the key is unknown or the value is wrong.
+    """
+    types = {field.name: field.type for field in msgspec.structs.fields(_kinds()[kind])}
     if key not in types:
-        raise RecipeError(f"{place}: there is no key {key!r} for model {kind}; {_valid_keys(kind)}", key=key)
+        similar = get_close_matches(key, types, n=1)
+        hint = f" (did you mean {similar[0]!r}?)" if similar else ""
+        valid = ", ".join(["model", *types])
+        raise RecipeError(f"{place}: there is no key {key!r} for model {kind}{hint}; valid keys: {valid}", key=key)
     try:
         if isinstance(value, float) and not math.isfinite(value):
             raise msgspec.ValidationError("Expected a finite number")
         return msgspec.convert(value, types[key])
     except msgspec.ValidationError as error:
-        raise RecipeError(f"{place}: {key} = {value!r}: {error}; {_valid_keys(kind)}", key=key) from error
-
-
-def _valid_keys(kind: str) -> str:
-    listed = [f"{key} ({_describe(each)})" for key, each in _types(kind).items()]
-    return ", ".join([f"valid keys: model ({'|'.join(_kinds())})", *listed])
-
-
-def _describe(kind: Any) -> str:
-    if get_origin(kind) is Annotated:
-        return _describe(get_args(kind)[0])
-    if get_origin(kind) is Literal:
-        return "|".join(get_args(kind))
-    if get_origin(kind) is list:
-        return f"list of {_describe(get_args(kind)[0])}"
-    return str(kind.__name__)
+        allowed = msgspec.json.schema(types[key]).get("enum")
+        one_of = f"; it is one of {', '.join(allowed)}" if allowed else ""
+        raise RecipeError(f"{place}: {key} = {value!r}: {error}{one_of}", key=key) from error

@@ -1,8 +1,8 @@
-"""The published figures, computed again: each rung of the ladder from counts to deep networks beside its source.
+"""Reproduce published figures: train each model of docs/ladder.md and compare its losses with the source.
 
-The figures are those of the public lectures "neural networks: zero to hero" (A. Karpathy; parts 1 to 3 of makemore) and
-of the notebooks that follow them, on the list names.txt of karpathy/makemore; those of the two counting models are
-measured.
+The figures come from the public lectures "neural networks: zero to hero" (A. Karpathy; parts 1 to 3 of makemore) and
+the notebooks that accompany them, on the list names.txt of karpathy/makemore. Those of the two counting models were
+measured with another implementation.
 """
 
 import math
@@ -43,13 +43,13 @@ Values = Sequence[float | str]
 
 @dataclass(frozen=True)
 class Row:
-    """A figure, or a few, and how they came out.
+    """Published figures beside our own.
 
     Attributes:
-        what: was measured, and by which recipe.
-        published: the figures.
-        ours: the same, with as many digits.
-        verdict: ``exact`` to every digit, ``within`` the stated tolerance, or ``MISSED``.
+        what: the quantity and its recipe.
+        published: the published figures.
+        ours: our figures, with as many digits.
+        verdict: ``exact`` if every digit agrees, ``within`` and the tolerance, or ``MISSED``.
     """
 
     what: str
@@ -59,7 +59,7 @@ class Row:
 
     @classmethod
     def of(cls, what: str, published: str, measured: Values, tolerance: float | None = None) -> "Row":
-        """Compare what was measured with what was published; only a tolerance lets it differ."""
+        """Compare measured with published figures; they may differ only by the tolerance, if there is one."""
         texts = published.split()
         ours = [_like(text, value) for text, value in zip(texts, measured, strict=True)]
         near = tolerance is not None and all(
@@ -83,7 +83,7 @@ class _Check:
 
 @dataclass(frozen=True)
 class _Run:
-    """A training run, or a learning-rate search, and what is checked of it; without ``quick`` it takes minutes."""
+    """A training run or learning-rate search, and its checks. Runs that are not ``quick`` take minutes."""
 
     name: str
     recipe: str
@@ -93,7 +93,7 @@ class _Run:
     search: bool = False
 
 
-# What is measured in a run's folder
+# Figures read from a run folder
 
 
 def _losses(*steps: int) -> Callable[[Path], Values]:
@@ -122,7 +122,7 @@ def _suggested_exponent(folder: Path) -> Values:
 
 
 def _samples(folder: Path) -> Values:
-    """Draw five names as the lecture does, which is not how this package does it."""
+    """Draw five names the way the lecture does; this package draws them differently."""
     checkpoint = Checkpoint.load(folder)
     symbols = (".", *checkpoint.record.vocabulary)
     probabilities = checkpoint.weights["weight"].softmax(dim=1)
@@ -259,13 +259,13 @@ _RUNS: Final = (
 
 
 def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callable[[str], None]) -> Iterator[Row]:
-    """Run the ladder, as many runs at a time as there are cores, and yield how each published figure came out.
+    """Reproduce the published figures, one run per core at a time, and yield a row for each comparison.
 
     Args:
-        corpus: the list of names that the figures are of.
-        folder: receives the runs; those that it holds already are not run again, or gone on with.
-        quick: leave out the runs that take minutes.
-        report: called with a line of progress.
+        corpus: the list of names that the figures were measured on.
+        folder: receives the runs. Finished runs in it are not repeated, and unfinished ones are continued.
+        quick: skip the runs that take minutes.
+        report: called with lines of progress.
 
     Raises:
         CorpusError: if the corpus cannot be used.
@@ -273,7 +273,7 @@ def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callab
     """
     data = read_corpus(corpus)
     if data.record.sha256 != _NAMES_SHA256:
-        report(f"{corpus} is not the list that the figures are of: expect to miss them")
+        report(f"{corpus} is not the list that the figures were measured on: expect to miss them")
     yield from _data_rows(data)
     runs = [run for run in _RUNS if run.quick or not quick]
     workers = min(len(runs), _cores())
@@ -309,7 +309,7 @@ def _cores() -> int:
 
 
 def _start_worker() -> None:
-    """Give each run one thread, and leave Ctrl-C to the first process, which would take their end for a failure."""
+    """Use one thread per run, and leave Ctrl-C to the main process."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()

@@ -9,7 +9,7 @@ import msgspec
 from sequentia.errors import RecipeError
 
 from .kinds import Recipe
-from .recipes import checked, line_of
+from .recipes import check_value, line_of
 
 _THE_SAME_FOR_ALL: Final = frozenset({"model", "split", "first_names"})
 _FORMS: Final = "give { low = …, high = …, log = true } or { choices = […] }"
@@ -61,9 +61,9 @@ def read_space(path: Path, recipe: Recipe) -> Space:
 def _dimension(recipe: Recipe, key: str, value: object, place: str) -> Range | Choices:
     if key in _THE_SAME_FOR_ALL:
         raise RecipeError(f"{place}: {key} decides what losses mean, so all trials share it: set it by --set", key=key)
+    named, model = f"{place}: {key}", str(recipe.__struct_config__.tag)
     if not isinstance(value, dict):
-        return Choices([checked(recipe, key, value, place)])
-    named = f"{place}: {key}"
+        return Choices([check_value(model, key, value, place)])
     kind = "choices" if "choices" in value else "range"
     try:
         asked = msgspec.convert({"kind": kind, **value}, Range | Choices)
@@ -72,8 +72,8 @@ def _dimension(recipe: Recipe, key: str, value: object, place: str) -> Range | C
     if isinstance(asked, Choices):
         if not asked.choices:
             raise RecipeError(f"{named}: there is nothing to choose from", key=key)
-        return Choices([checked(recipe, key, each, place) for each in asked.choices])
-    low, high = (checked(recipe, key, end, place) for end in (asked.low, asked.high))
+        return Choices([check_value(model, key, each, place) for each in asked.choices])
+    low, high = (check_value(model, key, end, place) for end in (asked.low, asked.high))
     if not low < high:
         raise RecipeError(f"{named}: low = {low} is not below high = {high}", key=key)
     if asked.log and low <= 0:

@@ -14,10 +14,11 @@ from typing import Final
 
 import msgspec
 
-from sequentia._files import write_file
+from sequentia._files import check_vacant, write_file
+from sequentia._json import format_json
 from sequentia.cluster import cluster
 from sequentia.errors import CorpusError, MissingExtraError, RecipeError, TrainingError
-from sequentia.options import whole_number
+from sequentia.options import check_int
 
 from .corpus import read_corpus, split
 from .recipes import read_recipe
@@ -80,15 +81,13 @@ def find_recipe(
     """
     for name, value, least in (("trials", trials, 1), ("concurrency", concurrency, 1), ("seed", seed, 0)):
         if value is not None:
-            whole_number(name, value, least=least)
+            check_int(name, value, least=least)
     before = read_sweep(folder) if resume else None
     sweep = _sweep(corpus, before, space=space, recipe=recipe, overrides=overrides, seed=seed, trials=trials)
     if before is not None:
         _check_same(before, sweep, folder)
-    elif folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder} is a file; choose a folder for the sweep")
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise TrainingError(f"{folder} is not empty: go on with its sweep by --resume, or choose another folder")
+    else:
+        check_vacant(folder, "go on with its sweep by --resume, or choose another folder")
     found = read_trials(folder)
     if len(found) < sweep.trials or any(trial.state == "running" for trial in found):
         try:
@@ -99,7 +98,7 @@ def find_recipe(
             ) from error
         with cluster(address, concurrency) as ray:
             folder.mkdir(parents=True, exist_ok=True)
-            write_file(folder / SWEEP, _json(sweep))
+            write_file(folder / SWEEP, format_json(sweep))
             tune(sweep, corpus, folder, concurrency or int(ray.cluster_resources()["CPU"]), report)
     ranked = sorted(read_trials(folder), key=lambda trial: trial.rank)
     write_file(folder / LEADERBOARD, _table(ranked, sweep))
@@ -149,8 +148,8 @@ def _sweep(
 def _check_same(before: Sweep, sweep: Sweep, folder: Path) -> None:
     same = {
         "text": before.corpus.sha256 == sweep.corpus.sha256,
-        "recipe": _json(before.settings) == _json(sweep.settings),
-        "search space": _json(before.space) == _json(sweep.space),
+        "recipe": format_json(before.settings) == format_json(sweep.settings),
+        "search space": format_json(before.space) == format_json(sweep.space),
         "seed": before.seed == sweep.seed,
     }
     for what, is_same in same.items():
@@ -179,7 +178,3 @@ def _keep(best: Trial, sweep: Sweep, corpus: Path, folder: Path) -> None:
     shutil.rmtree(folder / BEST, ignore_errors=True)
     shutil.copytree(best.folder(folder), folder / BEST)
     train(corpus, folder / BEST, device="cpu", resume=True)
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"

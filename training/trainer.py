@@ -1,4 +1,4 @@
-"""A training run, from corpus and recipe to the final checkpoint with its losses."""
+"""Train a model: from a corpus and a recipe to the final checkpoint and its losses."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,16 +11,17 @@ import msgspec
 import numpy as np
 import torch
 
-from sequentia._files import write_file
+from sequentia._files import check_vacant, write_file
+from sequentia._json import format_json
 from sequentia.errors import OptionError, RecipeError, TrainingError
 from sequentia.likelihood import Predict, name_losses
 from sequentia.novelty import KnownNames
-from sequentia.options import whole_number
+from sequentia.options import check_int
 from sequentia.vocabulary import Vocabulary
 
 from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
 from .corpus import Split, count_names, read_corpus, split, texts
-from .descent import HISTORY, Descent, Report, device_named, isolated
+from .descent import HISTORY, Descent, StepCallback, device_named, isolated
 from .diagnostics import add_diagnostics
 from .distillation import Teacher
 from .evaluation import evaluate, sample
@@ -34,7 +35,7 @@ METRICS: Final = "metrics.json"
 TEACHERS: Final = "teachers"
 
 WatchDev = Callable[[int, int, float], object]
-"""Called with the steps done, the steps in all, and the loss on the dev part in nats."""
+"""Called with the number of steps done, the total, and the loss on the dev part in nats per symbol."""
 
 
 def train(
@@ -45,7 +46,7 @@ def train(
     overrides: Sequence[str] = (),
     device: str = "auto",
     resume: bool = False,
-    report: Report | None = None,
+    report: StepCallback | None = None,
     workers: int = 1,
     address: str | None = None,
     test: bool = True,
@@ -53,45 +54,47 @@ def train(
 ) -> Checkpoint:
     """Train a model on a corpus.
 
-    The run folder receives ``checkpoint.safetensors`` and ``metrics.json`` with the losses and a report of samples;
-    where there are steps, ``history.jsonl``, a line a step, where there are hidden layers, ``diagnostics.json``, and
-    where there are teachers, their run folders under ``teachers``, with the mixture's own losses.
-    The same corpus, recipe and seed give the same bits on the same CPU and number of threads, also across an
-    interruption.
+    The run folder receives
+
+    - ``checkpoint.safetensors``, and ``metrics.json`` with the losses and statistics of generated names;
+    - ``history.jsonl``, one line per step, if the recipe takes steps;
+    - ``diagnostics.json``, if the network has hidden layers;
+    - ``teachers``, the run folders of the teachers and the losses of their mixture, if the recipe has teachers.
+
+    On the same CPU with the same number of threads, the same corpus, recipe and seed give bit-identical results, even
+    if the run was interrupted and resumed.
 
     Args:
-        corpus: a UTF-8 text file, one item a line.
+        corpus: a UTF-8 text file, one item per line.
         folder: the run folder; new or empty, unless the run is resumed.
-        recipe: name or path of a recipe, by default ``names``; on a resumed run, the run's own.
+        recipe: name or path of a recipe, by default ``names``; for a resumed run, by default its own.
         overrides: ``key=value`` changes to the recipe.
         device: ``auto``, ``cpu``, ``cuda`` or another name that PyTorch knows.
-        resume: go on with the run in the folder.
-        report: called with the progress.
-        workers: how many share each step, through Ray: cores, or on ``cuda`` GPUs. The result is that of one, but for
-            rounding. One of them that dies is started again.
-        address: of a cluster for them, see :func:`sequentia.cluster.cluster`; all its machines must see the folder.
-        test: whether to measure on the test part; a finished run that did not do so does it when it is resumed.
-        watch_dev: called at each checkpoint, where there are steps.
+        resume: continue the run in the folder.
+        report: called with the progress of the steps.
+        workers: number of Ray workers that share each step, one per core, or one per GPU on ``cuda``. The result is
+            that of one process except for rounding. A worker that dies is started again.
+        address: address of a Ray cluster, see :func:`sequentia.cluster.cluster`; all its machines must see the folder.
+        test: whether to measure the test loss. Resuming a finished run measures it if it is missing.
+        watch_dev: called at each checkpoint, if the recipe takes steps.
 
     Returns:
         The final checkpoint, its metrics included.
 
     Raises:
         CorpusError: if the corpus cannot be used.
-        MissingExtraError: if there are to be workers, and Ray is not installed.
-        OptionError: if no cluster answers, or there cannot be so many workers.
+        MissingExtraError: if workers are asked for and Ray is not installed.
+        OptionError: if no cluster answers, or the steps cannot be shared among so many workers.
         RecipeError: if the recipe is malformed.
-        TrainingError: if the folder is taken, the run to resume is another, or the loss is no longer finite.
+        TrainingError: if the folder is not empty, the run to resume has another corpus or recipe, or the loss is no
+            longer finite.
         KeyboardInterrupt: after Ctrl-C, once the run is saved.
     """
-    whole_number("workers", workers, least=1)
+    check_int("workers", workers, least=1)
     target = device_named(device)
     checkpoint = Checkpoint.load(folder) if resume else None
     if checkpoint is None:
-        if folder.exists() and not folder.is_dir():
-            raise TrainingError(f"{folder} is a file; choose a folder for the run")
-        if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise TrainingError(f"{folder} is not empty: go on with its run by --resume, or choose another folder")
+        check_vacant(folder, "go on with its run by --resume, or choose another folder")
         settings, data = read_recipe(recipe or DEFAULT_RECIPE, overrides), read_corpus(corpus)
         record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
     else:
@@ -102,12 +105,12 @@ def train(
                 f"(sha256 {data.record.sha256}, not {record.corpus.sha256})"
             )
     parts = split(data, record.recipe.split, record.recipe.first_names)
-    del data  # the parts are copies: only one of the two need be in memory
+    del data  # the parts are copies; this frees the memory
     if not test:
         parts = replace(parts, test=parts.test[:0])
     if checkpoint is None:
         record = msgspec.structs.replace(record, recipe=record.recipe.fitted(len(parts.train)))
-        _teachers(record, len(parts.train))  # so that nothing is begun if one is malformed
+        _teachers(record, len(parts.train))  # raises an error now if one is malformed
     else:
         asked = override(record.recipe, overrides) if recipe is None else read_recipe(recipe, overrides)
         _check_same_recipe(record.recipe, asked.fitted(len(parts.train)))
@@ -117,59 +120,66 @@ def train(
                 checkpoint.save(folder)
             write_file(folder / METRICS, _metrics_json(checkpoint.record))
             return checkpoint
-    way = _Way(target, report or (lambda *_: None), watch_dev)
+    options = _RunOptions(target, report or (lambda *_: None), watch_dev)
     if workers == 1 and address is None:
-        return _run(record, checkpoint, parts, folder, way)
+        return _run(record, checkpoint, parts, folder, options)
     _check_workers(workers, (record, *_teachers(record, len(parts.train))))
     from .parallel import worker_group
 
     with worker_group(workers, address, target) as group:
-        return _run(record, checkpoint, parts, folder, replace(way, workers=group))
+        return _run(record, checkpoint, parts, folder, replace(options, workers=group))
 
 
 @dataclass(frozen=True)
-class _Way:
-    """How a run is brought to its end: where, who hears of it, and who shares its steps."""
+class _RunOptions:
+    """Where a run computes, which callbacks it calls, and which workers share its steps."""
 
     device: torch.device
-    report: Report
+    report: StepCallback
     watch_dev: WatchDev | None = None
     workers: "WorkerGroup | None" = None
 
 
-def _run(record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, way: _Way) -> Checkpoint:
-    """Bring a run to its end, from its start or from a checkpoint, its teachers' runs first."""
+def _run(
+    record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, options: _RunOptions
+) -> Checkpoint:
+    """Complete a run, from its start or from a checkpoint; the runs of its teachers come first."""
     folder.mkdir(parents=True, exist_ok=True)
     recipe = record.recipe.descent
     if recipe is not None:
-        trained = _descend(recipe, record, checkpoint, parts, folder, way)
+        trained = _descend(recipe, record, checkpoint, parts, folder, options)
     else:
         architecture, tensors = record.recipe.count(parts.train, len(record.vocabulary) + 1)
         trained = Checkpoint.of(msgspec.structs.replace(record, architecture=architecture), {"network": tensors})
-    final = _finished(trained, parts, way.device)
+    final = _finished(trained, parts, options.device)
     final.save(folder)
     write_file(folder / METRICS, _metrics_json(final.record))
     return final
 
 
 def _descend(
-    recipe: DescentRecipe, record: RunRecord, checkpoint: Checkpoint | None, parts: Split, folder: Path, way: _Way
+    recipe: DescentRecipe,
+    record: RunRecord,
+    checkpoint: Checkpoint | None,
+    parts: Split,
+    folder: Path,
+    options: _RunOptions,
 ) -> Checkpoint:
     teachers = _teachers(record, len(parts.train))
     places = [folder / TEACHERS / f"{i}-{Path(each.recipe_name).stem}" for i, each in enumerate(teachers, start=1)]
     steps = [each.recipe.steps for each in (*teachers, record)]
 
-    def reporting(number: int) -> Report:
+    def reporting(number: int) -> StepCallback:
         done, total = sum(steps[:number]), sum(steps)
-        return lambda step, _, loss, rate: way.report(done + step, total, loss, rate)
+        return lambda step, _, loss, rate: options.report(done + step, total, loss, rate)
 
     def watch(tell: WatchDev, checkpoint: Checkpoint) -> None:
-        predict = _predict(checkpoint, way.device)
+        predict = _predict(checkpoint, options.device)
         losses = name_losses(parts.dev, recipe.block_size, predict, len(record.vocabulary) + 1)
         tell(checkpoint.record.step, recipe.steps, float(losses.sum()) / len(parts.dev))
 
-    with isolated(way.device):
-        descent = Descent(recipe, record, way.device)
+    with isolated(options.device):
+        descent = Descent(recipe, record, options.device)
         if checkpoint is not None:
             descent.restore(checkpoint)
         else:
@@ -178,29 +188,29 @@ def _descend(
             add_diagnostics(folder, 0, descent.network, parts.train)
         if teachers:
             members = [
-                _member(start, parts, place, replace(way, report=reporting(number), watch_dev=None))
+                _member(start, parts, place, replace(options, report=reporting(number), watch_dev=None))
                 for number, (start, place) in enumerate(zip(teachers, places, strict=True))
             ]
-            descent.teacher = Teacher(members, recipe, parts.train, record.max_length, way.device)
+            descent.teacher = Teacher(members, recipe, parts.train, record.max_length, options.device)
             if not (folder / TEACHERS / METRICS).is_file():
                 teacher, ids = descent.teacher, len(record.vocabulary) + 1
                 mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
-                write_file(folder / TEACHERS / METRICS, _json(mixture))
-        if way.workers is None:
-            watching = partial(watch, way.watch_dev) if way.watch_dev else None
+                write_file(folder / TEACHERS / METRICS, format_json(mixture))
+        if options.workers is None:
+            watching = partial(watch, options.watch_dev) if options.watch_dev else None
             descent.run(parts.train, folder, reporting(len(teachers)), watching)
         else:
-            way.workers.run(parts.train, folder, places, reporting(len(teachers)))
+            options.workers.run(parts.train, folder, places, reporting(len(teachers)))
             descent.restore(Checkpoint.load(folder))
         add_diagnostics(folder, descent.step, descent.network, parts.train)
         return descent.checkpoint((folder / HISTORY).stat().st_size)
 
 
 def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
-    """Return the runs of a recipe's teachers as they start: on the same windows, each with a seed of its own.
+    """Return the initial records of the runs of a recipe's teachers: the same windows, each with its own seed.
 
     Raises:
-        RecipeError: if one is malformed, or no teacher for this recipe.
+        RecipeError: if one is malformed or has teachers itself.
     """
     recipe = record.recipe
     records = []
@@ -216,16 +226,16 @@ def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
     return records
 
 
-def _member(record: RunRecord, parts: Split, folder: Path, way: _Way) -> Checkpoint:
-    """Return the finished run of a teacher, which may have been finished or begun before."""
+def _member(record: RunRecord, parts: Split, folder: Path, options: _RunOptions) -> Checkpoint:
+    """Return the finished run of a teacher. What was trained of it before is not trained again."""
     checkpoint = Checkpoint.load(folder) if (folder / CHECKPOINT).is_file() else None
     if checkpoint is not None and checkpoint.record.metrics is not None:
         return checkpoint
-    return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, way)
+    return _run(record if checkpoint is None else checkpoint.record, checkpoint, parts, folder, options)
 
 
 def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkpoint:
-    """Return a checkpoint with the losses and samples of its network, and what it takes to tell the names it knows."""
+    """Return a checkpoint with losses, samples and, unless the recipe forbids it, the hashes of the names added."""
     record = trained.record
     predict = _predict(trained, device)
     block_size, vocabulary = record.recipe.block_size, Vocabulary(record.vocabulary)
@@ -250,11 +260,7 @@ def _predict(checkpoint: Checkpoint, device: torch.device) -> Predict:
 
 
 def _metrics_json(record: RunRecord) -> bytes:
-    return _json({**msgspec.to_builtins(record.metrics), "samples": record.samples})
-
-
-def _json(values: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"
+    return format_json({**msgspec.to_builtins(record.metrics), "samples": record.samples})
 
 
 def _check_workers(workers: int, runs: Sequence[RunRecord]) -> None:

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import msgspec
 
 from sequentia._files import write_file
-from sequentia.artifact import CorpusRecord
+from sequentia._json import read_json
+from sequentia.config import CorpusRecord
 from sequentia.errors import TrainingError
 
 from .kinds import Recipe
@@ -17,8 +18,6 @@ from .search_space import Space
 SWEEP: Final = "sweep.json"
 RESULTS: Final = "results"
 TRIALS: Final = "trials"
-
-_Read = TypeVar("_Read")
 
 
 class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -102,7 +101,7 @@ def read_sweep(folder: Path) -> Sweep:
     path = folder / SWEEP
     if not path.is_file():
         raise TrainingError(f"{folder}: no sweep here; `sequentia sweep CORPUS -o {folder}` makes one")
-    return _decoded(path, Sweep)
+    return read_json(path, Sweep)
 
 
 def read_trial(folder: Path, number: int) -> Trial:
@@ -111,7 +110,7 @@ def read_trial(folder: Path, number: int) -> Trial:
     Raises:
         TrainingError: if its file is damaged.
     """
-    return _decoded(_result(folder, number), Trial)
+    return read_json(_result(folder, number), Trial)
 
 
 def read_trials(folder: Path) -> list[Trial]:
@@ -121,10 +120,10 @@ def read_trials(folder: Path) -> list[Trial]:
         TrainingError: if a file is damaged or missing.
     """
     trials = sorted(
-        (_decoded(path, Trial) for path in (folder / RESULTS).glob("[0-9]*.json")), key=lambda trial: trial.number
+        (read_json(path, Trial) for path in (folder / RESULTS).glob("[0-9]*.json")), key=lambda trial: trial.number
     )
     if [trial.number for trial in trials] != list(range(len(trials))):
-        raise TrainingError(f"{folder / RESULTS}: damaged: a trial is missing")
+        raise TrainingError(f"{folder / RESULTS} is damaged: a trial is missing")
     return trials
 
 
@@ -142,10 +141,3 @@ def toml_value(value: object) -> str:
 
 def _result(folder: Path, number: int) -> Path:
     return folder / RESULTS / f"{number:05}.json"
-
-
-def _decoded(path: Path, kind: type[_Read]) -> _Read:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: damaged: {error}") from error

@@ -50,7 +50,7 @@ def push(
             notice(f"{len(data):>12,}  {path}")
         notice(f"{sum(map(len, files.values())):>12,}  bytes in all, for {repo_id}")
 
-    facts = CardFacts.told(license, language, datasets)
+    facts = CardFacts.from_values(license, language, datasets)
     if dry_run:
         announce(assemble(check(folder), repo_id, facts))
         return

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from .options import corpus_argument, json_option, model_option
-from .output import print_metrics, to_json
+from .output import print_metrics
 
 if TYPE_CHECKING:
-    from sequentia.artifact import Config, SplitName
+    from sequentia.config import Config, SplitName
     from sequentia.novelty import KnownNames
     from sequentia.training.evaluation import Comparison
 
@@ -24,6 +24,7 @@ def info(name: str | None, model: str | None, as_json: bool) -> None:
     import msgspec
 
     from sequentia import artifact
+    from sequentia._json import format_json
     from sequentia.resolve import locate
 
     if name is not None and model is not None:
@@ -32,7 +33,7 @@ def info(name: str | None, model: str | None, as_json: bool) -> None:
     read = artifact.read(folder)
     config, cached = read.config, _cached(folder)
     if as_json:
-        click.echo(to_json({"folder": str(folder), **cached, **msgspec.to_builtins(config)}), nl=False)
+        click.echo(format_json({"folder": str(folder), **cached, **msgspec.to_builtins(config)}), nl=False)
         return
     for key, value in _facts(folder, config, read.known, cached).items():
         click.echo(f"{key:<12} {value}")
@@ -91,6 +92,7 @@ def evaluate(model: str, corpus: Path, split: str | None, against: tuple[str, ..
     """
     import msgspec
 
+    from sequentia._json import format_json
     from sequentia.model import load
     from sequentia.training import compare, evaluate_model
 
@@ -102,7 +104,7 @@ def evaluate(model: str, corpus: Path, split: str | None, against: tuple[str, ..
     ]
     if as_json:
         rows = [{"model": label, **msgspec.to_builtins(comparison)} for label, comparison in comparisons]
-        click.echo(to_json({**msgspec.to_builtins(metrics), **({"against": rows} if rows else {})}), nl=False)
+        click.echo(format_json({**msgspec.to_builtins(metrics), **({"against": rows} if rows else {})}), nl=False)
         return
     print_metrics(metrics)
     if comparisons:

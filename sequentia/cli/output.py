@@ -1,4 +1,4 @@
-"""What commands print: progress bars, tables, JSON, and names in the format of a file."""
+"""Output shared by commands: progress bars, tables, and names in a file format."""
 
 import os
 import sys
@@ -16,11 +16,11 @@ from .streams import notice, standard_output
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from sequentia.artifact import Metrics
     from sequentia.bulk import Manifest
+    from sequentia.config import Metrics
     from sequentia.model import SequenceModel
     from sequentia.output import Writer
-    from sequentia.training.descent import Report
+    from sequentia.training.descent import StepCallback
 
 
 def progress_bar(total: int | None, unit: str, what: str | None = None) -> "tqdm[Any]":
@@ -31,8 +31,8 @@ def progress_bar(total: int | None, unit: str, what: str | None = None) -> "tqdm
 
 
 @contextmanager
-def training_progress(what: str) -> Iterator["Report"]:
-    """Show the steps of a training as a bar."""
+def training_progress(what: str) -> Iterator["StepCallback"]:
+    """Show the steps of a training run as a progress bar."""
     with progress_bar(None, "steps", what) as bar:
 
         def report(step: int, steps: int, loss: float, rate: float) -> None:
@@ -44,7 +44,7 @@ def training_progress(what: str) -> Iterator["Report"]:
 
 
 def format_for(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
-    """Return the format of what goes to a file, or to standard output."""
+    """Return the writer for a file or for standard output."""
     from sequentia.output import JsonArray, Lines, format_of
 
     if as_json:
@@ -58,7 +58,7 @@ def format_for(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
 def writer_to(
     kind: "type[Writer]", output: Path | str | None, model: "SequenceModel", *, scored: bool, total: int | None
 ) -> "Iterator[tuple[Writer, Callable[[int], object]]]":
-    """Open a writer of names to a file or to standard output, and a function that reports how many were written."""
+    """Open a writer of names to a file or to standard output, and a function that advances the progress bar."""
 
     def report(count: int) -> None:
         if bar is not None:
@@ -74,13 +74,13 @@ def writer_to(
 
 
 def report_shards(folder: Path, manifest: "Manifest") -> None:
-    """Say how many names Ray wrote, and where."""
+    """Print how many names Ray wrote, and where they are."""
     rows = sum(shard.rows for shard in manifest.shards)
     notice(f"{rows:,} names in {len(manifest.shards)} files; {folder / 'manifest.json'} lists them.")
 
 
 def folder_for_ray(output: Path | str | None) -> Path:
-    """Return the folder that Ray writes to."""
+    """Return the folder that Ray writes to, or raise a usage error."""
     if not isinstance(output, Path):
         raise click.UsageError("--engine ray writes to a folder: -o DIR")
     return output
@@ -95,13 +95,6 @@ def print_metrics(metrics: "Metrics") -> None:
             click.echo(f"{part:<12} {loss.loss:>11.4f} {loss.names:>9,} {loss.windows:>10,}")
 
 
-def to_json(value: object) -> str:
-    """Return indented JSON."""
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
-
-
 def available_cores() -> int:
-    """Return how many processor cores this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sequentia.architectures import Architecture
-from sequentia.artifact import SplitName
+from sequentia.config import SplitName
 from sequentia.likelihood import Predict
 from sequentia.training.corpus import Tokens
 from sequentia.windows import windows

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sequentia.architectures import GRUArchitecture
 from sequentia.architectures.mlp import Width
-from sequentia.artifact import BlockSize
+from sequentia.config import BlockSize
 from sequentia.training.corpus import Tokens
 from sequentia.vocabulary import BOUNDARY
 

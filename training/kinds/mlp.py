@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from sequentia.architectures import MLPArchitecture
 from sequentia.architectures.mlp import Activation, Direct, HiddenSizes, Normalized, Precision, Width
-from sequentia.artifact import BlockSize
+from sequentia.config import BlockSize
 
 from .base import BatchNorm, ConflictError, DescentRecipe, Network, Rate
 

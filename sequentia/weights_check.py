@@ -1,4 +1,4 @@
-"""Weights, looked through with nothing but NumPy before any library loads them."""
+"""Validate a safetensors file using only NumPy, before any library loads it."""
 
 import math
 from typing import Final
@@ -20,10 +20,14 @@ class _TensorHeader(msgspec.Struct):
 
 
 def fault_of_weights(weights: bytes, shapes: Shapes) -> str | None:
-    """Return what is wrong with a safetensors file that should hold tensors of some dtypes and shapes, or None.
+    """Return what is wrong with a safetensors file, or None.
 
-    Wrong are a header that does not describe the bytes behind it, each of them once, other tensors than expected, and
-    weights that are NaN or infinite. The format: https://github.com/huggingface/safetensors#format
+    The header has to describe each byte after it exactly once, the tensors have to be the expected ones, and all
+    weights finite. The format: https://github.com/huggingface/safetensors#format
+
+    Args:
+        weights: the contents of the file.
+        shapes: the expected dtype and shape of each tensor, by name.
     """
     try:
         tensors, data = _split(weights)
@@ -46,7 +50,7 @@ def fault_of_weights(weights: bytes, shapes: Shapes) -> str | None:
 
 
 def _split(weights: bytes) -> tuple[dict[str, _TensorHeader], memoryview]:
-    """Return what a safetensors file says of its tensors, by name, and the bytes that this is about."""
+    """Return the header of each tensor in a safetensors file, by name, and the bytes after the header."""
     length = int.from_bytes(weights[:8], "little")
     if len(weights) < 8 or length > min(len(weights) - 8, _LONGEST_HEADER):
         raise ValueError(f"of {length} bytes")
@@ -60,7 +64,7 @@ def _split(weights: bytes) -> tuple[dict[str, _TensorHeader], memoryview]:
 
 
 def finite(data: memoryview, dtype: str) -> bool:
-    """Return whether no number is NaN or infinite."""
-    if dtype == "<f2":  # NumPy converts halves one by one; the bits say it too: all those of the exponent
+    """Return whether all numbers are finite."""
+    if dtype == "<f2":  # NumPy would convert them one by one; all exponent bits set means not finite
         return not ((np.frombuffer(data, "<u2") & np.uint16(0x7C00)) == 0x7C00).any()
     return bool(np.isfinite(np.frombuffer(data, dtype)).all())
