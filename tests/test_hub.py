@@ -1,6 +1,5 @@
 """Loading from the hub and publishing, over HTTP: the real client against the tests' own server."""
 
-import io
 import json
 import os
 import re
@@ -8,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +24,13 @@ from sequentia import (
     SequentiaError,
     artifact,
 )
-from sequentia.cli import cli
 from sequentia.export import export
 from sequentia.training import train
 
 from .conftest import MOONS, SMALL
 from .hub_server import HubServer
 from .test_artifact import change_graph, set_graph
-from .test_cli import fail, run_cli, succeed
+from .test_cli import fail, run_cli, run_here, succeed
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the client's own
 
@@ -101,21 +98,6 @@ def downloads(hub: HubServer) -> list[str]:
     """The names of the downloaded files, in order."""
     got = (request.path for request in hub.requests if request.method == "GET")
     return [path.rpartition("/")[2] for path in got if "/resolve/" in path or "/cdn/" in path]
-
-
-def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command in this process, where PyTorch is loaded already."""
-    words, out, errors = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
-        cli(words, prog_name="sequentia")
-    return subprocess.CompletedProcess(words, int(ended.value.code or 0), out.getvalue(), errors.getvalue())
-
-
-def fail_here(*arguments: object) -> str:
-    result = run_here(*arguments)
-    assert (result.returncode, result.stdout) == (1, ""), result
-    assert result.stderr.startswith("Error: ")
-    return result.stderr
 
 
 def paths(hub: HubServer) -> list[str]:
@@ -271,8 +253,8 @@ def test_the_commands(signed_in: HubServer, run: Path, tmp_path: Path, monkeypat
     pulled = run_here("pull", REPO, "-o", tmp_path / "copy")
     assert (pulled.returncode, pulled.stdout) == (0, "")
     assert succeed("generate", "--model", tmp_path / "copy", "--seed", 1) == succeed("generate", "-m", run, "--seed", 1)
-    assert "is not a valid repository name" in fail_here("push", run, "moons--moons/x")
-    assert "no model" in fail_here("pull", "you/none", "-o", tmp_path / "none")
+    assert "is not a valid repository name" in fail("push", run, "moons--moons/x")
+    assert "no model" in fail("pull", "you/none", "-o", tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
@@ -738,9 +720,9 @@ def test_what_is_not_sound_is_not_sent(signed_in: HubServer, run: Path, other: P
     with pytest.raises(ArtifactError, match=r"model\.onnx: expected"):
         sound.save_pretrained(run.parent / "copy")
     change_graph(run, lambda model: model.metadata_props.pop())
-    assert "expected metadata" in fail_here("push", run, REPO)
+    assert "expected metadata" in fail("push", run, REPO)
     (run / artifact.WEIGHTS).write_bytes(b"")
-    assert "model.safetensors: expected" in fail_here("push", run, REPO)
+    assert "model.safetensors: expected" in fail("push", run, REPO)
     assert signed_in.requests == []
 
 
