@@ -99,12 +99,12 @@ def print_one_name(scale: Scale) -> None:
         for what, seconds in (
             (f"bare: the {runs:.2f} runs of the network, a row each, that a name needs", bare),
             ("`model.generate()`", warm),
-            ("`model.generate()` without memory of contexts", cold),
+            ("`model.generate()` without the cache of logits", cold),
         )
     ]
     note = (
-        f"Means of {scale.seeds:,} seeds, best of {scale.rounds} rounds, on one thread. The memory of contexts is "
-        "empty at first, so that the calls fill it."
+        f"Means of {scale.seeds:,} seeds, best of {scale.rounds} rounds, on one thread. The cache of logits "
+        "is empty at first; the calls fill it."
     )
     print_table("One name from a loaded model", note, ["call", "µs", "ratio"], rows)
 
@@ -236,7 +236,7 @@ def print_routes(scale: Scale) -> None:
     routes = {
         "plain": "a: a row of the network for each name, in batches of 1,024, runs of 8 rows, whole rows compared",
         "plain, once": "b: a, and each distinct context of a batch once",
-        "forgetful": "c: ours, without memory of contexts from batch to batch",
+        "forgetful": "c: ours, without the cache of logits",
         "ours": "d: ours",
         "ours, in runs of eight": "e: ours, in runs of 8 rows only",
         "forgetful, in runs of eight": "e: c, in runs of 8 rows only",

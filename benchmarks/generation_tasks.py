@@ -31,7 +31,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def without_memory(model: "SequenceModel") -> "SequenceModel":
+def without_cache(model: "SequenceModel") -> "SequenceModel":
     from sequentia.logit_cache import LogitCache
 
     model._cache = LogitCache(model.logits, model.config.block_size, model.vocabulary.size, remember=False)
@@ -68,7 +68,7 @@ def one_name(seeds: int) -> list[float]:
     import sequentia
     from sequentia.windows import context_after
 
-    warm, cold, session = sequentia.load("names"), without_memory(sequentia.load("names")), session_of(bundled_graph())
+    warm, cold, session = sequentia.load("names"), without_cache(sequentia.load("names")), session_of(bundled_graph())
     config, spent = warm.config, []
     for seed in range(seeds):
         (name,) = cold.generate(seed=seed)
@@ -280,7 +280,7 @@ def route(names: int, which: str) -> tuple[float, str]:
     with patch("sequentia.session.OTHER_ROWS", () if "plain" in which or "eight" in which else session.OTHER_ROWS):
         model.logits(np.zeros((512, model.config.block_size), dtype=np.int64))  # decides how many rows a run may have
     if "forgetful" in which:
-        without_memory(model)
+        without_cache(model)
     start = time.perf_counter()
     drawn = list(plain_names(model, names, once="once" in which)) if "plain" in which else model.generate(names, seed=1)
     seconds = time.perf_counter() - start

@@ -1,7 +1,7 @@
 """Loaded models: generating names, and computing probabilities of names and next symbols."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,8 @@ from .generation import draw_shard, stream_names
 from .likelihood import name_losses
 from .logit_cache import LogitCache
 from .options import Plan, SamplingOptions, check_int, strings
-from .resolve import LoadOptions, chosen, here, locate
+from .pretrained import Pretrained
+from .resolve import local_folder, locate, requested_model
 from .sampling import log_softmax
 from .session import Session
 from .vocabulary import BOUNDARY, Names, Vocabulary
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class SequenceModel:
+class SequenceModel(Pretrained):
     """A loaded model; it can be shared between threads, pickled and used after a fork.
 
     Args:
@@ -40,8 +41,7 @@ class SequenceModel:
     """
 
     def __init__(self, source: Artifact, *, threads: int | None = None) -> None:
-        self._artifact = source
-        self._threads = 1 if threads is None else check_int("threads", threads, least=1)
+        super().__init__(source, threads=threads)
         self._session = Session(source)
         self._cache = LogitCache(self.logits, self.config.block_size, self.vocabulary.size)
 
@@ -224,81 +224,6 @@ class SequenceModel:
         )
         return most_likely(self._cache, self.vocabulary, plan, n)
 
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Unpack[LoadOptions]
-    ) -> "SequenceModel":
-        """Load a model, as :func:`sequentia.load` does; this is the name that the hub's libraries use.
-
-        Args:
-            pretrained_model_name_or_path: as ``model`` of :func:`sequentia.load`.
-            options: as for :func:`sequentia.load`.
-        """
-        return load(pretrained_model_name_or_path, **options)
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write the model's artifact into a folder: all files or none. Other files in the folder are kept.
-
-        Raises:
-            ArtifactError: if the files that the model was loaded from are missing or have changed, or if the folder
-                contains another project's ``config.json`` or ``README.md``.
-        """
-        source, config = self._artifact.folder, self.config
-        files = {name: artifact.read_listed(source, name, config) for name in config.files}
-        artifact.write(Path(save_directory), config, files, artifact.read_pictures(source))
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        commit_message: str | None = None,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        revision: str | None = None,
-        create_pr: bool = False,
-        license: str | None = None,  # noqa: A002 - the hub's own word
-        language: str | Sequence[str] | None = None,
-        datasets: str | Sequence[str] | None = None,
-    ) -> str:
-        """Publish the model's artifact, as it was loaded, in a repository of the hub; needs the extra ``[train]``.
-
-        This compares the graph with the weights once more, writes a new card, and makes one commit, or none if nothing
-        has changed.
-
-        Args:
-            repo_id: ``owner/name``; created if it does not exist.
-            commit_message: title of the commit; by default one that names the model.
-            private: whether a new repository is private; it is an error if an existing one differs.
-            token: a token that may write; by default the stored one, or the variable ``HF_TOKEN``.
-            revision: a branch, created if it does not exist; ``main`` by default.
-            create_pr: open a pull request instead of committing to the branch.
-            license: for the card, an identifier of the hub such as ``mit``; by default that of the present card.
-            language: for the card, ISO 639 codes; by default those of the present card.
-            datasets: for the card, datasets on the hub; by default those of the present card.
-
-        Returns:
-            The URL of the repository, of its branch or of the pull request.
-
-        Raises:
-            MissingExtraError: if the extra ``[train]`` is missing.
-            ArtifactError: if the files that it was loaded from are no longer there or have changed.
-            ExportError: if the graph and the weights are not the same model.
-            OptionError: if an option is out of its range or contradicts another.
-            HubError: if the hub cannot be reached or refuses.
-        """
-        from .export import CardFacts, publish
-
-        return publish(
-            self._artifact.folder,
-            repo_id,
-            CardFacts.from_values(license, language, datasets),
-            commit_message=commit_message,
-            private=private,
-            token=token,
-            revision=revision,
-            create_pr=create_pr,
-        ).url
-
     def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Run the network.
 
@@ -372,8 +297,8 @@ def load(
 
 def _loaded(model: str | os.PathLike[str] | None) -> SequenceModel:
     """Return a model from the cache of loaded models; reload a folder if its ``config.json`` has changed."""
-    source = chosen(model)
-    folder = here(source)
+    source = requested_model(model)
+    folder = local_folder(source)
     if folder is None:
         return _load_once(source, None)
     config = folder / artifact.CONFIG

@@ -22,16 +22,10 @@ class DownloadOptions(TypedDict, total=False):
     token: str | bool | None
 
 
-class LoadOptions(DownloadOptions, total=False):
-    """The keyword options of :func:`sequentia.load`, which documents them."""
-
-    threads: int | None
-
-
 def locate(model: str | os.PathLike[str] | None = None, **options: Unpack[DownloadOptions]) -> Path:
     """Return the folder of a model, downloaded if it is on the hub; :func:`sequentia.load` documents the arguments."""
-    model = chosen(model)
-    folder = here(model)
+    model = requested_model(model)
+    folder = local_folder(model)
     if folder is not None:
         revision = options.get("revision")
         if revision is not None:
@@ -52,7 +46,7 @@ def locate(model: str | os.PathLike[str] | None = None, **options: Unpack[Downlo
     return fetch(model, **options)
 
 
-def chosen(model: str | os.PathLike[str] | None) -> str | None:
+def requested_model(model: str | os.PathLike[str] | None) -> str | None:
     """Return the model that the caller or the environment names, or None for the bundled default."""
     if model is None:
         return os.environ.get("SEQUENTIA_MODEL") or None
@@ -61,7 +55,7 @@ def chosen(model: str | os.PathLike[str] | None) -> str | None:
     return os.fspath(model)
 
 
-def here(model: str | None) -> Path | None:
+def local_folder(model: str | None) -> Path | None:
     """Return the folder of a model that is bundled or a folder already, or None for any other."""
     if model is None:
         return artifact.BUNDLED / DEFAULT_MODEL
