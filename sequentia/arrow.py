@@ -96,7 +96,9 @@ def copy_rows(path: Path, file: BinaryIO, rows: int) -> None:
     with parquet.ParquetWriter(file, source.schema_arrow) as writer:
         for batch in source.iter_batches(_ROWS):
             writer.write_batch(batch[:rows])
-            rows -= min(rows, len(batch))
+            rows -= len(batch)
+            if rows <= 0:
+                return
 
 
 def _opened(path: Path, column: str) -> parquet.ParquetFile:

@@ -10,6 +10,7 @@ import hashlib
 import pickle
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -221,7 +222,7 @@ class _Work:
             before = read_json(path, Job, lambda message: OptionError(message, option="output", value=folder))
             if job.seedless:
                 job = job.seeded(before.options.get("seed"))
-            if msgspec.json.encode(job) != msgspec.json.encode(before):
+            if msgspec.json.decode(msgspec.json.encode(job), type=Job) != before:
                 raise OptionError(
                     f"{folder} holds another run ({path.name} says which): choose another folder", option="output"
                 )
@@ -236,7 +237,9 @@ class _Work:
             write_file(path, format_json(job))
         work = cls(folder, job, report)
         if (folder / MANIFEST).is_file():
-            work.manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+            work.manifest = read_json(
+                folder / MANIFEST, Manifest, lambda message: OptionError(message, option="output", value=folder)
+            )
             return work
         for record in folder.glob("part-*.json"):
             shard = _recorded(record)
@@ -326,8 +329,8 @@ def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Sh
     if before is not None:
         return before
     count = job.rows_of_shard if _filtered(model, job) else min(job.rows_of_shard, job.names - job.first(number))
-    with writing(folder / _file_of(number)) as file:
-        table = ParquetTable(file, [NAME, LOG_PROBABILITY] if job.scores else [NAME])
+    columns = [NAME, LOG_PROBABILITY] if job.scores else [NAME]
+    with writing(folder / _file_of(number)) as file, closing(ParquetTable(file, columns)) as table:
         if job.command == "generate":
             for names in model.shard(job.first(number), count, **job.options):
                 scores = model.score(model.vocabulary.decode(names)) if job.scores else None
@@ -335,7 +338,6 @@ def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Sh
         else:
             for texts in read_column(Path(job.options["source"]), NAME, job.first(number), count, _NAMES_AT_ONCE):
                 table.write_texts(texts, model.score(texts))
-        table.close()
     return _record(folder, number)
 
 

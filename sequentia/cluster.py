@@ -32,7 +32,7 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         OptionError: if no cluster answers at the address, Ray cannot start here, or ``cores`` is out of its range.
     """
     if cores is not None:
-        check_int("threads", cores, least=1)
+        check_int("cores", cores, least=1)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -94,3 +94,8 @@ def _no_cluster(address: str, error: Exception) -> OptionError:
         option="address",
         value=address,
     )
+
+
+def available_cores() -> int:
+    """Return the number of this machine's processor cores that the process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -39,6 +39,9 @@ class Writer(ABC):
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch of names, given as text, and their log-probabilities, float64 [names], if the file has them."""
 
+    def abandon(self) -> None:  # noqa: B027 - most formats need nothing
+        """End a file that will not be kept, because of an error."""
+
     def close(self) -> None:  # noqa: B027 - most formats need nothing
         """Write the end of the file, if its format has one."""
 
@@ -118,6 +121,10 @@ class Parquet(Writer):
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
         self._table.write_texts(texts, scores)
+
+    def abandon(self) -> None:
+        """Close the library's writer, which would complain otherwise."""
+        self._table.close()
 
     def close(self) -> None:
         """Write the footer."""

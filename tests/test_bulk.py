@@ -124,7 +124,7 @@ def test_what_cannot_be(moons: SequenceModel, tmp_path: Path, address: str) -> N
     for nowhere in ("127.0.0.1:1", "nowhere", "no.such.host.invalid:6379"):
         with pytest.raises(OptionError, match=f"no Ray cluster answers at '{nowhere}'"):
             generate(moons, 10, tmp_path / "b", nowhere)
-    with pytest.raises(OptionError, match="threads must be a whole number, 1 or more"):
+    with pytest.raises(OptionError, match="cores must be a whole number, 1 or more"):
         bulk.generate(moons, 10, tmp_path / "b", options={"seed": 5}, cores=0, rows_of_shard=ROWS)
     assert made(tmp_path / "b") == {JOB}
     (tmp_path / "b" / "part-0000000.parquet").mkdir()
@@ -165,6 +165,7 @@ def test_a_process_that_is_killed(
             time.sleep(0.01)
         found: list[int] = []
         while not found:
+            assert process.poll() is None
             found = processes_below(ray_cluster.pid if where else process.pid, "ray::MapBatches")
         os.kill(found[0] if victim == "a worker" else process.pid, signal.SIGKILL)
         process.communicate(timeout=120)

@@ -1,6 +1,6 @@
-"""From a text file to a checkpoint: corpus, splits, recipes, networks, counts, training, evaluation, pictures.
+"""From a list to a checkpoint: corpus, splits, recipes, networks, counts, training, evaluation and pictures.
 
-Training needs the extra ``[train]``; corpora, recipes and the evaluation of an artifact do without.
+Training needs the extra ``[train]``. Reading a corpus, listing the recipes and evaluating an artifact do without it.
 """
 
 from typing import TYPE_CHECKING

@@ -169,7 +169,8 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint into a run folder atomically."""
-        metadata = {_KEY: msgspec.json.encode(self.record).decode(), _DIGEST: _digest(self.tensors)}
+        record = msgspec.json.encode(self.record).decode()
+        metadata = {_KEY: record, _DIGEST: _digest(record, self.tensors)}
         write_file(folder / CHECKPOINT, save(self.tensors, metadata=metadata))
 
     @classmethod
@@ -188,16 +189,17 @@ class Checkpoint(msgspec.Struct, frozen=True):
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no dict
         except SafetensorError as error:
             raise TrainingError(f"{path} is damaged: {error}") from error
-        record = decode_json(metadata.get(_KEY, "null"), RunRecord, path)
-        if metadata.get(_DIGEST) != _digest(tensors):
+        text = metadata.get(_KEY, "null")
+        record = decode_json(text, RunRecord, path)
+        if metadata.get(_DIGEST) != _digest(text, tensors):
             raise TrainingError(f"{path} is damaged: its hash differs")
         return cls(record=record, tensors=tensors)
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return a hash of names and values. A damaged header fails to parse, so shapes and dtypes are left out."""
-    digest = hashlib.sha256()
+def _digest(record: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of the record, and of each tensor's name, shape and bytes."""
+    digest = hashlib.sha256(record.encode())
     for name in sorted(tensors):
-        digest.update(name.encode())
+        digest.update(f"{name} {list(tensors[name].shape)}".encode())
         digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -33,7 +33,7 @@ class Corpus:
     """The names of a file, in file order.
 
     Attributes:
-        tokens: uint8, uint16 or uint32 [tokens], each name followed by the boundary.
+        tokens: uint8 or uint16 [tokens], each name followed by the boundary.
         max_length: symbols in the longest name.
         vocabulary: the symbols of the text, in order of code point.
         record: the file's name, hash and counts.

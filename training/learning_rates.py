@@ -104,7 +104,8 @@ def find_learning_rate(
         descent = Descent(descending, record, target)
         for rate in rates:
             loss = descent.descend(tokens, rate).item()
-            if not loss < _RUNAWAY * max(losses[:1] or [loss]):  # true for NaN as well
+            first = losses[0] if losses else loss
+            if not loss <= _RUNAWAY * first:  # true for NaN as well
                 break
             losses.append(loss)
             if report:

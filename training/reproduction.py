@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sequentia.cluster import available_cores
 from sequentia.errors import TrainingError
 from sequentia.vocabulary import Vocabulary
 from sequentia.windows import windows
@@ -276,7 +277,7 @@ def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callab
         report(f"{corpus} is not the list that the figures were measured on: expect to miss them")
     yield from _data_rows(data)
     runs = [run for run in _RUNS if run.quick or not quick]
-    workers = min(len(runs), _cores())
+    workers = min(len(runs), available_cores())
     slow = [run for run in reversed(runs) if not run.quick]  # the slowest first
     waiting = iter([*(run for run in runs if run.quick), *slow])
     shown, done = iter(runs), set[str]()
@@ -302,10 +303,6 @@ def reproduce(corpus: Path, folder: Path, *, quick: bool = False, report: Callab
             for process in multiprocessing.active_children():
                 process.terminate()
         pool.shutdown()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .options import StreamOrFile, engine_options, json_option, model_option
-from .output import available_cores, folder_for_ray, format_for, progress_bar, report_shards, writer_to
+from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
 from .streams import STANDARD, standard_input
 
 _MANY = 100_000
@@ -91,6 +91,8 @@ def generate(
 
     kind = format_for(output, as_json=as_json)
     if threads is None:
+        from sequentia.cluster import available_cores
+
         threads = available_cores() if n >= _MANY else 1
     loaded = load(model, threads=threads)
     batches = loaded.batches(n, **options)

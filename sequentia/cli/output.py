@@ -1,6 +1,5 @@
 """Output shared by commands: progress bars, tables, and names in a file format."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -69,7 +68,11 @@ def writer_to(
         if isinstance(output, Path):
             file, bar = stack.enter_context(writing(output)), stack.enter_context(progress_bar(total, "names"))
         writer = kind(file, model.vocabulary, scored=scored)
-        yield writer, report
+        try:
+            yield writer, report
+        except BaseException:
+            writer.abandon()
+            raise
         writer.close()
 
 
@@ -93,8 +96,3 @@ def print_metrics(metrics: "Metrics") -> None:
         loss = getattr(metrics, part)
         if loss is not None:
             click.echo(f"{part:<12} {loss.loss:>11.4f} {loss.names:>9,} {loss.windows:>10,}")
-
-
-def available_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -83,7 +83,7 @@ def export(run: Path, output: Path) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR")
 def plot(folder: Path) -> None:
-    """Draw pictures of the training run or learning-rate search in DIR, and save them in DIR/pictures."""
+    """Draw pictures of the training run, sweep or learning-rate search in DIR, and save them in DIR/pictures."""
     from sequentia.training import plot
 
     for path in plot(folder):
