@@ -107,7 +107,7 @@ def makemore(names: int, batch: int, threads: int, corpus: str) -> float:
     try:
         import torch
     except ModuleNotFoundError:
-        sys.exit("torch is missing: pip install 'sequentia[train]'")
+        sys.exit("torch is missing: pip install -c constraints.txt '.[train]'")
     from torch import nn
 
     torch.set_num_threads(threads)

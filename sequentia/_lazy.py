@@ -20,7 +20,4 @@ def resolve(package: str, name: str, modules: Mapping[str, str], *, extra: str |
     except ModuleNotFoundError as error:
         if extra is None or (error.name or "").startswith("sequentia"):
             raise
-        raise MissingExtraError(
-            f"{package}.{name} needs the package {error.name!r}: install sequentia with its extra, sequentia[{extra}]",
-            extra=extra,
-        ) from error
+        raise MissingExtraError.of(str(error.name), extra) from error

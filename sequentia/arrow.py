@@ -14,10 +14,7 @@ try:
     import pyarrow as pa
     from pyarrow import parquet
 except ModuleNotFoundError as error:
-    raise MissingExtraError(
-        "Arrow and Parquet need the package 'pyarrow': install sequentia with its extra, sequentia[arrow]",
-        extra="arrow",
-    ) from error
+    raise MissingExtraError.of("pyarrow", "arrow") from error
 
 _ROWS: Final = 1 << 16
 

@@ -38,9 +38,7 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         import ray
         import ray.data
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"this needs the package {error.name!r}: install sequentia with its extra, sequentia[ray]", extra="ray"
-        ) from error
+        raise MissingExtraError.of(str(error.name), "ray") from error
     local, handler = address is None, signal.getsignal(signal.SIGTERM)
     if address not in {None, "auto"}:
         _check_reachable(str(address))

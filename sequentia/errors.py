@@ -137,6 +137,16 @@ class MissingExtraError(SequentiaError, ImportError):
         super().__init__(message)
         self.extra = extra
 
+    @classmethod
+    def of(cls, package: str, extra: str) -> "MissingExtraError":
+        """Return the error for a package that is not installed, with the usual message."""
+        pinned = "-c constraints.txt " if extra == "train" else ""
+        return cls(
+            f"this needs the package {package!r}: install the extra [{extra}], in a checkout of sequentia by "
+            f"`pip install {pinned}'.[{extra}]'`",
+            extra=extra,
+        )
+
 
 class ModelNotFoundError(SequentiaError, FileNotFoundError):
     """The requested model does not exist.

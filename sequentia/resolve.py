@@ -35,6 +35,8 @@ def locate(model: str | os.PathLike[str] | None = None, **options: Unpack[Downlo
                 value=revision,
             )
         return folder
+    if model is not None and _is_file(model):
+        raise ModelNotFoundError(f"{model} is a file: give the folder that holds the model", model=model)
     if model is None or not _REPOSITORY.fullmatch(model):
         raise ModelNotFoundError(
             f"no model {model!r}: it is neither a folder, nor a bundled model "
@@ -68,3 +70,10 @@ def local_folder(model: str | None) -> Path | None:
         return folder if folder.is_dir() else None
     except (OSError, ValueError):  # not a valid path, so not a folder
         return None
+
+
+def _is_file(model: str) -> bool:
+    try:
+        return Path(model).is_file()
+    except (OSError, ValueError):  # not a valid path
+        return False

@@ -49,8 +49,10 @@ atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# Where a shell runs the tests in the background, they ignore Ctrl-C, and the processes that they start would, too.
+# In the background of a shell or under nohup, Ctrl-C and SIGHUP are ignored, also by the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")

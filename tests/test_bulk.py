@@ -211,4 +211,4 @@ def test_without_ray(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['ray'] = None; from sequentia.cli import main; main()"
     result = python("-c", hidden, "generate", "--engine", "ray", "-o", str(tmp_path / "x"))
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
-    assert "install sequentia with its extra, sequentia[ray]" in result.stderr
+    assert "install the extra [ray], in a checkout" in result.stderr

@@ -477,7 +477,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     for arguments in (["train", MOONS, "-o", tmp_path / "run"], ["export", tmp_path, "-o", tmp_path / "x"]):
         message = fail(*arguments, PYTHONPATH=path)
-        assert "install sequentia with its extra, sequentia[train]" in message
+        assert "install the extra [train], in a checkout" in message
     assert succeed("generate", 3, "--seed", 1, PYTHONPATH=path)
     assert "nats/symbol" in succeed("evaluate", "names", MOONS, PYTHONPATH=path)
     assert "names" in succeed("recipes", PYTHONPATH=path)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sequentia import OptionError
+from sequentia import MissingExtraError, OptionError
 from sequentia.training import train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.descent import HISTORY
@@ -156,7 +156,7 @@ def test_without_ray(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, "train", str(MOONS), "-o", str(tmp_path / "run"), "--workers", "2"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 1
-    assert finished.stderr == "Error: this needs the package 'ray': install sequentia with its extra, sequentia[ray]\n"
+    assert finished.stderr == f"Error: {MissingExtraError.of('ray', 'ray')}\n"
     assert not (tmp_path / "run").exists()
 
 

@@ -110,10 +110,7 @@ def _kinds() -> "Mapping[str, type[Recipe]]":
     try:
         from .kinds import RECIPES
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"reading a recipe needs the package {error.name!r}: install sequentia with its extra, sequentia[train]",
-            extra="train",
-        ) from error
+        raise MissingExtraError.of(str(error.name), "train") from error
     return RECIPES
 
 

@@ -17,7 +17,7 @@ import msgspec
 from sequentia._files import check_vacant, write_file
 from sequentia._json import format_json
 from sequentia.cluster import cluster
-from sequentia.errors import CorpusError, MissingExtraError, RecipeError, TrainingError
+from sequentia.errors import CorpusError, MissingExtraError, OptionError, RecipeError, TrainingError
 from sequentia.options import check_int
 
 from .corpus import read_corpus, split
@@ -86,16 +86,21 @@ def find_recipe(
     sweep = _sweep(corpus, before, space=space, recipe=recipe, overrides=overrides, seed=seed, trials=trials)
     if before is not None:
         _check_same(before, sweep, folder)
+        if sweep.trials < before.trials:
+            raise OptionError(
+                f"trials: the sweep in {folder} has {before.trials}; resumed, it may have more, not {sweep.trials}",
+                option="trials",
+                value=trials,
+            )
     else:
-        check_vacant(folder, "go on with its sweep by --resume, or choose another folder")
+        go_on = "go on with its sweep by --resume" if (folder / SWEEP).is_file() else "it holds no sweep to go on with"
+        check_vacant(folder, f"{go_on}; choose another folder for a new one")
     found = read_trials(folder)
     if len(found) < sweep.trials or any(trial.state == "running" for trial in found):
         try:
             from .tuning import tune
         except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                f"this needs the package {error.name!r}: install sequentia with its extra, sequentia[ray]", extra="ray"
-            ) from error
+            raise MissingExtraError.of(str(error.name), "ray") from error
         with cluster(address, concurrency) as ray:
             folder.mkdir(parents=True, exist_ok=True)
             write_file(folder / SWEEP, format_json(sweep))

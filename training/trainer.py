@@ -94,7 +94,8 @@ def train(
     target = device_named(device)
     checkpoint = Checkpoint.load(folder) if resume else None
     if checkpoint is None:
-        check_vacant(folder, "go on with its run by --resume, or choose another folder")
+        go_on = "go on with its run by --resume" if (folder / CHECKPOINT).is_file() else "it holds no run to go on with"
+        check_vacant(folder, f"{go_on}; choose another folder for a new one")
         settings, data = read_recipe(recipe or DEFAULT_RECIPE, overrides), read_corpus(corpus)
         record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
     else:

@@ -11,9 +11,11 @@ from typing import Any, NoReturn
 
 import click
 
-from sequentia.errors import SequentiaError
+from sequentia.errors import MissingExtraError, SequentiaError
 
 from .streams import flush_error, flush_output, notice, standard_streams
+
+_OF_TRAINING = {"torch", "onnx", "onnxscript", "safetensors", "matplotlib"}
 
 
 class Commands(click.Group):
@@ -62,6 +64,8 @@ def message_of(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("sequentia."):
         package = Path(__file__).parents[1]
         return f"the source folder {package} hides the installed package: run the command from another folder"
+    if isinstance(error, ModuleNotFoundError) and error.name in _OF_TRAINING:
+        return str(MissingExtraError.of(error.name, "train"))
     return " ".join(str(error).split())
 
 
