@@ -234,12 +234,10 @@ def draw_streams(results: dict[str, dict[int, tuple[float, float]]], folder: Pat
 
 def print_routes(scale: Scale) -> None:
     routes = {
-        "plain": "a: a row of the network for each name, in batches of 1,024, runs of 8 rows, whole rows compared",
+        "plain": "a: a row of the network for each name, in batches of 1,024, whole rows compared",
         "plain, once": "b: a, and each distinct context of a batch once",
         "forgetful": "c: ours, without the cache of logits",
         "ours": "d: ours",
-        "ours, in runs of eight": "e: ours, in runs of 8 rows only",
-        "forgetful, in runs of eight": "e: c, in runs of 8 rows only",
     }
     spent: dict[str, list[float]] = {which: [] for which in routes}
     drawn = set()
@@ -259,11 +257,11 @@ def print_routes(scale: Scale) -> None:
     print_table("Route by route", note, ["route", "µs a name", "times as quick as a"], rows)
 
     layers = fresh(tasks.first_layers)
-    labels = {"product": "a matrix product", "tables": "look-up tables", "bundled": "the bundled graph's own"}
+    labels = {"symbols": "a row for each symbol", "pairs": "a row for each two", "bundled": "the bundled graph's own"}
     print_table(
         "The first layer",
         "Medians of 100 runs of the network in turn, on one thread, in µs a row.",
-        ["f: first layer", "runs of 256 rows", "runs of 8 rows"],
+        ["e: first layer", "runs of 256 rows", "runs of 8 rows"],
         [(text, f"{layers[k][0] / 256 * 1e6:.2f}", f"{layers[k][1] / 8 * 1e6:.2f}") for k, text in labels.items()],
     )
 

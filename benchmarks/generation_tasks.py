@@ -38,8 +38,8 @@ def without_cache(model: "SequenceModel") -> "SequenceModel":
     return model
 
 
-def session_of(graph: Path) -> Any:
-    """Open a graph as a model does, on one thread."""
+def session_of(graph: Path | bytes) -> Any:
+    """Open a graph, its path or its contents, as a model does, on one thread."""
     from sequentia.session import open_session
 
     return open_session(graph)
@@ -240,7 +240,7 @@ def plain_names(model: "SequenceModel", n: int, *, once: bool) -> Iterator[str]:
     """
     import numpy as np
 
-    from sequentia.sampling import relative_probabilities, uniforms
+    from sequentia.sampling import uniforms, weights
 
     config, ids = model.config, model.vocabulary.size
     allowed = np.ones(ids, dtype=bool)
@@ -258,7 +258,7 @@ def plain_names(model: "SequenceModel", n: int, *, once: bool) -> Iterator[str]:
             else:
                 logits = model.logits(contexts.astype(np.int64))
             allowed[0] = length > 0
-            cumulative = np.cumsum(relative_probabilities(logits, allowed=allowed), axis=1, dtype=np.float64)
+            cumulative = np.cumsum(weights(logits, allowed=allowed), axis=1)
             total = cumulative[:, -1]
             points = np.minimum(uniform[active, length] * total, np.nextafter(total, 0.0))
             symbols = (cumulative <= points[:, None]).sum(axis=1)
@@ -271,14 +271,9 @@ def route(names: int, which: str) -> tuple[float, str]:
     """Return the seconds of a route, and a checksum of its names."""
     import hashlib
 
-    import numpy as np
-
     import sequentia
-    from sequentia import session
 
     model = sequentia.load("names")
-    with patch("sequentia.session.OTHER_ROWS", () if "plain" in which or "eight" in which else session.OTHER_ROWS):
-        model.logits(np.zeros((512, model.config.block_size), dtype=np.int64))  # decides how many rows a run may have
     if "forgetful" in which:
         without_cache(model)
     start = time.perf_counter()
@@ -288,23 +283,18 @@ def route(names: int, which: str) -> tuple[float, str]:
 
 
 def first_layers() -> dict[str, list[float]]:
-    """Return the seconds of runs of 256 and of 8 rows, for each way to compute the first layer."""
+    """Return the seconds of runs of 256 and of 8 rows, for each way to look up the first layer."""
     import numpy as np
 
-    import sequentia
-    from sequentia.export import graph
-    from sequentia.training.kinds import mlp, network_of
+    from sequentia import artifact
+    from sequentia.architectures import mlp
 
-    model = sequentia.load("names")
-    ids, block_size = model.vocabulary.size, model.config.block_size
-    network = network_of(model.config.architecture, block_size, ids)
-    contexts = np.random.default_rng(0).integers(0, ids, (256, block_size))
-    with tempfile.TemporaryDirectory() as folder:
-        sessions = {"bundled": session_of(bundled_graph())}
-        for kind, most in (("product", 0), ("tables", 1 << 30)):
-            with patch.object(mlp, "_MAX_PAIR_TABLE_BYTES", most):
-                Path(folder, kind).write_bytes(graph.graph_of(network.for_export(), model.config))
-            sessions[kind] = session_of(Path(folder, kind))
+    source = artifact.read(bundled_graph().parent)
+    contexts = np.random.default_rng(0).integers(0, source.vocabulary.size, (256, source.config.block_size))
+    sessions = {"bundled": session_of(bundled_graph())}
+    for kind, most in (("symbols", 0), ("pairs", 1 << 30)):
+        with patch.object(mlp, "_LARGEST_TABLES", most):
+            sessions[kind] = session_of(artifact.graph_of(source.config, source.tensors))
     spent: dict[str, list[float]] = {}
     for rows in (256, 8):
         runs: dict[str, list[float]] = {kind: [] for kind in sessions}

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import yaml  # type: ignore[import-untyped]
 from huggingface_hub import (
+    CardData,
     CommitOperationAdd,
     CommitOperationDelete,
     HfApi,
@@ -16,21 +18,19 @@ from huggingface_hub import (
     constants,
     get_session,
 )
-from safetensors.torch import load
 
 from sequentia import artifact, hub
 from sequentia.artifact import CARD, CONFIG, FILES, PICTURES, WEIGHTS, Artifact
-from sequentia.errors import ModelNotFoundError, OptionError
+from sequentia.errors import ArtifactError, ModelNotFoundError, OptionError
 from sequentia.hub_cache import snapshot_at
 from sequentia.session import Session
-from sequentia.training.kinds import Network, network_of
 
 from .card import CardFacts, model_card
 from .parity import check_parity
 
 _MAIN: Final = constants.DEFAULT_REVISION
 _TIMEOUT: Final = 6 * constants.HF_HUB_DOWNLOAD_TIMEOUT  # seconds
-_OUR_FILES: Final = {CONFIG, *FILES, *hub.PICTURE_PATHS}
+_OUR_FILES: Final = {CONFIG, CARD, *FILES, *hub.PICTURE_PATHS}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def check(folder: Path) -> Artifact:
     read = artifact.read(folder)
     Session(read)
     weights = artifact.read_listed(folder, WEIGHTS, read.config)
-    check_parity(_network(read, weights), read.config, weights, read.graph)
+    check_parity(read.config, weights, read.graph)
     return read
 
 
@@ -74,18 +74,25 @@ def assemble(checked: Artifact, repo_id: str, facts: CardFacts) -> dict[str, byt
     folder, config = checked.folder, checked.config
     files = {name: artifact.read_listed(folder, name, config) for name in config.files}
     pictures = artifact.read_pictures(folder)
-    told = facts.or_else(CardFacts.of(ModelCard(files[CARD].decode(), ignore_metadata_errors=True).data))
+    told = facts.or_else(CardFacts.of(_present(folder)))
     card = model_card(checked, pictures, repo_id=repo_id, facts=told)
     files[CARD] = card.encode()
     return artifact.pack(folder, config, files) | {f"{PICTURES}/{name}": data for name, data in pictures.items()}
 
 
-def _network(read: Artifact, stored: bytes) -> Network:
-    """Return the network with an artifact's weights."""
-    config = read.config
-    network = network_of(config.architecture, config.block_size, read.vocabulary.size)
-    network.load(load(stored))
-    return network.eval()
+def _present(folder: Path) -> CardData | None:
+    """Return the metadata of a folder's card, which anyone may have edited, or None if there is no card.
+
+    Raises:
+        ArtifactError: if they are damaged: what they say of the license would be lost.
+    """
+    card = artifact.read_card(folder)
+    try:
+        return None if card is None else ModelCard(card.decode(), ignore_metadata_errors=True).data
+    except (ValueError, yaml.YAMLError) as error:
+        raise ArtifactError.at(
+            folder / CARD, expected="a model card, with metadata in YAML", found=str(error)
+        ) from error
 
 
 def publish(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,6 @@ try:
     from pyarrow import parquet
 except ModuleNotFoundError as error:
     raise MissingExtraError.of("pyarrow", "arrow") from error
-
-_ROWS: Final = 1 << 16
 
 
 def column(chunks: list[pa.StringArray]) -> pa.ChunkedArray:
@@ -85,17 +83,6 @@ def read_column(path: Path, column: str, first: int, count: int, most: int) -> I
             place += len(batch)
             if len(names):
                 yield names.to_pylist()
-
-
-def copy_rows(path: Path, file: BinaryIO, rows: int) -> None:
-    """Write the first rows of a Parquet file to another."""
-    source = parquet.ParquetFile(path)
-    with parquet.ParquetWriter(file, source.schema_arrow) as writer:
-        for batch in source.iter_batches(_ROWS):
-            writer.write_batch(batch[:rows])
-            rows -= len(batch)
-            if rows <= 0:
-                return
 
 
 def _opened(path: Path, column: str) -> parquet.ParquetFile:

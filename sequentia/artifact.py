@@ -1,4 +1,4 @@
-"""Read, check and write the artifact folder, format version 1.
+"""Read, check and write the artifact folder, format version 2.
 
     config.json        everything about the model except its weights; see :mod:`sequentia.config`
     model.safetensors  the weights
@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ._json import format_json
+from .arithmetic import Bounds, OnnxWriter
 from .config import FORMAT_VERSION, Config, FileRecord
 from .errors import ArtifactError, ModelNotFoundError, VocabularyError
-from .graph_check import fault_of_graph
 from .hub_cache import snapshot_at
 from .novelty import KnownNames
 from .vocabulary import Vocabulary
-from .weights_check import fault_of_weights
+from .weights import Tensors, read_tensors
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -39,7 +39,7 @@ CARD: Final = "README.md"
 NOVELTY: Final = "novelty.crc32"
 PICTURES: Final = "pictures"
 SHOWN: Final = ("loss.png", "embedding.png", "next_symbols.png")
-REQUIRED: Final = (WEIGHTS, GRAPH, CARD)
+REQUIRED: Final = (WEIGHTS, GRAPH)
 FILES: Final = (*REQUIRED, NOVELTY)
 
 BUNDLED: Final = Path(__file__).parent / "models"
@@ -57,6 +57,7 @@ class Artifact:
     Attributes:
         config: its configuration.
         vocabulary: its alphabet.
+        tensors: the weights.
         graph: the contents of ``model.onnx``.
         known: hashes of the names that it was trained on, if the artifact has them.
         folder: the folder that it was read from, for messages.
@@ -64,6 +65,7 @@ class Artifact:
 
     config: Config
     vocabulary: Vocabulary
+    tensors: Tensors
     graph: bytes
     known: KnownNames | None
     folder: Path
@@ -79,6 +81,14 @@ def metadata(config: Config) -> dict[str, str]:
     }
 
 
+def graph_of(config: Config, tensors: Tensors) -> bytes:
+    """Return the contents of ``model.onnx`` for a configuration and weights: always the same bytes."""
+    ids = len(config.vocabulary) + 1
+    writer = OnnxWriter(tensors, config.block_size, ids)
+    config.architecture.network(writer, config.block_size, ids)
+    return writer.file(metadata(config))
+
+
 # Reading
 
 
@@ -90,21 +100,18 @@ def read(folder: Path) -> Artifact:
         ArtifactError: naming the file that is missing or wrong.
     """
     config = read_config(folder)
-    graph = read_listed(folder, GRAPH, config)
-    weights = read_listed(folder, WEIGHTS, config)
-    read_listed(folder, CARD, config)
     ids = len(config.vocabulary) + 1
-    tensors = config.architecture.tensors(config.block_size, ids)
-    for name, fault in (
-        (WEIGHTS, fault_of_weights(weights, tensors)),
-        (GRAPH, fault_of_graph(graph, config.block_size, ids)),
-    ):
-        if fault:
-            raise ArtifactError.at(
-                folder / name, expected="a self-contained file with the model of config.json", found=fault
-            )
+    try:
+        shapes = config.architecture.tensors(config.block_size, ids)
+        tensors = read_tensors(read_listed(folder, WEIGHTS, config), shapes)
+        config.architecture.network(Bounds(tensors, ids), config.block_size, ids)
+    except ValueError as error:
+        raise ArtifactError.at(folder / WEIGHTS, expected="the model of config.json", found=str(error)) from error
+    graph = graph_of(config, tensors)
+    if read_listed(folder, GRAPH, config) != graph:
+        raise ArtifactError.at(folder / GRAPH, expected=f"the graph of {CONFIG} and {WEIGHTS}", found="another")
     vocabulary, known = Vocabulary(config.vocabulary), _read_known(folder, config)
-    return Artifact(config=config, vocabulary=vocabulary, graph=graph, known=known, folder=folder)
+    return Artifact(config=config, vocabulary=vocabulary, tensors=tensors, graph=graph, known=known, folder=folder)
 
 
 def bundled_models() -> list[str]:
@@ -144,11 +151,7 @@ def _decode_config(path: Path, data: bytes) -> Config:
     try:
         version = msgspec.json.decode(data, type=_Versioned).format_version
         if version != FORMAT_VERSION:
-            raise ArtifactError.at(
-                path,
-                expected=f"format_version {FORMAT_VERSION}",
-                found=f"{version}: it was written by another version of sequentia",
-            )
+            raise ArtifactError.at(path, expected=f"format_version {FORMAT_VERSION}", found=_other_version(version))
         config = msgspec.json.decode(data, type=Config)
         Vocabulary(config.vocabulary)
     except (msgspec.MsgspecError, VocabularyError, UnicodeDecodeError, RecursionError) as error:
@@ -162,6 +165,19 @@ def _decode_config(path: Path, data: bytes) -> Config:
 
 class _Versioned(msgspec.Struct):
     format_version: int
+
+
+class _Earlier(_Versioned):
+    files: dict[str, FileRecord]
+
+
+def _other_version(version: int) -> str:
+    if 1 <= version < FORMAT_VERSION:
+        return (
+            f"{version}: it was written by an earlier version of sequentia; "
+            "export it again: sequentia export RUN -o DIR (RUN: its run folder)"
+        )
+    return f"{version}: it was written by another version of sequentia"
 
 
 def read_listed(folder: Path, name: str, config: Config) -> bytes:
@@ -211,6 +227,15 @@ def _check_file(folder: Path, path: Path, most: int) -> None:
         raise ArtifactError.at(path, expected="a file of this folder", found=f"a link to {path.resolve()}")
 
 
+def read_card(folder: Path) -> bytes | None:
+    """Return the contents of a folder's ``README.md``, which anyone may edit; None if there is none.
+
+    Raises:
+        ArtifactError: if it cannot be read.
+    """
+    return _read_bounded(folder, CARD, MAX_BYTES[CARD]) if _place(folder, CARD).is_file() else None
+
+
 def read_pictures(folder: Path) -> dict[str, bytes]:
     """Return the pictures of a folder that a model card shows, by file name.
 
@@ -245,7 +270,7 @@ def write(
     Args:
         folder: the target; it and its parents are created.
         config: the configuration; this function fills in its ``files``.
-        files: the contents of the other files, by name.
+        files: the contents of the other files, by name; the card is not recorded in ``config.json``.
         pictures: the contents of the subfolder ``pictures``, by name.
 
     Returns:
@@ -258,7 +283,7 @@ def write(
 
     _check_target(folder)
     contents = pack(folder, config, files)
-    write_folder(folder, contents, last=CONFIG, removed=set(FILES) - set(files))
+    write_folder(folder, contents, last=CONFIG, removed={*FILES, CARD} - set(files))
     for name, picture in pictures.items():
         (folder / PICTURES).mkdir(exist_ok=True)
         write_file(folder / PICTURES / name, picture)
@@ -271,7 +296,7 @@ def pack(folder: Path, config: Config, files: Mapping[str, bytes]) -> dict[str, 
     Raises:
         ArtifactError: if they could not be read back; its ``path`` lies in ``folder``.
     """
-    records = {name: file_record(data) for name, data in files.items()}
+    records = {name: file_record(data) for name, data in files.items() if name != CARD}
     contents = {**files, CONFIG: format_json(msgspec.structs.replace(config, files=records))}
     _decode_config(folder / CONFIG, contents[CONFIG])
     for name, data in contents.items():
@@ -285,10 +310,20 @@ def _check_target(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ArtifactError.at(folder, expected="a folder to write to", found="a file")
     if (folder / CONFIG).exists():
-        read_config(folder)
+        if not _holds_earlier_version(folder):
+            read_config(folder)
     elif (folder / CARD).exists() and not (
         folder / GRAPH
     ).exists():  # a crashed write moves the graph in before the card
         raise ArtifactError.at(
             folder / CARD, expected="no file, or a model card", found="the README.md of another project"
         )
+
+
+def _holds_earlier_version(folder: Path) -> bool:
+    """Return whether a folder holds an artifact of an earlier version, which may be overwritten but not read."""
+    try:
+        config = msgspec.json.decode(_read_bounded(folder, CONFIG, MAX_BYTES[CONFIG]), type=_Earlier)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return 1 <= config.format_version < FORMAT_VERSION and set(REQUIRED) <= set(config.files)

@@ -9,10 +9,9 @@ identical one. No process holds more than one batch of names.
 import hashlib
 import pickle
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from functools import lru_cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +22,11 @@ from . import __version__
 from ._files import check_vacant, remove_abandoned, write_file, writing
 from ._json import format_json, read_json
 from .architectures import Count
-from .arrow import ParquetTable, copy_rows, count_rows, read_column
+from .arrow import ParquetTable, count_rows, read_column
 from .artifact import GRAPH
 from .cluster import cluster
 from .config import Sha256
-from .errors import GenerationError, OptionError, SequentiaError
+from .errors import OptionError, SequentiaError
 from .model import SequenceModel
 from .output import LOG_PROBABILITY, NAME
 
@@ -36,7 +35,6 @@ MANIFEST: Final = "manifest.json"
 ROWS_OF_SHARD: Final = 1 << 20
 _MOST_TASKS: Final = 4096
 _NAMES_AT_ONCE: Final = 1 << 16
-_MOST_REJECTED: Final = 1_000_000
 
 ShardReport = Callable[[int], object]
 """Called with the number of names in a shard that is complete."""
@@ -53,7 +51,7 @@ class Job(_Record, frozen=True, kw_only=True):
         command: ``generate`` or ``score``.
         model: SHA-256 of the model's graph.
         names: number of names to generate or to score.
-        rows_of_shard: number of names in a shard before any filter; the last shard may have fewer.
+        rows_of_shard: number of names in a shard; the last one may have fewer.
         scores: whether the names come with their log-probabilities.
         options: to generate, the sampling options and the seed; to score, the file of names and its SHA-256.
         version: version of this library.
@@ -68,21 +66,25 @@ class Job(_Record, frozen=True, kw_only=True):
     version: str = __version__
 
     def first(self, number: int) -> int:
-        """Return the index of a shard's first name, before any filter."""
+        """Return the index of a shard's first name."""
         return number * self.rows_of_shard
+
+    def rows(self, number: int) -> int:
+        """Return the number of names in a shard."""
+        return min(self.rows_of_shard, self.names - self.first(number))
 
     @property
     def seedless(self) -> bool:
         """Whether the job still needs a seed."""
         return self.command == "generate" and self.options["seed"] is None
 
-    def seeded(self, seed: int | None) -> "Job":
+    def seeded(self, seed: int | str | None) -> "Job":
         """Return the job with a seed."""
         return replace(self, options={**self.options, "seed": seed})
 
     @property
     def shards(self) -> int:
-        """Number of shards, before a filter asks for more."""
+        """Number of shards."""
         return -(-self.names // self.rows_of_shard)
 
 
@@ -137,12 +139,12 @@ def generate(
         scores: add each name's log-probability.
         address: address of a cluster; see :func:`sequentia.cluster.cluster`. All its machines must see the folder.
         cores: number of cores to use.
-        rows_of_shard: number of names in a file, before any filter.
+        rows_of_shard: number of names in a file.
         report: called with the number of names in each complete shard.
 
     Raises:
         OptionError: if an option is out of its range, or the folder holds something else.
-        GenerationError: if the options leave no names to generate.
+        GenerationError: if the options leave no name to generate.
         MissingExtraError: if Ray or pyarrow is missing.
     """
     options = {"seed": None, **options, "exclude": list(options.get("exclude", ()))}
@@ -158,7 +160,7 @@ def generate(
     work = _Work.begin(folder, job, report)
     if work.manifest is None:
         with cluster(address, cores) as ray:
-            work.draw(ray, model, cores)
+            work.run(ray, model, cores)
     return work.finish()
 
 
@@ -201,7 +203,7 @@ def score(
     work = _Work.begin(folder, job, report)
     if work.manifest is None:
         with cluster(address, cores) as ray:
-            work.run(ray, model, range(job.shards), cores)
+            work.run(ray, model, cores)
     return work.finish()
 
 
@@ -252,23 +254,9 @@ class _Work:
         self.shards[number] = shard
         self.report(shard.rows)
 
-    def draw(self, ray: Any, model: SequenceModel, cores: int | None) -> None:
-        """Generate shards until there are enough names; a filter that drops names makes more shards necessary."""
-        shards = self.job.shards
-        self.run(ray, model, range(shards), cores)
-        while (rows := sum(shard.rows for shard in self.shards.values())) < self.job.names:
-            candidates = self.job.first(len(self.shards))
-            if not rows and candidates >= _MOST_REJECTED:
-                raise GenerationError(
-                    f"gave up: none of {candidates} candidates is accepted; loosen the options", candidates=candidates
-                )
-            missing = (self.job.names - rows) * candidates / max(rows, 1)
-            shards = len(self.shards) + max(1, min(len(self.shards), round(missing / self.job.rows_of_shard)))
-            self.run(ray, model, range(shards), cores)
-
-    def run(self, ray: Any, model: SequenceModel, numbers: Iterable[int], cores: int | None) -> None:
-        """Make the missing ones of some shards."""
-        missing = [{"number": number} for number in numbers if number not in self.shards]
+    def run(self, ray: Any, model: SequenceModel, cores: int | None) -> None:
+        """Make the missing shards."""
+        missing = [{"number": number} for number in range(self.job.shards) if number not in self.shards]
         if not missing:
             return
         folder, job, shared = self.folder, self.job, ray.put(model)
@@ -290,20 +278,10 @@ class _Work:
             self.add(row["number"], made)
 
     def finish(self) -> Manifest:
-        """Remove surplus names, and write the manifest."""
+        """Write the manifest, and remove the records."""
         if self.manifest is not None:
             return self.manifest
-        numbers = sorted(self.shards)
-        ends = accumulate(self.shards[number].rows for number in numbers)
-        kept = []
-        for number, end in zip(numbers, ends, strict=True):
-            shard, surplus = self.shards[number], end - self.job.names
-            if surplus >= shard.rows:
-                _record_of(self.folder, number).unlink(missing_ok=True)
-                (self.folder / shard.file).unlink(missing_ok=True)
-                continue
-            kept.append(shard if surplus <= 0 else _cut(self.folder, number, shard.rows - surplus))
-        self.manifest = Manifest(job=self.job, shards=kept)
+        self.manifest = Manifest(job=self.job, shards=[self.shards[number] for number in range(self.job.shards)])
         write_file(self.folder / MANIFEST, format_json(self.manifest))
         for record in self.folder.glob("part-*.json"):
             record.unlink(missing_ok=True)
@@ -328,30 +306,16 @@ def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Sh
     before = _recorded(_record_of(folder, number))
     if before is not None:
         return before
-    count = job.rows_of_shard if _filtered(model, job) else min(job.rows_of_shard, job.names - job.first(number))
+    first, count = job.first(number), job.rows(number)
     columns = [NAME, LOG_PROBABILITY] if job.scores else [NAME]
     with writing(folder / _file_of(number)) as file, closing(ParquetTable(file, columns)) as table:
         if job.command == "generate":
-            for names in model.shard(job.first(number), count, **job.options):
+            for names in model.shard(first, count, **job.options):
                 scores = model.score(model.vocabulary.decode(names)) if job.scores else None
                 table.write(names, model.vocabulary, scores)
         else:
-            for texts in read_column(Path(job.options["source"]), NAME, job.first(number), count, _NAMES_AT_ONCE):
+            for texts in read_column(Path(job.options["source"]), NAME, first, count, _NAMES_AT_ONCE):
                 table.write_texts(texts, model.score(texts))
-    return _record(folder, number)
-
-
-def _filtered(model: SequenceModel, job: Job) -> bool:
-    """Return whether the options may drop candidates, so that shards have fewer names."""
-    dropping = job.options.get("novel") or job.options.get("exclude") or model.vocabulary.may_compose
-    return job.command == "generate" and bool(dropping)
-
-
-def _cut(folder: Path, number: int, rows: int) -> Shard:
-    """Cut a shard to its first rows."""
-    path = folder / _file_of(number)
-    with writing(path) as file:
-        copy_rows(path, file, rows)
     return _record(folder, number)
 
 

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from .architectures import Architecture, Count
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
 MAX_SYMBOLS: Final = 65_535
@@ -128,7 +128,7 @@ class Config(_Record, frozen=True):
     """The contents of ``config.json``.
 
     Attributes:
-        format_version: 1.
+        format_version: 2.
         name: name of the model.
         vocabulary: the symbols in the order of their ids, which start at 1.
         block_size: number of symbols of context.

@@ -80,9 +80,9 @@ class GenerationError(SequentiaError, RuntimeError):
     """The options allow too few names, or a search was stopped at its limit.
 
     Attributes:
-        candidates: number of names sampled, or of prefixes searched.
+        candidates: number of names and attempts at names that were sampled, or of prefixes searched.
         accepted: number of names accepted.
-        rejected: number of rejected candidates by reason.
+        rejected: number of rejected candidates by reason, for all names up to the one that was given up.
         names: the names found before the error, if the call would have returned a list.
     """
 

@@ -33,7 +33,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoSibling
 
 from . import __version__, artifact
-from .artifact import CONFIG, MAX_BYTES, MAX_PICTURE_BYTES, PICTURES, SHOWN
+from .artifact import CARD, CONFIG, MAX_BYTES, MAX_PICTURE_BYTES, PICTURES, SHOWN
 from .errors import ArtifactError, HubError, ModelNotFoundError, OptionError, SequentiaError
 from .hub_cache import remove_file, set_reference
 
@@ -220,7 +220,7 @@ class _Source:
                     expected=f"{record.size} bytes, as {CONFIG} says",
                     found=f"{found}: have its owner push {self} again, or choose an earlier revision",
                 )
-        for name in (*config.files, *(PICTURE_PATHS if pictures else ())):
+        for name in (*config.files, CARD, *(PICTURE_PATHS if pictures else ())):
             if name in files:
                 self._download_file(commit, files[name])
         if not self.is_pinned:

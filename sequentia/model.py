@@ -77,8 +77,8 @@ class SequenceModel(Pretrained):
     def stream(self, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """Return an endless stream of names; :meth:`generate` returns its start.
 
-        The stream raises :class:`~sequentia.GenerationError` when the number of candidates rejected in a row exceeds
-        10,000 plus the number accepted before.
+        The stream raises :class:`~sequentia.GenerationError` when 16,384 attempts at a name are rejected, or with
+        ``unique``, when the number of candidates rejected in a row exceeds 10,000 plus the number accepted before.
         """
         return chain.from_iterable(map(self.vocabulary.decode, self._names(self._plan(options))))
 
@@ -96,14 +96,14 @@ class SequenceModel(Pretrained):
         return self._names(plan, n)
 
     def shard(self, first: int, count: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
-        """Return the names from a range of a stream's candidates, as ids.
+        """Return the names ``first`` … ``first + count - 1`` of a stream, as ids.
 
-        With a seed, consecutive shards joined together give the stream, wherever each shard was drawn. If ``novel``
-        and ``exclude`` reject no candidate, ``shard(30, 10)`` contains the names 30 to 39.
+        With a seed, ``shard(30, 10)`` always contains the ten names 30 to 39, wherever it is drawn. So consecutive
+        shards joined together give the stream.
 
         Args:
-            first: index of the first candidate.
-            count: number of candidates.
+            first: index of the first name.
+            count: number of names.
             options: see :func:`sequentia.generate`; ``unique`` is not allowed, because it depends on other shards.
 
         Returns:
@@ -111,6 +111,7 @@ class SequenceModel(Pretrained):
 
         Raises:
             OptionError: if an option is out of range or contradicts another.
+            GenerationError: while the batches are drawn, if 16,384 attempts at a name are rejected.
         """
         first, count = check_int("first", first, least=0), check_int("count", count, least=0)
         plan = self._plan(options)
@@ -327,11 +328,12 @@ def generate(
     novel: bool = False,
     exclude: Iterable[str] = (),
     pattern: str | None = None,
-    seed: int | None = None,
+    seed: int | str | None = None,
 ) -> list[str]:
     r"""Invent names.
 
-    With a seed, the result is the same on every call, and ``generate(10)`` is the start of ``generate(1000)``.
+    A seed is a promise: with it, the result is the same on every call and on every machine, and ``generate(10)`` is the
+    start of ``generate(1000)``.
 
     Args:
         n: number of names.
@@ -349,7 +351,7 @@ def generate(
         pattern: a regular expression that every name matches in full: literals, ``.``, classes such as ``[a-e]``,
             ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``. Each symbol is
             drawn from those that still allow a match.
-        seed: a whole number from 0 to 2**128 - 1; by default a random one for each call.
+        seed: a whole number from 0 to 2**128 - 1, or a string; by default a random number for each call.
 
     Returns:
         The names.
@@ -357,7 +359,8 @@ def generate(
     Raises:
         OptionError: if an option is out of range or contradicts another.
         VocabularyError: if the prefix contains a symbol that the model does not know.
-        GenerationError: if the options allow too few names; ``error.names`` is the list of those found.
+        GenerationError: if the options allow too few names: 16,384 attempts at a name are rejected, or with ``unique``
+            more than 10,000 in a row and the number of names found. ``error.names`` is the list of those found.
         ModelNotFoundError: if there is no such model.
         ArtifactError: if the model is damaged.
         HubError: if the model is on the hub, and the hub cannot be reached or refuses the request.

@@ -17,7 +17,7 @@ from .config import MAX_LENGTH
 from .constraints import Constraint
 from .errors import GenerationError, OptionError
 from .novelty import KnownNames
-from .sampling import draws_per_name
+from .sampling import draws_per_name, seed_of
 from .vocabulary import Vocabulary
 
 _SEED_LIMIT: Final = 1 << 128  # the width of Philox's key
@@ -36,7 +36,7 @@ class SamplingOptions(TypedDict, total=False):
     novel: bool
     exclude: Iterable[str]
     pattern: str | None
-    seed: int | None
+    seed: int | str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Plan:
         known: the training names if ``novel`` excludes them; otherwise ``None``.
         constraint: the constraint of lengths and pattern.
         start: the state of the constraint after the prefix.
-        seed: the given seed, or a random one.
+        seed: the given seed as a number, or a random one.
         draws_per_name: uniform numbers reserved for each name.
     """
 
@@ -239,7 +239,16 @@ def _no_match(pattern: str, prefix: str, least: int, most: int, vocabulary: Voca
 
 
 def _seed(value: object) -> int:
-    return secrets.randbits(64) if value is None else check_int("seed", value, least=0, most=_SEED_LIMIT - 1)
+    if value is None:
+        return secrets.randbits(64)
+    try:
+        if isinstance(value, str):
+            return seed_of(value)
+        return check_int("seed", value, least=0, most=_SEED_LIMIT - 1)
+    except UnicodeEncodeError:
+        raise _option_error("seed", value, "text without lone surrogates") from None
+    except OptionError:
+        raise _option_error("seed", value, "a whole number from 0 to 2**128 - 1, or a string") from None
 
 
 def _option_error(option: str, value: object, expected: str) -> OptionError:

@@ -50,6 +50,8 @@ class Pretrained:
         """
         source, config = self._artifact.folder, self._artifact.config
         files = {name: artifact.read_listed(source, name, config) for name in config.files}
+        card = artifact.read_card(source)
+        files |= {} if card is None else {artifact.CARD: card}
         artifact.write(Path(save_directory), config, files, artifact.read_pictures(source))
 
     def push_to_hub(

@@ -1,9 +1,8 @@
-"""Rejection of drawn names by ``unique``, ``novel``, ``exclude`` and NFC normalisation."""
+"""Which drawn names are rejected, and how many rejections in a row end a stream."""
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,91 +12,138 @@ from .options import Plan
 from .vocabulary import Names, Vocabulary
 
 _PATIENCE: Final = 10_000
+_MAX_ATTEMPTS: Final = 1 << 14  # at one name
+REASONS: Final = ("not NFC", "exclude", "novel")
+_NOT_NFC, _EXCLUDED, _KNOWN = range(1, len(REASONS) + 1)
 
 
-class Filter:
-    """A filter of candidates that counts what it rejects.
+class Drawn(NamedTuple):
+    """Consecutive names of a stream.
+
+    Attributes:
+        names: the names, unsigned [n, longest].
+        rejected: number of rejected attempts at each name, int [n, reasons], or ``None`` if nothing can be rejected.
+            It has one more row if all attempts at the next name were rejected.
+    """
+
+    names: Names
+    rejected: NDArray[np.integer] | None = None
+
+
+class Rejection:
+    """Rejects names for what they are: by ``novel``, by ``exclude``, and if they are not in NFC.
+
+    It has no state, so threads can share it.
 
     Args:
         plan: the options.
         vocabulary: the model's alphabet.
 
     Attributes:
-        selective: whether the options can reject any candidate.
-        accepted: number of accepted candidates.
-        dropped_in_a_row: number of candidates rejected since the last accepted one.
-        rejected: number of rejected candidates by reason.
+        selective: whether the options can reject any name.
+        max_attempts: number of attempts at a name, after which it is given up.
+    """
+
+    def __init__(self, plan: Plan, vocabulary: Vocabulary) -> None:
+        self._plan, self._vocabulary = plan, vocabulary
+        self.selective = bool(plan.exclude or plan.known is not None or vocabulary.may_compose)
+        self.max_attempts = 1 if plan.constant else _MAX_ATTEMPTS
+
+    def reasons(self, names: Names) -> NDArray[np.int8]:
+        """Return why names are rejected, int8 [names]: 1 and up for each of ``REASONS``, or 0 if a name passes.
+
+        Names that are not in NFC are rejected, because encoding them again would give other symbols.
+        """
+        plan, vocabulary = self._plan, self._vocabulary
+        reasons = np.zeros(len(names), dtype=np.int8)
+        texts = vocabulary.decode(names) if vocabulary.may_compose or plan.known is not None else []
+        if plan.known is not None:
+            reasons[plan.known.contains(texts)] = _KNOWN
+        if plan.exclude:
+            reasons[np.array([row in plan.exclude for row in vocabulary.rows(names)], dtype=bool)] = _EXCLUDED
+        if vocabulary.may_compose and not unicodedata.is_normalized("NFC", "\n".join(texts)):
+            normal = [unicodedata.is_normalized("NFC", text) for text in texts]
+            reasons[~np.array(normal, dtype=bool)] = _NOT_NFC
+        return reasons
+
+
+class Acceptance:
+    """Takes the names of a stream in index order, drops repeats if the options say so, and counts.
+
+    The counts do not depend on how the stream is divided into batches.
+
+    Args:
+        plan: the options.
+        vocabulary: the model's alphabet.
+
+    Attributes:
+        accepted: number of names that were kept.
+        repeats_in_a_row: number of names dropped since the last one that was kept.
     """
 
     def __init__(self, plan: Plan, vocabulary: Vocabulary) -> None:
         self._plan, self._vocabulary = plan, vocabulary
         self._seen: set[bytes] = set()
-        self.selective = bool(plan.unique or plan.exclude or plan.known is not None or vocabulary.may_compose)
-        self.accepted = self.dropped_in_a_row = 0
-        self.rejected: Counter[str] = Counter()
+        self._rejected: Counter[str] = Counter()
+        self._rejected_in_a_row = 0  # attempts and repeats
+        self._missing = False
+        self.accepted = self.repeats_in_a_row = 0
 
-    def accept(self, candidates: Names, limit: int | None) -> Names:
-        """Return the first ``limit`` accepted candidates; stop early after too many rejections in a row."""
-        if not self.selective:
-            names = candidates[:limit]
-            self.accepted += len(names)
-            return names
-        passed = []
-        for row, reason in enumerate(self.reasons(candidates)):
-            if reason is None:
-                passed.append(row)
-                self.accepted += 1
-                self.dropped_in_a_row = 0
-                if len(passed) == limit:
-                    break
-                continue
-            self.rejected[reason] += 1
-            self.dropped_in_a_row += 1
-            if self.dropped_in_a_row > self._patience:
-                break
-        return candidates[passed]
-
-    def passing(self, candidates: Names) -> NDArray[np.bool_]:
-        """Return which candidates pass, bool [candidates], without counting them."""
-        return np.fromiter((reason is None for reason in self.reasons(candidates)), dtype=bool, count=len(candidates))
-
-    def reasons(self, candidates: Names) -> Iterator[str | None]:
-        """Yield the reason for rejecting each candidate, or None if it passes.
-
-        Names that are not in NFC are rejected, because encoding them again would give other symbols.
-        """
-        plan, vocabulary = self._plan, self._vocabulary
-        needs_text = vocabulary.may_compose or plan.known is not None
-        texts = vocabulary.decode(candidates) if needs_text else [""] * len(candidates)
-        normal = not vocabulary.may_compose or unicodedata.is_normalized("NFC", "\n".join(texts))
-        known = [False] * len(texts) if plan.known is None else plan.known.contains(texts).tolist()
-        for row, text, is_known in zip(vocabulary.rows(candidates), texts, known, strict=True):
-            if not normal and not unicodedata.is_normalized("NFC", text):
-                yield "not NFC"
-            elif row in plan.exclude:
-                yield "exclude"
-            elif is_known:
-                yield "novel"
-            elif plan.unique and row in self._seen:
-                yield "unique"
-            else:
-                if plan.unique:
-                    self._seen.add(row)
-                yield None
+    def accept(self, drawn: Drawn, limit: int | None = None) -> Names:
+        """Return the first ``limit`` names to keep; stop early after too many rejections in a row."""
+        names, rejected = drawn
+        if self._plan.unique:
+            names, used = self._without_repeats(drawn, limit)
+        else:
+            names = names[:limit]
+            used = len(names)
+            self.accepted += used
+        if rejected is not None:
+            patient = self._rejected_in_a_row <= self._patience
+            self._missing = patient and len(rejected) > len(drawn.names) == used
+            counts = rejected[: used + self._missing]
+            self._rejected.update(dict(zip(REASONS, counts.sum(axis=0).tolist(), strict=True)))
+            if self._missing:
+                self._rejected_in_a_row += int(rejected[-1].sum())
+        return names
 
     def check_patience(self) -> None:
-        """Raise :class:`GenerationError` after too many rejections in a row."""
-        if self.dropped_in_a_row <= self._patience:
+        """Raise :class:`GenerationError` after a name that cannot be found, or too many rejections in a row."""
+        if not self._missing and self._rejected_in_a_row <= self._patience:
             return
-        total = self.accepted + self.rejected.total()
-        counts = ", ".join(f"{reason} {count}" for reason, count in self.rejected.items())
+        rejected = +self._rejected
+        total = self.accepted + rejected.total()
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
         raise GenerationError(
-            f"gave up after {self.dropped_in_a_row} rejected candidates in a row; {total} candidates in total, "
-            f"accepted: {self.accepted}, rejected: {counts}; ask for fewer names or loosen the options",
+            f"gave up after {self._rejected_in_a_row:,} rejected candidates in a row; {total:,} candidates in total, "
+            f"accepted: {self.accepted:,}, rejected: {counts}; ask for fewer names or loosen the options",
             candidates=total,
             accepted=self.accepted,
-            rejected=self.rejected,
+            rejected=rejected,
         )
+
+    def _without_repeats(self, drawn: Drawn, limit: int | None) -> tuple[Names, int]:
+        """Return names without repeats, and how many names were looked at."""
+        names, rejected = drawn
+        attempts = np.zeros(len(names), dtype=int) if rejected is None else rejected[: len(names)].sum(axis=1)
+        kept: list[int] = []
+        used = 0
+        for row, attempts_at_name in zip(self._vocabulary.rows(names), attempts.tolist(), strict=True):
+            used += 1
+            if row not in self._seen:
+                self._seen.add(row)
+                kept.append(used - 1)
+                self.accepted += 1
+                self._rejected_in_a_row = self.repeats_in_a_row = 0
+                if len(kept) == limit:
+                    break
+            else:
+                self._rejected["unique"] += 1
+                self.repeats_in_a_row += 1
+                self._rejected_in_a_row += attempts_at_name + 1
+                if self._rejected_in_a_row > self._patience:
+                    break
+        return names[kept], used
 
     @property
     def _patience(self) -> int:

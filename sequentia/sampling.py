@@ -1,19 +1,36 @@
-"""From logits to symbols: seeded uniform numbers, the filtered distribution, and the draw from it.
+"""From logits to symbols, in whole numbers: seeded uniform numbers, the weights of symbols, and the draw.
 
-The functions work on arrays of ids and logits; they do not depend on text or the network.
+Nothing here rounds differently on another machine: the arithmetic is that of IEEE doubles (additions, multiplications,
+divisions, comparisons, roundings), and exponentials come from a table that is the same everywhere. docs/format.md
+specifies every step.
 """
 
+import hashlib
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.random import Philox
 from numpy.typing import NDArray
 
+from .arithmetic import LOGIT_BITS
 from .vocabulary import BOUNDARY
 
 _WORDS_PER_COUNTER: Final = 4  # Philox4x64 turns each value of its counter into four 64-bit words
+_ATTEMPT_SHIFT: Final = 128  # the attempt is the third of the counter's four words
+
+_WEIGHT_BITS: Final = 32
+_MAX_DISTANCE: Final = 5856  # from there on, 2^32 * e^(-d/256) rounds to 0
+# No entry lies closer to a half than 2.8e-5, so every exponential that is right to 12 digits gives the same table.
+_WEIGHTS: Final = np.floor(2.0**_WEIGHT_BITS * np.exp(-np.arange(_MAX_DISTANCE + 1) / 2.0**LOGIT_BITS) + 0.5)
+_WEIGHTS[_MAX_DISTANCE] = 0.0
 
 _MAX_LINEAR_SEARCH: Final = 1 << 10  # probabilities; with fewer, a linear search is faster than a binary one
+_SCATTERED: Final = 32  # rows are computed one by one if they are rarer than this
+
+
+def seed_of(text: str) -> int:
+    """Return the seed that a string stands for: the first 16 bytes of the SHA-256 of its UTF-8, little-endian."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
 
 
 def draws_per_name(max_draws: int) -> int:
@@ -21,11 +38,12 @@ def draws_per_name(max_draws: int) -> int:
     return -(-max_draws // _WORDS_PER_COUNTER) * _WORDS_PER_COUNTER
 
 
-def uniforms(seed: int, first: int, count: int, draws: int) -> NDArray[np.float64]:
+def uniforms(seed: int, first: int, count: int, draws: int, attempt: int = 0) -> NDArray[np.float64]:
     """Return the uniform numbers of the names ``first`` … ``first + count - 1``.
 
-    The seed is the key of one Philox4x64-10 sequence (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
-    3"). Name *i* owns ``draws`` numbers of it, from ``i * draws`` on, so any range of names can be computed on its own.
+    They are raw Philox4x64-10 words (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), 53 bits of
+    each. The seed is the key. Name *i* owns the values of the counter from ``i * draws / 4`` on; each attempt has the
+    same ones, with its number in the counter's third word. So any range of names can be computed on its own.
     NumPy guarantees that the raw output stays the same in later versions; it does not for methods of ``Generator``.
 
     Args:
@@ -33,16 +51,26 @@ def uniforms(seed: int, first: int, count: int, draws: int) -> NDArray[np.float6
         first: index of the first name.
         count: number of names.
         draws: numbers per name, from :func:`draws_per_name`.
+        attempt: which attempt at the names.
 
     Returns:
         float64 [count, draws] in [0, 1), with 53 random bits each.
     """
-    bits = Philox(key=seed, counter=first * draws // _WORDS_PER_COUNTER)
+    bits = Philox(key=seed, counter=(attempt << _ATTEMPT_SHIFT) + first * draws // _WORDS_PER_COUNTER)
     raw: NDArray[np.uint64] = bits.random_raw(count * draws)
     raw >>= np.uint64(11)
     scaled = raw.astype(np.float64)
     scaled *= 2.0**-53
     return scaled.reshape(count, draws)
+
+
+def uniforms_of(seed: int, first: int, rows: NDArray[np.intp], draws: int, attempt: int) -> NDArray[np.float64]:
+    """Return the uniform numbers of the names ``first + rows``, float64 [rows, draws]; the rows are in rising order."""
+    start, count = int(rows[0]), int(rows[-1] - rows[0]) + 1
+    if count <= _SCATTERED * len(rows):
+        together = uniforms(seed, first + start, count, draws, attempt)
+        return together if count == len(rows) else together[rows - start]
+    return np.concatenate([uniforms(seed, first + row, 1, draws, attempt) for row in rows.tolist()])
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -53,72 +81,75 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return normalised
 
 
-def relative_probabilities(
+def weights(
     logits: NDArray[np.float32],
     *,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
     allowed: NDArray[np.bool_] | None = None,
-) -> NDArray[np.float32]:
-    """Return the distribution to draw from, relative to its largest probability.
+) -> NDArray[np.float64]:
+    """Return the weight of each id: the nearest whole number to 2^32 * e^(-d/256).
 
-    The steps are, in this order: remove ids that are not allowed, divide by the temperature, apply ``top_k`` (Fan et
-    al. 2018), apply ``top_p`` (Holtzman et al. 2020). Every row keeps at least one id. Ties go to the lower id.
+    The distance *d* is how far its logit is below the largest allowed one, in steps of 1/256, divided by the
+    temperature and rounded, halves upwards. Then ``top_k`` (Fan et al. 2018) and ``top_p`` (Holtzman et al. 2020)
+    remove ids, in this order. Every row keeps at least one id. Ties go to the lower id.
 
     Args:
         logits: float32 [n, ids].
-        temperature: divides the logits; 0 keeps only the most probable id.
+        temperature: divides the distances; 0 keeps only the most probable id, of equal ones the lowest.
         top_k: keep this many of the most probable ids.
-        top_p: keep the smallest set of most probable ids whose probabilities sum to at least this share.
+        top_p: keep the smallest set of most probable ids whose weights sum to at least this share.
         allowed: ids that may be drawn, bool [ids] or [n, ids], at least one per row; by default all.
 
     Returns:
-        float32 [n, ids]; the largest value of each row is 1.
+        float64 [n, ids], whole numbers; the largest of each row is 2^32.
     """
     scores: NDArray[np.float32] = logits if allowed is None else np.where(allowed, logits, np.float32(-np.inf))
-    scores = scores - scores.max(axis=1, keepdims=True)
+    best = scores.max(axis=1, keepdims=True)
     if temperature == 0:
-        best = np.zeros_like(scores)
-        np.put_along_axis(best, scores.argmax(axis=1)[:, None], 1.0, axis=1)
-        return best
-    if temperature != 1:
-        with np.errstate(over="ignore"):  # a tiny temperature sends less probable ids to minus infinity
-            scores = (scores.astype(np.float64) / temperature).astype(np.float32)
-    relative: NDArray[np.float32] = np.exp(scores, out=scores)
-    if top_k is not None and top_k < relative.shape[1]:
-        np.put_along_axis(relative, _descending(relative)[:, top_k:], 0.0, axis=1)
+        certain = np.zeros(scores.shape)
+        np.put_along_axis(certain, scores.argmax(axis=1)[:, None], _WEIGHTS[0], axis=1)
+        return certain
+    if temperature == 1:
+        distances: NDArray[np.floating] = best - scores
+        distances *= np.float32(2**LOGIT_BITS)
+    else:
+        distances = best.astype(np.float64) - scores
+        distances *= 2**LOGIT_BITS
+        with np.errstate(over="ignore"):  # a tiny temperature sends less probable ids to infinity
+            distances /= temperature
+    distances += 0.5
+    np.floor(distances, out=distances)
+    np.minimum(distances, _MAX_DISTANCE, out=distances)
+    found: NDArray[np.float64] = _WEIGHTS.take(distances.astype(np.intp))
+    if top_k is not None and top_k < found.shape[1]:
+        np.put_along_axis(found, np.argsort(distances, axis=1, kind="stable")[:, top_k:], 0.0, axis=1)
     if top_p is not None:
-        order = _descending(relative)
-        ranked = np.take_along_axis(relative, order, axis=1)
-        reached = np.cumsum(ranked, axis=1, dtype=np.float64)
+        order = np.argsort(-found, axis=1, kind="stable")
+        ranked = np.take_along_axis(found, order, axis=1)
+        reached = np.cumsum(ranked, axis=1)
         ranked[reached - ranked >= top_p * reached[:, -1:]] = 0.0
-        np.put_along_axis(relative, order, ranked, axis=1)
-    return relative
-
-
-def _descending(relative: NDArray[np.float32]) -> NDArray[np.intp]:
-    return np.argsort(-relative, axis=1, kind="stable")
+        np.put_along_axis(found, order, ranked, axis=1)
+    return found
 
 
 def choose(
     relative: NDArray[np.floating], rows: NDArray[np.integer], uniform: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Draw ids by inverse CDF: take the first id whose cumulative probability exceeds the uniform number.
+    """Draw ids by inverse CDF: take the first id whose cumulative weight exceeds the uniform number times the total.
 
     Args:
-        relative: unnormalised probabilities, floating [rows, ids]; each row has at least one that is not zero.
+        relative: weights or unnormalised probabilities, floating [rows, ids]; each row has at least one that is not
+            zero. Whole numbers are added exactly.
         rows: the row to draw each id from, integer [n].
-        uniform: float64 [n] in [0, 1).
+        uniform: float64 [n], multiples of 2^-53 in [0, 1).
 
     Returns:
         int64 [n]; an id of probability 0 is never drawn.
     """
-    cumulative = relative.astype(np.float64)
-    np.cumsum(cumulative, axis=1, out=cumulative)
-    total = cumulative[:, -1]
-    # Rounding may raise uniform * total to the total itself, which no cumulative probability exceeds.
-    threshold = np.minimum(uniform * total.take(rows), np.nextafter(total, 0.0).take(rows))
+    cumulative = np.cumsum(relative, axis=1, dtype=np.float64)
+    threshold = uniform * cumulative[:, -1].take(rows)  # below the total, because uniform is at most 1 - 2^-53
     ids = relative.shape[1]
     if len(rows) * ids <= _MAX_LINEAR_SEARCH:
         below: NDArray[np.int64] = np.count_nonzero(cumulative.take(rows, axis=0) <= threshold[:, None], axis=1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .errors import GenerationError
 from .logit_cache import LogitCache
 from .options import Plan
-from .rejection import Filter
+from .rejection import Rejection
 from .sampling import log_softmax
 from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
@@ -32,7 +32,7 @@ def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -
     prefix = tuple(plan.prefix.tolist())
     frontier = [(_loss(cache, prefix), prefix, plan.start)]  # a heap: loss in nats, ids, state of the constraint
     found: list[tuple[float, tuple[int, ...]]] = []  # sorted
-    name_filter = Filter(plan, vocabulary)
+    rejection = Rejection(plan, vocabulary)
     expanded = 0
     while frontier and n:
         bound = found[n - 1][0] if len(found) >= n else np.inf
@@ -59,7 +59,7 @@ def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -
             for symbol, state_after in zip(candidates.tolist(), after, strict=True):
                 if symbol != BOUNDARY:
                     heapq.heappush(frontier, (float(losses[symbol]), (*ids, symbol), state_after))
-                elif name_filter.passing(vocabulary.padded([ids], plan.max_length))[0]:
+                elif not rejection.reasons(vocabulary.padded([ids], plan.max_length))[0]:
                     insort(found, (float(losses[BOUNDARY]), ids))
         del found[n:]
     return [(_text(vocabulary, ids), -loss) for loss, ids in found]

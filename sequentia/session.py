@@ -14,16 +14,11 @@ from .errors import ArtifactError
 
 _TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
 
-# Matrix kernels may round differently for different numbers of rows. So each run has eight rows, which fill a vector
-# register, and a context's logits do not depend on the other contexts. Other row counts are used if they give the same
-# bits. That is checked once, after 512 rows, because the check takes time.
-ROWS: Final = 8
-OTHER_ROWS: Final = (256, 64, 1)
-_ROWS_BEFORE_CHECK: Final = 512
+_ROWS: Final = 512  # in a run, so that what it computes stays in the processor's cache
 
 
-def open_session(graph: bytes | Path) -> Any:
-    """Return an ``onnxruntime.InferenceSession`` that runs a graph on one CPU thread.
+def open_session(graph: bytes | Path, *, threads: int = 1, level: str = "ORT_ENABLE_ALL") -> Any:
+    """Return an ``onnxruntime.InferenceSession`` that runs a graph on the CPU.
 
     Since version 1.29 onnxruntime sends telemetry: it looks up a host, writes files in the home folder, and starts
     threads that prevent a forked process from exiting. It reads the variable ``ORT_DISABLE_TELEMETRY`` on import, so
@@ -31,6 +26,8 @@ def open_session(graph: bytes | Path) -> Any:
 
     Args:
         graph: the contents of ``model.onnx``, or its path.
+        threads: how many compute one run; :class:`SequenceModel` makes several runs at once instead.
+        level: how far onnxruntime optimises the graph, a name of its ``GraphOptimizationLevel``.
 
     Raises:
         Exception: the error of onnxruntime if it cannot run the graph.
@@ -40,9 +37,10 @@ def open_session(graph: bytes | Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # SequenceModel runs several graphs in parallel instead
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
@@ -53,42 +51,34 @@ class Session:
         source: the artifact.
 
     Raises:
-        ArtifactError: if onnxruntime rejects the graph, or the graph's metadata contradict ``config.json``.
+        ArtifactError: if onnxruntime rejects the graph.
     """
 
     def __init__(self, source: Artifact) -> None:
         self._artifact = source
         self._opened: Any = self._open()
-        self._row_counts: tuple[int, ...] = (ROWS,)
-        self._rows_run = 0
         renew_after_fork(self)
 
     def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the logits for contexts; each row depends on its own context alone.
+        """Return the logits after contexts; those of a context do not depend on the others.
 
         Args:
             contexts: int64 [n, block_size] ids, oldest symbol first, left-padded with the boundary.
 
         Returns:
-            float32 [n, 1 + symbols].
+            float32 [n, 1 + symbols], multiples of 1/256.
 
         Raises:
-            ArtifactError: if the graph cannot be run or its logits are not finite.
+            ArtifactError: if onnxruntime cannot run the graph.
         """
         if self._opened is None:
             self._opened = self._open()
-        session, n = self._opened, len(contexts)
-        logits = np.empty((n, self._artifact.vocabulary.size), dtype=np.float32)
-        start = 0
-        while start < n:
-            count = self._rows_at_once(session, n - start)
-            rows = contexts[start : start + count]
-            if len(rows) < count:
-                rows = np.concatenate([rows, np.zeros((count - len(rows), rows.shape[1]), dtype=np.int64)])
-            logits[start : start + count] = self._run(session, rows)[: n - start]
-            start += count
-        if not np.isfinite(logits).all():
-            raise self._error("finite logits", "NaN or infinity")
+        session = self._opened
+        if len(contexts) <= _ROWS:
+            return self._run(session, contexts)
+        logits = np.empty((len(contexts), self._artifact.vocabulary.size), dtype=np.float32)
+        for start in range(0, len(contexts), _ROWS):
+            logits[start : start + _ROWS] = self._run(session, contexts[start : start + _ROWS])
         return logits
 
     def renew(self) -> None:
@@ -103,31 +93,11 @@ class Session:
             raise self._error("a graph that onnxruntime can run", str(error)) from error
         return logits
 
-    def _rows_at_once(self, session: Any, remaining: int) -> int:
-        """Return the number of rows of the next run, of those that give the same bits as eight rows."""
-        before, self._rows_run = self._rows_run, self._rows_run + remaining
-        if before < _ROWS_BEFORE_CHECK <= self._rows_run:
-            random = np.random.Generator(np.random.PCG64(0))
-            shape = (_ROWS_BEFORE_CHECK // 2, self._artifact.config.block_size)
-            contexts = random.integers(0, self._artifact.vocabulary.size, shape)
-
-            def run(rows: int) -> NDArray[np.float32]:
-                chunks = np.split(contexts, len(contexts) // rows)
-                return np.concatenate([self._run(session, chunk) for chunk in chunks])
-
-            expected = run(ROWS)
-            self._row_counts = (*(rows for rows in OTHER_ROWS if np.array_equal(run(rows), expected)), ROWS)
-        return next((rows for rows in self._row_counts if rows <= remaining and (rows > 1 or remaining == 1)), ROWS)
-
     def _open(self) -> Any:
         try:
             session = open_session(self._artifact.graph)
         except Exception as error:
             raise self._error("a graph that onnxruntime can run", str(error)) from error
-        metadata = session.get_modelmeta().custom_metadata_map  # artifact.read() has checked the rest of the graph
-        for key, value in artifact.metadata(self._artifact.config).items():
-            if metadata.get(key) != value:
-                raise self._error(f"metadata {key} = {value}", str(metadata.get(key)))
         return session
 
     def _error(self, expected: str, found: str) -> ArtifactError:

@@ -1,15 +1,28 @@
-"""The names that the bundled model generates for some seeds and options.
+"""Names that the bundled model generates, and the golden vectors of docs/format.md, which belong to no language.
 
-After an intended change of these names, ``python -m tests.golden`` writes them to ``tests/data/golden.json``.
+After an intended change, ``python -m tests.golden`` writes the names to ``tests/data/golden.json`` and the vectors to
+``tests/data/golden``. The vectors' models are not written again if they are there; to make them anew, delete them.
 """
 
+import hashlib
 import json
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import sequentia
+from sequentia import SequenceModel, sampling
+from sequentia.sampling import seed_of
+
+from . import golden_models
+from .golden_models import Numbers
 
 PATH = Path(__file__).parent / "data" / "golden.json"
+FOLDER = Path(__file__).parent / "data" / "golden"
+MODELS = FOLDER / "models"
 
 CASES: list[dict[str, Any]] = [
     {"seed": 0},
@@ -24,6 +37,10 @@ CASES: list[dict[str, Any]] = [
     {"seed": 8, "min_length": 9},
     {"seed": 9, "max_length": 40, "min_length": 20},
     {"seed": 10, "top_k": 2, "unique": True},
+    {"seed": "emma"},
+    {"seed": "", "prefix": "j", "novel": True},
+    {"seed": "mar\u00eda", "pattern": "ma[rt].*a", "exclude": ["maria", "mara", "marina"]},
+    {"seed": 11, "temperature": 0.7, "top_k": 9, "top_p": 0.9, "min_length": 3, "unique": True, "novel": True},
 ]
 
 
@@ -35,5 +52,183 @@ def compute() -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
+# The golden vectors
+
+Json = dict[str, Any]
+
+SEEDS: list[Json] = [
+    {"number": "0"},
+    {"number": "42"},
+    {"number": str(2**64)},
+    {"number": str(2**128 - 1)},
+    {"text": ""},
+    {"text": "sequentia"},
+    {"text": "Zoë 🎲"},
+]
+SAMPLING: list[Json] = [
+    {"temperature": 1.0},
+    {"temperature": 0.0},
+    {"temperature": 0.7},
+    {"temperature": 3.0},
+    {"temperature": 0.01},
+    {"temperature": 1e-300},
+    {"temperature": 1.0, "top_k": 3},
+    {"temperature": 1.0, "top_k": 100},
+    {"temperature": 1.0, "top_p": 0.6},
+    {"temperature": 1.0, "top_p": 1.0},
+    {"temperature": 1.0, "top_p": 1e-9},
+    {"temperature": 1.5, "top_k": 5, "top_p": 0.9},
+]
+OPTIONS: list[Json] = [
+    {},
+    {"temperature": 0.0},
+    {"temperature": 0.6},
+    {"temperature": 2.0},
+    {"top_k": 3},
+    {"top_p": 0.7},
+    {"temperature": 1.3, "top_k": 6, "top_p": 0.95},
+    {"min_length": 6},
+    {"max_length": 3},
+    {"min_length": 12, "max_length": 21},
+    {"max_length": 2, "unique": True},
+]
+PREFIXES = {"names": "ma", "bigram": "e\u0301x"}  # the second is not in NFC
+
+
+def seed_from(seed: Json) -> int | str:
+    """Return a seed as the library takes it."""
+    return int(seed["number"]) if "number" in seed else str(seed["text"])
+
+
+def key_from(seed: Json) -> int:
+    """Return the key that a seed stands for."""
+    return int(seed["number"]) if "number" in seed else seed_of(seed["text"])
+
+
+def folders() -> dict[str, Path | str]:
+    """Return the models by name, for :func:`sequentia.load`: the small ones, and the bundled one."""
+    return {**{name: MODELS / name for name in golden_models.MODELS}, "names": "names"}
+
+
+def _uniforms() -> Iterator[Json]:
+    for seed in SEEDS:
+        for first, names, draws, attempt in ((0, 2, 16, 0), (7, 1, 4, 1), (10**12, 1, 12, 16383)):
+            found = sampling.uniforms(key_from(seed), first, names, draws, attempt) * 2.0**53
+            place = {"first": first, "names": names, "draws": draws, "attempt": attempt}
+            yield {"seed": seed, "key": str(key_from(seed)), **place, "uniforms": found.astype(np.int64).tolist()}
+
+
+def _weights() -> Iterator[Json]:
+    numbers = Numbers("weights")
+    rows: list[list[int]] = [
+        *numbers(-2000, 500, 3, 12).tolist(),
+        numbers(-9000, 0, 12).tolist(),
+        [5, 5, 3, 5, 0, 3, 3, 5, 0, 1, 2, 4],  # ties
+        [-5856, -5855, -5696, -5695, -3000, 0, -1, -256, -5695, -5857, -40000, 0],  # ends of the table
+    ]
+    masks = [[True] * 12, [False, *[True] * 11], [i % 3 == 1 for i in range(12)]]
+    for number, (row, options) in enumerate(product(rows, SAMPLING)):
+        allowed = masks[number % 5 % 3]
+        logits = np.array([row], dtype=np.float32) / np.float32(256)
+        relative = sampling.weights(logits, **options, allowed=np.array(allowed))
+        cumulative = np.cumsum(relative[0]).astype(np.int64).tolist()
+        edges = [(below << 53) // cumulative[-1] for below in cumulative[:-1]]  # draws next to the sums
+        uniform = [0, 2**53 - 1, *numbers(0, 2**53 - 1, 4).tolist(), *(min(edge, 2**53 - 1) for edge in edges[:4])]
+        drawn = sampling.choose(relative, np.zeros(len(uniform), int), np.array(uniform) * 2.0**-53)
+        yield {
+            "logits": row,
+            "allowed": allowed,
+            **options,
+            "weights": relative[0].astype(np.int64).tolist(),
+            "cumulative": cumulative,
+            "uniforms": uniform,
+            "ids": drawn.tolist(),
+        }
+
+
+def _logits() -> Iterator[Json]:
+    for name, place in folders().items():
+        model = sequentia.load(place)
+        block_size, ids = model.config.block_size, model.vocabulary.size
+        contexts = Numbers(f"contexts of {name}")(1, ids - 1, 20, block_size)
+        for row, context in enumerate(contexts):
+            context[: max(0, block_size - row)] = 0  # paddings of all lengths
+        logits = model.logits(contexts) * 256
+        yield {"model": name, "contexts": contexts.tolist(), "logits": logits.astype(np.int64).tolist()}
+
+
+def _names() -> Iterator[Json]:
+    for model_name, place in folders().items():
+        model = sequentia.load(place)
+        usual = model.generate(12, seed=0)
+        prefix = PREFIXES.get(model_name, "ab")
+        cases: list[Json] = [
+            *OPTIONS,
+            {"prefix": prefix},
+            {"prefix": prefix, "min_length": len(prefix), "max_length": len(prefix) + 2},
+            {"exclude": usual[::2]},
+        ]
+        if model.knows_its_names:
+            cases += [{"novel": True}, {"novel": True, "exclude": usual[:3], "top_p": 0.8}]
+        if model_name == "names":
+            cases.append({"pattern": "[a-m]*n[aeiou]{1,2}"})
+        for options in cases:
+            yield _case(model_name, model, {"number": "0"}, 0, 12, options)
+        for seed in SEEDS[1:]:
+            yield _case(model_name, model, seed, 0, 4, {})
+        yield _case(model_name, model, {"text": "far"}, 10**12, 4, {"exclude": usual[:1]})
+
+
+def _case(name: str, model: SequenceModel, seed: Json, first: int, count: int, options: Json) -> Json:
+    given = {"seed": seed_from(seed), **options}
+    if first:
+        names = [text for batch in model.shard(first, count, **given) for text in model.vocabulary.decode(batch)]
+    else:
+        names = model.generate(count, **given)
+    return {"model": name, "seed": seed, "first": first, "options": options, "names": names}
+
+
+def vectors() -> dict[str, Json]:
+    """Return the contents of the files of golden vectors by name, as the library computes them."""
+    table = sampling._WEIGHTS.astype("<u8")
+    return {
+        "uniforms.json": {
+            "about": "Uniform numbers of names, in steps of 2^-53: a row for each name.",
+            "cases": list(_uniforms()),
+        },
+        "weights.json": {
+            "about": "Weights of ids from their logits in steps of 1/256, their sums, and the ids that numbers draw.",
+            "table": {
+                "entries": len(table),
+                "sha256_of_64_bit_little_endian": hashlib.sha256(table.tobytes()).hexdigest(),
+            },
+            "cases": list(_weights()),
+        },
+        "logits.json": {"about": "Logits after contexts, in steps of 1/256.", "cases": list(_logits())},
+        "names.json": {"about": "Names of streams, from the index `first` on.", "cases": list(_names())},
+    }
+
+
+def read() -> dict[str, Json]:
+    """Return the golden vectors as they were written."""
+    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+
+
+def _format(contents: Json) -> str:
+    """Return JSON with a line for each case."""
+    lines = [json.dumps(case, ensure_ascii=False) for case in contents["cases"]]
+    head = [f" {json.dumps(key)}: {json.dumps(value)}," for key, value in contents.items() if key != "cases"]
+    return "\n".join(["{", *head, ' "cases": [', ",\n".join(f"  {line}" for line in lines), " ]", "}", ""])
+
+
+def main() -> None:
+    for name in golden_models.MODELS:
+        if not (MODELS / name).exists():
+            golden_models.write(MODELS / name, name)
     PATH.write_text(json.dumps(compute(), indent=2) + "\n", encoding="utf-8")
+    for file, contents in vectors().items():
+        (FOLDER / file).write_text(_format(contents), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

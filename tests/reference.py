@@ -3,8 +3,10 @@
 The tests hold the library's sampler against it. From the library it takes a model's logits, alphabet and sizes.
 """
 
+import hashlib
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -13,17 +15,36 @@ from zlib import crc32
 
 import numpy as np
 from greenery import Fsm, parse
-from numpy.random import Philox
-from numpy.typing import NDArray
 
 from sequentia import SequenceModel
+
+_WORD = 2**64 - 1
+
+
+def philox(counter: int, key: int) -> list[int]:
+    """Return the four 64-bit words that Philox4x64-10 makes of a counter of 256 bits and a key of 128.
+
+    Written from Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+    """
+    a, b, c, d = (counter >> shift & _WORD for shift in (0, 64, 128, 192))
+    low_key, high_key = key & _WORD, key >> 64
+    for _ in range(10):
+        left, right = a * 0xD2E7470EE14C6C93, c * 0xCA5A826395121157
+        a, b, c, d = (right >> 64) ^ b ^ low_key, right & _WORD, (left >> 64) ^ d ^ high_key, left & _WORD
+        low_key, high_key = low_key + 0x9E3779B97F4A7C15 & _WORD, high_key + 0xBB67AE8584CAA73B & _WORD
+    return [a, b, c, d]
+
+
+def weight(distance: int) -> int:
+    """Return the weight of a symbol whose logit is so many steps of 1/256 below the largest."""
+    return math.floor(2**32 * math.exp(-distance / 256) + 0.5)
 
 
 @dataclass(frozen=True)
 class Options:
     """The options of ``sequentia.generate``, with the same meaning and defaults; ``seed`` has none."""
 
-    seed: int
+    seed: int | str
     prefix: str = ""
     temperature: float = 1.0
     top_k: int | None = None
@@ -92,18 +113,27 @@ class Reference:
     Args:
         model: computes the logits.
         options: those of ``sequentia.generate``.
+        patience: how many rejected candidates in a row, and one more for each name, end a stream with ``unique``.
+        attempts: how many rejected attempts at a name end any stream.
+
+    Attributes:
+        rejected: number of rejected candidates by reason, of the names so far.
     """
 
-    def __init__(self, model: SequenceModel, options: Options) -> None:
-        self._model, self._options = model, options
+    def __init__(self, model: SequenceModel, options: Options, patience: int = 10_000, attempts: int = 1 << 14) -> None:
+        self._model, self._options, self._patience = model, options, patience
+        self._constant = options.temperature == 0 or options.top_k == 1
+        self._attempts = 1 if self._constant else attempts
         self._symbols = ["", *model.vocabulary.symbols]
         self._prefix = unicodedata.normalize("NFC", options.prefix)
         longest = model.config.max_length
         self._max_length = options.max_length or max(longest, options.min_length, len(self._prefix))
-        self._draws_per_name = 4 * math.ceil(max(self._max_length, longest) / 4)
+        self._counters_per_name = math.ceil(max(self._max_length, longest) / 4)
         pattern = unicodedata.normalize("NFC", ".*" if options.pattern is None else options.pattern)
         self._language = Language(self._symbols[1:], options.min_length, self._max_length, pattern)
         self._start = self._language.after(self._language.start, self._prefix)
+        self._excluded = {unicodedata.normalize("NFC", name) for name in options.exclude}
+        self.rejected: Counter[str] = Counter()
 
     @property
     def possible(self) -> int:
@@ -111,40 +141,66 @@ class Reference:
         return self._language.count(self._start, len(self._prefix))
 
     @cached_property
+    def _seed(self) -> int:
+        if isinstance(self._options.seed, int):
+            return self._options.seed
+        return int.from_bytes(hashlib.sha256(self._options.seed.encode()).digest()[:16], "little")
+
+    @cached_property
     def _known(self) -> Collection[int]:
         return set(np.frombuffer((self._model._artifact.folder / "novelty.crc32").read_bytes(), "<u4").tolist())
 
-    def names(self, patience: int = 10_000) -> Iterator[str]:
-        """Yield the accepted names.
-
-        Args:
-            patience: end the stream after as many rejected candidates in a row, and one more for each accepted name.
-        """
-        options, rejected, accepted = self._options, 0, list[str]()
-        always_the_same = options.temperature == 0 or options.top_k == 1
+    def names(self) -> Iterator[str]:
+        """Yield the names; end after too many rejected candidates in a row."""
+        names: list[str] = []
+        in_a_row = 0
         for index in count():
-            names = [name for name in self.shard(index, 1) if not (options.unique and name in accepted)]
-            rejected = 0 if names else rejected + 1
-            if rejected > (0 if always_the_same else patience + len(accepted)):
+            before = self.rejected.total()
+            name = self.name(index)
+            if name is None:
                 return
-            accepted += names
-            yield from names
+            if not (self._options.unique and name in names):
+                names.append(name)
+                in_a_row = 0
+                yield name
+                continue
+            self.rejected["unique"] += 1
+            in_a_row += self.rejected.total() - before
+            if in_a_row > (0 if self._constant else self._patience + len(names)):
+                return
 
     def shard(self, first: int, number: int) -> list[str]:
-        """Return the accepted ones of ``number`` candidates from ``first`` on; ``unique`` is not looked at."""
-        excluded = {unicodedata.normalize("NFC", name) for name in self._options.exclude}
-        return [
-            name
-            for name in map(self.candidate, range(first, first + number))
-            if unicodedata.is_normalized("NFC", name)
-            and name not in excluded
-            and not (self._options.novel and crc32(name.encode()) in self._known)
-        ]
+        """Return the names from index ``first`` on, up to one that cannot be found; ``unique`` is not looked at."""
+        names: list[str] = []
+        for index in range(first, first + number):
+            name = self.name(index)
+            if name is None:
+                break
+            names.append(name)
+        return names
 
-    def candidate(self, index: int) -> str:
-        """Return one candidate, drawn symbol by symbol."""
+    def name(self, index: int) -> str | None:
+        """Return the first attempt at a name that is not rejected, if there is one."""
+        for attempt in range(self._attempts):
+            name = self.candidate(index, attempt)
+            reason = self.reason(name)
+            if not reason:
+                return name
+            self.rejected[reason] += 1
+        return None
+
+    def reason(self, name: str) -> str:
+        """Return why a name is rejected, or nothing."""
+        if not unicodedata.is_normalized("NFC", name):
+            return "not NFC"
+        if name in self._excluded:
+            return "exclude"
+        return "novel" if self._options.novel and crc32(name.encode()) in self._known else ""
+
+    def candidate(self, index: int, attempt: int = 0) -> str:
+        """Return one attempt at a name, drawn symbol by symbol."""
         name, state = self._prefix, self._start
-        for uniform in self.uniforms(index):
+        for uniform in self.uniforms(index, attempt):
             if len(name) == self._max_length:
                 break
             allowed = [i for i, symbol in enumerate(self._symbols) if self._language.allows(state, len(name), symbol)]
@@ -154,35 +210,41 @@ class Reference:
             name, state = name + symbol, self._language.after(state, symbol)
         return name
 
-    def uniforms(self, index: int) -> list[float]:
-        """Return the numbers in [0, 1) that candidate ``index`` owns: 53 bits of each word of Philox4x64."""
-        words = Philox(key=self._options.seed, counter=index * self._draws_per_name // 4)
-        return [int(word >> np.uint64(11)) * 2.0**-53 for word in words.random_raw(self._draws_per_name)]
+    def uniforms(self, index: int, attempt: int = 0) -> Iterator[float]:
+        """Yield the numbers in [0, 1) that an attempt at a name owns: 53 bits of each word of its counters."""
+        for number in range(self._counters_per_name):
+            counter = index * self._counters_per_name + number + 1  # NumPy counts before it computes
+            for word in philox(attempt * 2**128 + counter, self._seed):
+                yield (word >> 11) * 2.0**-53
 
-    def logits(self, name: str) -> NDArray[np.float32]:
-        """Return the logits after a text, float32 [1 + symbols]."""
+    def logits(self, name: str) -> list[int]:
+        """Return the logits after a text, in steps of 1/256."""
         block_size = self._model.config.block_size
         context = [0] * block_size + [self._symbols.index(symbol) for symbol in name]
-        logits: NDArray[np.float32] = self._model.logits(np.array([context[-block_size:]], dtype=np.int64))[0]
-        return logits
+        steps = self._model.logits(np.array([context[-block_size:]], dtype=np.int64))[0] * 256
+        whole: list[int] = steps.astype(np.int64).tolist()
+        assert whole == steps.tolist()
+        return whole
 
-    def weights(self, name: str, allowed: list[int]) -> dict[int, float]:
-        """Return the ids that the options leave, and their probabilities relative to the largest."""
+    def weights(self, name: str, allowed: list[int]) -> dict[int, int]:
+        """Return the ids that the options leave, and their weights."""
         options, logits = self._options, self.logits(name)
         best = max(allowed, key=lambda i: (logits[i], -i))
         if options.temperature == 0:
-            return {best: 1.0}
-        scores = {i: np.float32(float(logits[i] - logits[best]) / options.temperature) for i in allowed}
-        weights = {i: float(np.exp(score)) for i, score in scores.items()}
-        ranked = sorted(allowed, key=lambda i: (-weights[i], i))[: options.top_k]
+            return {best: 2**32}
+        exact = {i: (logits[best] - logits[i]) / options.temperature for i in allowed}
+        distances = {i: math.floor(min(distance, 5856.0) + 0.5) for i, distance in exact.items()}
+        weights = {i: weight(distance) for i, distance in distances.items()}
+        ranked = sorted(allowed, key=lambda i: (distances[i], i))[: options.top_k]
         if options.top_p is not None:
-            reached = [0.0, *accumulate(weights[i] for i in ranked)]
+            ranked.sort(key=lambda i: (-weights[i], i))
+            reached = [0, *accumulate(weights[i] for i in ranked)]
             ranked = [i for i, before in zip(ranked, reached, strict=False) if before < options.top_p * reached[-1]]
         return {i: weights[i] for i in sorted(ranked)}
 
     @staticmethod
-    def choose(weights: dict[int, float], uniform: float) -> int:
+    def choose(weights: dict[int, int], uniform: float) -> int:
         """Return the first id whose cumulative weight exceeds the uniform share of the total."""
         cumulative = list(accumulate(weights.values()))
-        point = min(uniform * cumulative[-1], math.nextafter(cumulative[-1], 0.0))
+        point = uniform * cumulative[-1]
         return next(i for i, reached in zip(weights, cumulative, strict=True) if reached > point)

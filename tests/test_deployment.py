@@ -19,6 +19,7 @@ import pytest
 
 import sequentia
 from sequentia import artifact
+from sequentia.export import parity
 
 from .conftest import python
 from .hub_server import HubServer
@@ -223,7 +224,7 @@ def test_an_installation_made_of_links(tmp_path: Path) -> None:
         (tmp_path / "site" / place).symlink_to(source)
     assert installed(USE, tmp_path / "site") == expected_of_use()
     copied = {path.name for path in (tmp_path / "copy").iterdir()}
-    assert copied == {artifact.CONFIG, *artifact.FILES, artifact.PICTURES}
+    assert copied == {artifact.CONFIG, *artifact.FILES, artifact.CARD, artifact.PICTURES}
     assert not any(path.is_symlink() for path in (tmp_path / "copy").rglob("*"))
 
 
@@ -235,6 +236,7 @@ def test_an_installation_in_a_zip_file(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "copy").iterdir()} == {
         artifact.CONFIG,
         *artifact.FILES,
+        artifact.CARD,
         artifact.PICTURES,
     }
     assert sequentia.generate(3, seed=1, model=tmp_path / "copy") == sequentia.generate(3, seed=1)
@@ -319,5 +321,6 @@ def test_every_variable_is_described() -> None:
     for folder in ("sequentia", "training", "export"):
         for path in (ROOT / folder).rglob("*.py"):
             read |= set(re.findall(r"\"((?:SEQUENTIA|ORT)_[A-Z_]+)\"", path.read_text(encoding="utf-8")))
+    read -= set(parity.LEVELS)  # of optimisation
     assert "SEQUENTIA_MODEL" in read
     assert read <= described

@@ -1,7 +1,6 @@
 """Teachers: the probabilities of their mixture, the names it draws, and how near its learner comes."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import torch
 import sequentia
 from sequentia import RecipeError
 from sequentia.export import export
-from sequentia.training import read_corpus, read_recipe, split, train
+from sequentia.training import evaluate_model, read_corpus, read_recipe, split, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
 from sequentia.training.descent import HISTORY
 from sequentia.training.distillation import Teacher
@@ -45,7 +44,6 @@ block_size = 5
 embedding_dim = 8
 hidden_sizes = [128]
 activation = "gelu"
-precision = "float16"
 teachers = ["{folder}/network.toml", "{folder}/network.toml", "ngram"]
 teacher_weights = [1, 1, 2]
 learning_rate = 0.01
@@ -85,9 +83,9 @@ def test_the_mixture_is_weighted_probabilities(taught: Path, teacher: Teacher) -
     contexts = contexts.clamp(max=len(Checkpoint.load(taught).record.vocabulary))
     expected = np.zeros((500, len(Checkpoint.load(taught).record.vocabulary) + 1))
     for place, weight in (("1-network", 0.25), ("2-network", 0.25), ("3-ngram", 0.5)):
-        export(taught / TEACHERS / place, taught.parent / place)
-        model = sequentia.load(taught.parent / place)
-        logits = model.logits(contexts.numpy()[:, -model.config.block_size :]).astype(np.float64)
+        network = Checkpoint.load(taught / TEACHERS / place).network().eval()
+        with torch.no_grad():
+            logits = network(contexts[:, -network.block_size :]).double().numpy()
         expected += weight * np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(teacher.probabilities(contexts).numpy(), expected, atol=2e-6)
 
@@ -201,25 +199,12 @@ def test_an_interrupted_run_goes_on_bit_for_bit(taught: Path, recipe: str, tmp_p
             assert all(torch.equal(found.tensors[name], tensor) for name, tensor in expected.tensors.items()), path
 
 
-def test_float16_halves_the_files_and_changes_no_logit(taught: Path, tmp_path: Path) -> None:
-    config = export(taught, tmp_path / "half")
-    run = shutil.copytree(taught, tmp_path / "run")
-    checkpoint = Checkpoint.load(run)
-    record = checkpoint.record
-    architecture = type(record.architecture)(
-        **{**{key: getattr(record.architecture, key) for key in record.architecture.__struct_fields__}}
-        | {"precision": "float32"}
-    )
-    rounded = {name: tensor.half().float() for name, tensor in checkpoint.tensors.items() if name.startswith("network")}
-    values = {key: getattr(record, key) for key in record.__struct_fields__} | {"architecture": architecture}
-    Checkpoint(record=type(record)(**values), tensors=rounded).save(run)
-    export(run, tmp_path / "full")
-    half, full = sequentia.load(tmp_path / "half"), sequentia.load(tmp_path / "full")
-    contexts = np.random.default_rng(0).integers(0, 20, (300, 5))
-    assert np.array_equal(half.logits(contexts), full.logits(contexts))
-    for name in ("model.safetensors", "model.onnx"):
-        assert (tmp_path / "half" / name).stat().st_size < 0.75 * 4 * config.architecture.parameters
-    assert half.score(["io"]) == full.score(["io"])
+def test_an_exported_learner_keeps_its_loss(taught: Path, tmp_path: Path) -> None:
+    metrics = export(taught, tmp_path / "model").metrics
+    assert metrics.dev is not None
+    measured = evaluate_model(sequentia.load(tmp_path / "model"), MOONS).dev
+    assert measured is not None
+    assert measured.loss == pytest.approx(metrics.dev.loss, abs=0.001)
 
 
 def test_teachers_that_cannot_be(tmp_path: Path, recipe: str) -> None:
@@ -230,7 +215,7 @@ def test_teachers_that_cannot_be(tmp_path: Path, recipe: str) -> None:
     ):
         with pytest.raises(RecipeError, match=message):
             train(MOONS, folder, recipe=recipe, overrides=[f"teachers={json.dumps(teachers)}", "teacher_weights=[]"])
-    with pytest.raises(RecipeError, match=r"learner\.toml, line 9: 3 weights for 1 teachers"):
+    with pytest.raises(RecipeError, match=r"learner\.toml, line 8: 3 weights for 1 teachers"):
         read_recipe(recipe, ['teachers=["ngram"]'])
     with pytest.raises(RecipeError, match="teachers invent new names without end: batch_size must be"):
         read_recipe(recipe, ["batch_size=0"])

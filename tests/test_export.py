@@ -1,5 +1,7 @@
-"""The parity checks: they pass a trained network, and each stops a graph or weights that differ."""
+"""Export in whole numbers: the graph, the choice of bits, and the checks, each of which stops what it is there for."""
 
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,26 +9,40 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
+from safetensors.torch import save_file
 
 import sequentia
-from sequentia import ExportError, TrainingError, artifact, graph_check
+from sequentia import ArtifactError, ExportError, TrainingError, artifact
+from sequentia.architectures import MLPArchitecture
+from sequentia.arithmetic import LIMIT, OnnxWriter
+from sequentia.arithmetic.integers import IntegerArithmetic
+from sequentia.arithmetic.onnx import IR_VERSION, OPSET
 from sequentia.config import Config
-from sequentia.export import export, parity
-from sequentia.export.graph import IR_VERSION, OPSET, TRACED_BATCH, graph_of
+from sequentia.export import export, exporter, parity, precision
 from sequentia.session import open_session
-from sequentia.training import train
-from sequentia.training.checkpoint import Checkpoint
-from sequentia.training.kinds import mlp
-from sequentia.training.kinds.mlp import MLP
+from sequentia.training import evaluate_model, read_recipe, recipe_names, train
+from sequentia.training.checkpoint import CHECKPOINT, Checkpoint, _earlier_digest
+from sequentia.training.kinds import Network
+from sequentia.weights import read_tensors
 
 from .conftest import MOONS, SMALL
 
+OPERATORS = {"Add", "Cast", "Clip", "Floor", "Gather", "MatMul", "Mul"}
 
-def network_of(folder: Path) -> MLP:
-    network = Checkpoint.load(folder).network()
-    assert isinstance(network, MLP)
-    return network.eval()
+
+def network_of(folder: Path) -> Network:
+    return Checkpoint.load(folder).network().eval()
+
+
+def plain_logits(config: Config, weights: bytes, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the logits by int64 arithmetic."""
+    ids = len(config.vocabulary) + 1
+    tensors = read_tensors(weights, config.architecture.tensors(config.block_size, ids))
+    steps = config.architecture.network(IntegerArithmetic(tensors, contexts), config.block_size, ids)
+    return (steps / 256).astype(np.float32)
 
 
 def test_the_files_are_what_they_claim(trained: Path) -> None:
@@ -37,29 +53,34 @@ def test_the_files_are_what_they_claim(trained: Path) -> None:
         [("", OPSET)],
     )
     assert {entry.key: entry.value for entry in graph.metadata_props} == artifact.metadata(config)
-    own = network_of(trained).state_dict()
     stored = load_file(trained / artifact.WEIGHTS)
-    assert stored.keys() == own.keys()
-    assert all(torch.equal(stored[name], own[name]) for name in own)
-    assert sum(tensor.numel() for tensor in stored.values()) == config.architecture.parameters
+    constants = {each.name: onnx.numpy_helper.to_array(each) for each in graph.graph.initializer}
+    assert {tensor.dtype for tensor in stored.values()} <= {np.dtype(kind) for kind in ("int8", "int16", "int32")}
+    for name, tensor in stored.items():
+        assert constants[name].dtype == tensor.dtype
+        assert np.array_equal(constants[name], tensor), name
+    network = Checkpoint.load(trained).network()
+    assert config.architecture.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert config.name == "moons"
     assert config.training.recipe == "mlp"
     assert config.training.overrides == list(SMALL)
     assert config.training.settings["steps"] == 60
 
 
-def test_the_graph_holds_no_node_for_training(trained: Path) -> None:
-    config = artifact.read(trained).config
-    network = MLP(len(config.vocabulary) + 1, config.block_size, network_of(trained).architecture, dropout=0.5).train()
-    graph = onnx.load_model_from_string(graph_of(network, config)).graph
-    operators = {node.op_type for node in graph.node}
-    assert "Gather" in operators
-    assert operators.isdisjoint({"Dropout", "BatchNormalization", "RandomUniformLike", "Bernoulli"})
+def test_a_reader_of_the_graph_understands_it(trained: Path) -> None:
+    """Each node has the name of what it computes; places and layers are counted from 0."""
+    graph = onnx.load(trained / artifact.GRAPH).graph
+    assert all(node.name == node.output[0] for node in graph.node)
+    names = [node.name for node in graph.node]
+    assert len(set(names)) == len(names)
+    assert {"symbol.0", "symbol.3", "first.row.0", "layer.0.index", "layer.0.product", "layer.0.sums", "logits"} <= {
+        *names
+    }
 
 
 def test_the_graph_tells_nothing_of_the_machine(trained: Path) -> None:
     data = (trained / artifact.GRAPH).read_bytes()
-    for trace in (b"networks.py", b"torch", str(Path(sequentia.__file__).parent).encode()):
+    for trace in (b".py", b"torch", str(Path(sequentia.__file__).parent).encode()):
         assert trace not in data
 
 
@@ -67,177 +88,352 @@ def test_the_graph_alone_is_enough_for_another_runtime(trained: Path) -> None:
     session = open_session(trained / artifact.GRAPH)
     contexts = np.zeros((5, 4), dtype=np.int64)
     logits = session.run(None, {"context": contexts})[0]
-    np.testing.assert_array_equal(logits[0], sequentia.load(trained).logits(contexts)[0])
+    np.testing.assert_array_equal(logits, sequentia.load(trained).logits(contexts))
+    config, weights = artifact.read_config(trained), (trained / artifact.WEIGHTS).read_bytes()
+    np.testing.assert_array_equal(logits, plain_logits(config, weights, contexts))
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_direct_connections_are_exported(tmp_path: Path, precision: str) -> None:
+def test_direct_connections_are_exported(tmp_path: Path) -> None:
     """Fill every row of the table, not only the rows that occur in the text."""
     run = tmp_path / "run"
-    overrides = [*SMALL, "direct=2", f"precision={precision}"]
-    trained = train(MOONS, run, recipe="mlp", overrides=overrides)
+    trained = train(MOONS, run, recipe="mlp", overrides=[*SMALL, "direct=2"])
     generator = torch.Generator().manual_seed(1)
     table = torch.randn(trained.tensors["network.direct.weight"].shape, generator=generator)
     Checkpoint(record=trained.record, tensors=trained.tensors | {"network.direct.weight": table}).save(run)
     config = export(run, tmp_path / "moons")
     ids = len(config.vocabulary) + 1
-    graph = onnx.load(tmp_path / "moons" / artifact.GRAPH).graph
-    assert {node.op_type for node in graph.node} <= {
-        *("Add", "Cast", "Gather", "Gemm", "MatMul", "Mul", "ReduceSum", "Reshape", "Slice", "Tanh", "Unsqueeze")
-    }
-    dtypes = {tuple(tensor.dims): tensor.data_type for tensor in graph.initializer}
-    half = precision == "float16"
-    assert dtypes[ids**2, ids] == (onnx.TensorProto.FLOAT16 if half else onnx.TensorProto.FLOAT)
-    stored = load_file(tmp_path / "moons" / artifact.WEIGHTS)
-    assert torch.equal(stored["direct.weight"], table.half() if half else table)
+    assert isinstance(config.architecture, MLPArchitecture)
+    stored = load_file(tmp_path / "moons" / artifact.WEIGHTS)["direct"]
+    bits = config.architecture.direct_bits
+    assert np.array_equal(stored, np.floor(table.double().numpy() * 2**bits + 0.5))
 
     contexts = np.random.default_rng(1).integers(0, ids, (500, 4))
     session = open_session(tmp_path / "moons" / artifact.GRAPH)
     with torch.no_grad():
         expected = network_of(run)(torch.from_numpy(contexts)).numpy()
-    np.testing.assert_allclose(session.run(None, {"context": contexts})[0], expected, atol=1e-4, rtol=1e-4)
+    found = session.run(None, {"context": contexts})[0]
+    assert np.abs(found - expected).max() < 0.3, "whole numbers are coarse"
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
     assert len(sequentia.generate(20, model=tmp_path / "moons", seed=1)) == 20
     card = (tmp_path / "moons" / artifact.CARD).read_text(encoding="utf-8")
     assert "units (tanh), and a table of logits for the last 2 symbols." in card
-    assert f"A symbol takes {4 * 6 * 24 + 24 * ids:,} multiplications" in card
+    products = sum(name.startswith("layer.0.weight") for name in load_file(tmp_path / "moons" / artifact.WEIGHTS))
+    assert f"A symbol takes {products * 24 * ids:,} multiplications" in card, "the first layer is looked up"
 
 
-def test_every_kind_of_model_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Together they use every operator that the reader permits."""
-    small = ["steps=5", "hidden_sizes=[8]"]
-    kinds = [
-        ("mlp", [*small, "block_size=1", "activation=relu", "direct=1"]),
-        ("mlp", [*small, "block_size=4", "direct=2", "precision=float16"]),
-        ("deep-batchnorm", ["steps=5", "hidden_sizes=[8, 8]", "activation=gelu"]),
-        ("wide layer", [*small, "block_size=4", "embedding_dim=40"]),
-        ("bigram", ["steps=5"]),
-        ("bigram-counts", []),
-        ("ngram", ["order=1"]),
-        ("ngram", ["order=3"]),
-        ("gru", ["steps=5", "hidden_size=8", "block_size=1"]),
-        ("gru", ["steps=5", "hidden_size=8", "block_size=5"]),
-    ]
-    operators = set()
-    for i, (recipe, overrides) in enumerate(kinds):
-        folder = tmp_path / str(i)
-        if recipe == "wide layer":
-            monkeypatch.setattr(mlp, "_MAX_PAIR_TABLE_BYTES", 0)
-        train(MOONS, folder, recipe=recipe.replace("wide layer", "mlp"), overrides=overrides)
-        export(folder, folder)
-        operators |= {node.op_type for node in onnx.load(folder / artifact.GRAPH).graph.node}
-        assert len(sequentia.load(folder).generate(20, seed=1)) == 20
-    assert operators == set(graph_check._OPERATORS)
+# Each kind and each recipe
 
 
-def test_a_model_that_the_reader_would_refuse(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph_check, "MOST_BYTES_OF_ROW", 100)
-    with pytest.raises(ExportError, match=r"the check 'reader': .* too much memory for each 256 rows"):
-        export(trained, trained.parent / "refused")
+KINDS = {
+    "one place, ReLU": ("mlp", ["hidden_sizes=[8]", "block_size=1", "activation=relu", "direct=1"]),
+    "no pairs": ("mlp", ["hidden_sizes=[8]", "block_size=3", "direct=2"]),
+    "tanh layers": ("mlp", ["hidden_sizes=[12, 8, 16]", "block_size=4", "initialization=kaiming"]),
+    "ReLU layers": ("mlp", ["hidden_sizes=[12, 8, 16]", "activation=relu", "initialization=kaiming"]),
+    "GELU layers": ("mlp", ["hidden_sizes=[12, 8, 16]", "activation=gelu", "initialization=kaiming"]),
+    "normalised ReLU": ("deep-batchnorm", ["hidden_sizes=[8, 8]", "activation=relu"]),
+    "normalised GELU": ("mlp-batchnorm", ["hidden_sizes=[8, 8]", "activation=gelu"]),
+    "more places than symbols": ("mlp", ["hidden_sizes=[8]", "block_size=40", "initialization=kaiming"]),
+    "unigrams": ("ngram", ["order=1"]),
+    "bigrams": ("ngram", ["order=2"]),
+    "trigrams": ("ngram", ["order=3"]),
+    "recurrent, one place": ("gru", ["hidden_size=8", "block_size=1"]),
+}
+SMALLER = {
+    "deep-batchnorm": ["hidden_sizes=[20, 20, 20]"],
+    "fast": ["hidden_sizes=[32]"],
+    "gru": ["hidden_size=16", "embedding_dim=6", "block_size=5"],
+    "names": ['teachers=["ngram"]', "teacher_weights=[]", "hidden_sizes=[32]"],
+    "wide": ["hidden_sizes=[32]"],
+}
+EVERY = KINDS | {name: (name, SMALLER.get(name, [])) for name in recipe_names()}
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_what_is_trained_is_exported_with_the_same_loss(kind: str, tmp_path: Path) -> None:
+    """The exporter's checks pass, and ``evaluate`` agrees with the network in floating point."""
+    recipe, overrides = EVERY[kind]
+    steps = ["steps=20"] if read_recipe(recipe).steps else []
+    metrics = train(MOONS, tmp_path / "run", recipe=recipe, overrides=[*overrides, *steps]).record.metrics
+    config = export(tmp_path / "run", tmp_path / "model")
+    assert config.metrics == metrics
+    model = sequentia.load(tmp_path / "model")
+    measured = evaluate_model(model, MOONS)
+    assert metrics is not None
+    assert metrics.dev is not None
+    assert measured.dev is not None
+    assert measured.dev.loss == pytest.approx(metrics.dev.loss, abs=0.001)
+    assert measured.dev.windows == metrics.dev.windows
+    assert len(model.generate(20, seed=1)) == 20
+    graph = onnx.load(tmp_path / "model" / artifact.GRAPH).graph
+    assert {node.op_type for node in graph.node} <= OPERATORS | {"Flatten", "Max", "Sub", "Unsqueeze"}
+    contexts = parity.random_contexts(config, 50)
+    expected = plain_logits(config, (tmp_path / "model" / artifact.WEIGHTS).read_bytes(), contexts)
+    np.testing.assert_array_equal(model.logits(contexts), expected)
+
+
+def test_logits_are_those_of_the_network_but_for_rounding(tmp_path: Path) -> None:
+    """With all the bits that it may have, a network in whole numbers says the same of every context."""
+    for i, kind in enumerate(KINDS):
+        recipe, overrides = KINDS[kind]
+        steps = ["steps=20"] if read_recipe(recipe).steps else []
+        checkpoint = train(MOONS, tmp_path / str(i), recipe=recipe, overrides=[*overrides, *steps])
+        network = checkpoint.network().eval()
+        contexts = np.random.default_rng(0).integers(0, network.ids, (300, network.block_size))
+        contexts *= np.logical_and.accumulate(contexts[:, ::-1] > 0, axis=1)[:, ::-1]
+        architecture, tensors = network.in_whole_numbers(network.precisions(), contexts)
+        steps_found = architecture.network(IntegerArithmetic(tensors, contexts), network.block_size, network.ids)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(contexts)).numpy()
+        assert np.abs(steps_found / 256 - expected).max() < 0.06, kind
 
 
 def test_exporting_again_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
     config = export(trained, tmp_path / "moons")
     assert config == artifact.read(tmp_path / "moons").config
-    for name in (*artifact.FILES, artifact.CONFIG):
+    for name in (*artifact.FILES, artifact.CARD, artifact.CONFIG):
         assert (tmp_path / "moons" / name).read_bytes() == (trained / name).read_bytes(), name
 
 
-def test_no_tested_batch_size_is_the_traced_one() -> None:
-    assert parity.BATCH_SIZES == (1, 2, 7, 1000)
-    assert TRACED_BATCH not in parity.BATCH_SIZES
+# The choice of bits
 
 
-# A network that is not the exported one, or a graph that is not the network's
+def test_fewer_bits_are_taken_where_they_do(run: Path) -> None:
+    """Of a network that has learnt little, no number has to be as exact as it may be."""
+    network, tokens = network_of(run), Checkpoint.load(run).calibration
+    chosen = precision.in_whole_numbers(network, tokens).architecture
+    assert isinstance(chosen, MLPArchitecture)
+    most = network.precisions()
+    (layer,) = chosen.layers
+    assert chosen.first_bits < most["first"]
+    assert layer.position_bits < most["positions"]
+    assert layer.unit_bits + layer.weight_bits < most["units"] + most["output"]
 
 
-def edit(folder: Path, change: Any) -> None:
-    model = onnx.load(folder / artifact.GRAPH)
-    change(model)
-    (folder / artifact.GRAPH).write_bytes(model.SerializeToString())
+def test_a_stricter_limit_takes_more_bits(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, tokens = network_of(run), Checkpoint.load(run).calibration
+    sizes = []
+    for limits in ((0.1,), (1e-7,)):
+        monkeypatch.setattr(precision, "_LIMITS", limits)
+        monkeypatch.setattr(precision, "MOST_LOSS", 1.0)
+        chosen = precision.in_whole_numbers(network, tokens)
+        sizes.append(sum(tensor.nbytes for tensor in chosen.tensors.values()))
+    assert sizes[0] < sizes[1]
 
 
-def check(network: MLP, config: Config, folder: Path) -> None:
-    contents = [(folder / name).read_bytes() for name in (artifact.WEIGHTS, artifact.GRAPH)]
-    parity.check_parity(network, config, *contents)
+def test_a_limit_that_proves_too_high_gives_way_to_a_lower_one(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, tokens = network_of(run), Checkpoint.load(run).calibration
+    monkeypatch.setattr(precision, "_LIMITS", (1e-4, 0.0))
+    strict = precision.in_whole_numbers(network, tokens)
+    monkeypatch.setattr(precision, "_LIMITS", (10.0, 1e-4, 0.0))  # the first allows anything
+    chosen = precision.in_whole_numbers(network, tokens)
+    assert chosen.architecture == strict.architecture
 
 
-def failing(network: MLP, config: Config, folder: Path) -> str:
+def test_how_large_the_pieces_are_changes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large alphabet is compared in small pieces."""
+    network, tokens = network_of(run), Checkpoint.load(run).calibration
+    expected = precision.in_whole_numbers(network, tokens).architecture
+    monkeypatch.setattr(precision, "_LOGITS_AT_ONCE", 50 * network.ids)
+    assert len(tokens) > 2 * 50
+    assert precision.in_whole_numbers(network, tokens).architecture == expected
+
+
+# Checks
+
+
+def files(folder: Path) -> tuple[Config, bytes, bytes]:
+    config = artifact.read_config(folder)
+    return config, (folder / artifact.WEIGHTS).read_bytes(), (folder / artifact.GRAPH).read_bytes()
+
+
+def failing(config: Config, weights: bytes, graph: bytes) -> str:
     with pytest.raises(ExportError) as caught:
-        check(network, config, folder)
+        parity.check_parity(config, weights, graph)
     return caught.value.rung
 
 
+def changed(weights: bytes, config: Config, change: Callable[[dict[str, Any]], object]) -> bytes:
+    """Return a model.safetensors with other tensors."""
+    ids = len(config.vocabulary) + 1
+    tensors = {
+        name: tensor.copy()
+        for name, tensor in read_tensors(weights, config.architecture.tensors(config.block_size, ids)).items()
+    }
+    change(tensors)
+    return save(tensors)
+
+
+def test_the_batch_sizes_and_levels_that_are_compared() -> None:
+    assert parity.BATCH_SIZES == (1, 2, 7, 8, 64, 333, 1000)
+    assert len(set(parity.LEVELS)) == 4
+
+
 @pytest.mark.parametrize(
-    ("rung", "change"),
+    "change",
     [
-        ("interface", lambda m: setattr(m, "ir_version", 8)),
-        ("interface", lambda m: setattr(m.opset_import[0], "version", 19)),
-        ("interface", lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 3)),
-        ("interface", lambda m: setattr(m.graph.input[0], "name", "tokens")),
-        ("interface", lambda m: m.metadata_props.pop()),
-        ("interface", lambda m: setattr(m.graph.initializer[0], "data_location", onnx.TensorProto.EXTERNAL)),
-        ("checker", lambda m: m.graph.node[-1].input.pop(0)),
-        ("checker", lambda m: setattr(m.graph.node[0], "op_type", "NoSuchOperator")),
+        lambda tensors: tensors.pop("layer.0.bias"),
+        lambda tensors: tensors.update(more=np.zeros(3, dtype=np.int8)),
+        lambda tensors: tensors.update({"layer.0.bias": tensors["layer.0.bias"][1:].copy()}),
+        lambda tensors: tensors.update({"layer.0.bias": tensors["layer.0.bias"].astype(np.float32)}),
+        lambda tensors: tensors.update({"layer.0.bias": tensors["layer.0.bias"].astype(np.int64)}),
     ],
 )
-def test_a_malformed_graph(run: Path, rung: str, change: Any) -> None:
-    network, config = network_of(run), artifact.read(run).config
-    check(network, config, run)
-    edit(run, change)
-    assert failing(network, config, run) == rung
+def test_weights_that_are_not_the_architectures(trained: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    config, weights, graph = files(trained)
+    parity.check_parity(config, weights, graph)
+    assert failing(config, changed(weights, config, change), graph) == "weights"
 
 
-def test_weights_that_differ_by_a_bit(run: Path) -> None:
-    network, config = network_of(run), artifact.read(run).config
-    weights = load_file(run / artifact.WEIGHTS)
-    weights["output.bias"][0] = torch.nextafter(weights["output.bias"][0], torch.tensor(9.0))
-    save_file(weights, run / artifact.WEIGHTS)
-    assert failing(network, config, run) == "weights"
-    del weights["output.bias"]
-    save_file(weights, run / artifact.WEIGHTS)
-    assert failing(network, config, run) == "weights"
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("layer.0.bias", LIMIT), ("layer.0.bias", LIMIT - 1), ("first.0", LIMIT), ("layer.0.weight", LIMIT // 10)],
+)
+def test_weights_that_could_reach_the_limit(trained: Path, name: str, value: int) -> None:
+    config, weights, _ = files(trained)
+
+    def enlarge(tensors: dict[str, Any]) -> None:
+        tensors[name] = tensors[name].astype(np.int32)
+        tensors[name].flat[-1] = value
+
+    enlarged = changed(weights, config, enlarge)
+    ids = len(config.vocabulary) + 1
+    tensors = read_tensors(enlarged, config.architecture.tensors(config.block_size, ids))
+    assert failing(config, enlarged, artifact.graph_of(config, tensors)) == "bounds"
 
 
-@pytest.mark.parametrize("value", [1e-3, float("nan")])
-def test_logits_that_differ(run: Path, value: float) -> None:
-    network, config = network_of(run), artifact.read(run).config
-
-    def nudge(model: onnx.ModelProto) -> None:
-        bias = next(tensor for tensor in model.graph.initializer if tensor.name == "output.bias")
-        changed = onnx.numpy_helper.to_array(bias).copy()
-        changed[-1] += value
-        bias.CopyFrom(onnx.numpy_helper.from_array(changed, bias.name))
-
-    edit(run, nudge)
-    assert failing(network, config, run) == "logits"
-
-
-def test_a_batch_size_frozen_into_the_graph(run: Path) -> None:
-    """The interface says that the batch is dynamic, but a node inside has the traced size."""
-    network, config = network_of(run), artifact.read(run).config
-
-    class Frozen(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, context: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.network(context)
-            return logits[:TRACED_BATCH]
-
-    (run / artifact.GRAPH).write_bytes(graph_of(Frozen(), config))
-    edit(run, lambda m: setattr(m.graph.output[0].type.tensor_type.shape.dim[0], "dim_param", "batch"))
-    assert failing(network, config, run) in {"checker", "logits"}
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda m: setattr(m, "ir_version", 9),
+        lambda m: setattr(m.opset_import[0], "version", 19),
+        lambda m: setattr(m.graph.input[0], "name", "tokens"),
+        lambda m: setattr(m.graph.node[3], "name", "another"),
+        lambda m: setattr(m.graph.node[-1], "op_type", "Add"),
+        lambda m: m.metadata_props.pop(),
+        lambda m: setattr(m.graph.initializer[0], "data_location", onnx.TensorProto.EXTERNAL),
+        lambda m: setattr(m, "producer_version", "1"),
+    ],
+)
+def test_a_graph_that_is_another(trained: Path, edit: Callable[[onnx.ModelProto], object]) -> None:
+    config, weights, graph = files(trained)
+    model = onnx.load_model_from_string(graph)
+    edit(model)
+    assert failing(config, weights, model.SerializeToString()) == "graph"
 
 
-def test_a_failed_export_leaves_the_old_artifact(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
-    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
-    with pytest.raises(ExportError, match="fails the check 'logits'"):
-        export(run, run)
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
-    with pytest.raises(ExportError):
-        export(run, run.parent / "new")
+def test_a_weight_that_differs_by_one(trained: Path) -> None:
+    config, weights, graph = files(trained)
+
+    def nudge(tensors: dict[str, Any]) -> None:
+        tensors["layer.0.bias"][0] += 1
+
+    assert failing(config, changed(weights, config, nudge), graph) == "graph"
+
+
+class Malformed(OnnxWriter):
+    """Writes an operator that ONNX does not have."""
+
+    def maximum(self, name: str, x: str, y: str) -> str:
+        return self._node("Maximum", name, x, y)
+
+    def logits(self, x: str) -> str:
+        return super().logits(self.maximum("more", x, x))
+
+
+class Different(OnnxWriter):
+    """Writes a valid graph of another function: halves are rounded to even numbers."""
+
+    def shift(self, name: str, x: str, bits: int) -> str:
+        scaled = self._node("Mul", f"{name}.scaled", self._number_of(x), self._float(2.0**-bits))
+        return self._node("Round", name, scaled)
+
+
+@pytest.mark.parametrize(("writer", "rung"), [(Malformed, "checker"), (Different, "bits")])
+def test_a_writer_of_graphs_that_is_wrong(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, writer: type[OnnxWriter], rung: str
+) -> None:
+    """The graph equals the one written anew, so that only the later checks can notice."""
+    config, weights, _ = files(trained)
+    monkeypatch.setattr(artifact, "OnnxWriter", writer)
+    ids = len(config.vocabulary) + 1
+    tensors = read_tensors(weights, config.architecture.tensors(config.block_size, ids))
+    assert failing(config, weights, artifact.graph_of(config, tensors)) == rung
+
+
+@pytest.mark.parametrize("where", ["batch size 333", "ORT_ENABLE_EXTENDED", "2 threads"])
+def test_logits_that_differ_in_some_runs_alone(trained: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    class Other:
+        """A session whose last logit is off by 1/256 in some runs."""
+
+        def __init__(self, graph: bytes, *, threads: int, level: str) -> None:
+            self.name, self.session = f"{level}, {threads} threads", open_session(graph, threads=threads, level=level)
+
+        def run(self, outputs: list[str], inputs: Mapping[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]:
+            logits = self.session.run(outputs, inputs)[0]
+            logits[-1, -1] += (where in f"batch size {len(logits)}, {self.name}") / 256
+            return [logits]
+
+    monkeypatch.setattr(parity, "open_session", Other)
+    with pytest.raises(ExportError, match=f"fails the check 'bits': .*{where}"):
+        parity.check_parity(*files(trained))
+
+
+def with_weights(run: Path, change: Callable[[str, torch.Tensor], torch.Tensor]) -> None:
+    """Change the tensors of a run's network."""
+    checkpoint = Checkpoint.load(run)
+    tensors = {
+        name: change(name, tensor) if name.startswith("network.") else tensor
+        for name, tensor in checkpoint.tensors.items()
+    }
+    Checkpoint(record=checkpoint.record, tensors=tensors).save(run)
+
+
+def unchanged_after(folder: Path, action: Callable[[], object], message: str) -> str:
+    """Return the rung of an export that fails and leaves every file of a folder as it was."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(ExportError, match=message) as caught:
+        action()
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    return caught.value.rung
+
+
+@pytest.mark.parametrize("factor", [1e9, 1e30, float("inf"), float("nan")])
+@pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
+def test_a_run_that_diverged(tmp_path: Path, factor: float, activation: str) -> None:
+    """Huge weights fail as such; nothing is left behind."""
+    run = tmp_path / "run"
+    train(MOONS, run, recipe="mlp", overrides=[*SMALL, "steps=2", f"activation={activation}"])
+    with_weights(run, lambda name, tensor: tensor * factor if name.endswith("weight") else tensor)
+    rung = unchanged_after(tmp_path, lambda: export(run, tmp_path / "new"), "cannot be exported in whole numbers: its")
+    assert rung == "precision"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_table_of_huge_logits(tmp_path: Path) -> None:
+    """A table has no bits to choose: its logits are in steps of 1/256 nat."""
+    run = tmp_path / "run"
+    train(MOONS, run, recipe="bigram", overrides=["steps=2"])
+    with_weights(run, lambda _, tensor: tensor * 1e6)
+    rung = unchanged_after(tmp_path, lambda: export(run, tmp_path / "new"), "its weights are too large")
+    assert rung == "precision"
+
+
+def test_a_loss_that_moves_too_far(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "MOST_LOSS", 1e-6)
+    monkeypatch.setattr(precision, "_OF_ONE", 0.0)
+    message = r"its loss would move by 0\.\d+ nats per symbol, and at most 0\.00000 is allowed"
+    assert unchanged_after(run.parent, lambda: export(run, run), message) == "precision"
+
+
+@pytest.mark.parametrize("rung", ["weights", "bounds", "graph", "checker", "bits"])
+def test_a_failed_export_leaves_the_old_artifact(run: Path, monkeypatch: pytest.MonkeyPatch, rung: str) -> None:
+    def fail(*_: object) -> None:
+        raise ExportError(f"the exported model fails the check {rung!r}", rung=rung)
+
+    monkeypatch.setattr(exporter, "check_parity", fail)
+    for folder in (run, run.parent / "new"):
+        found = unchanged_after(run.parent, lambda: export(run, folder), f"fails the check '{rung}'")  # noqa: B023
+        assert found == rung
     assert sorted(path.name for path in run.parent.iterdir()) == ["moons"]
 
 
@@ -271,3 +467,22 @@ def test_the_bundled_models_card_is_that_of_the_project() -> None:
     card = Path(sequentia.__file__).parent / "models" / "names" / artifact.CARD
     there = card.read_text(encoding="utf-8").replace("](pictures/", "](sequentia/models/names/pictures/")
     assert (Path(__file__).parents[1] / "MODEL_CARD.md").read_text(encoding="utf-8") == there
+
+
+def test_a_run_of_the_earlier_version_is_exported_again(run: Path) -> None:
+    """Its record has an architecture and a precision, no names to choose the bits on, and another hash."""
+    with safe_open(run / CHECKPOINT, framework="pt") as file:
+        record = json.loads(file.metadata()["sequentia.run"])
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name != "calibration"}  # noqa: SIM118
+    record["architecture"] = {**record.pop("structure"), "precision": "float16"}
+    record["recipe"]["precision"] = "float16"
+    metadata = {"sequentia.run": json.dumps(record), "sequentia.sha256": _earlier_digest(tensors)}
+    save_file(tensors, run / CHECKPOINT, metadata=metadata)
+    before = sequentia.load(run).generate(20, seed=1)
+    config = json.loads((run / artifact.CONFIG).read_bytes())
+    (run / artifact.CONFIG).write_text(json.dumps({**config, "format_version": 1}), encoding="utf-8")
+    with pytest.raises(ArtifactError, match="export"):
+        sequentia.load(run)
+    export(run, run)
+    after = sequentia.load(run).generate(20, seed=1)
+    assert len(set(before) & set(after)) > 10, "other bits, the same network"

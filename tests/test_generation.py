@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import sequentia
-from sequentia import GenerationError, OptionError, SequenceModel
+from sequentia import GenerationError, OptionError, SequenceModel, generation
 from sequentia.export import export
 from sequentia.generation import stream_names
 from sequentia.logit_cache import LogitCache
@@ -23,7 +23,7 @@ from sequentia.novelty import KnownNames
 from sequentia.options import Plan
 from sequentia.pattern import compile_pattern
 from sequentia.training import evaluate_model, train
-from sequentia.vocabulary import Vocabulary
+from sequentia.vocabulary import Names, Vocabulary
 
 from .conftest import MOONS
 from .reference import Options, Reference
@@ -50,7 +50,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "exclude": st.lists(st.sampled_from(["titan", "io", "tia", "caan", "nothing!", "Ti"]), max_size=4),
     "novel": st.booleans(),
 }
-SEED = {"seed": st.integers(0, 2**128 - 1)}
+SEED = {"seed": st.integers(0, 2**128 - 1) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)}
 WANTED = 12
 
 
@@ -69,54 +69,73 @@ def drawn_in_every_way(model: SequenceModel, n: int, options: dict[str, Any]) ->
     ]
 
 
-def generated(model: SequenceModel, n: int, options: dict[str, Any]) -> list[str]:
-    """Return up to ``n`` names: those found before the model gave up."""
-    try:
-        return model.generate(n, **options)
-    except GenerationError as error:
-        return error.names
-
-
 @given(
     st.fixed_dictionaries(SEED, optional=OPTIONS | {"unique": st.booleans()}),
     st.integers(0, WANTED),
     st.sampled_from([1, 8, 9, 1 << 17]),
+    st.sampled_from([1, 7, 1 << 12]),
 )
-@example({"seed": 1, "prefix": "titan", "max_length": 5}, 3, 8)
+@example({"seed": 1, "prefix": "titan", "max_length": 5}, 3, 8, 7)
+@example({"seed": "titan", "pattern": "t(i|e).", "novel": True, "unique": True}, 12, 9, 7)
 @hypothesis_settings(max_examples=150)
 def test_every_way_to_generate_equals_the_reference(
-    moons: SequenceModel, options: dict[str, Any], n: int, batch: int
+    moons: SequenceModel, options: dict[str, Any], n: int, batch: int, candidates: int
 ) -> None:
-    """Any options, batch sizes and numbers of names; where the reference has no name, the library raises an error."""
-    reference = Reference(moons, Options(**options))
+    """Any options, sizes of batches and numbers of names.
+
+    Where the reference ends, the library raises an error that has the same names and counts.
+    """
+    reference = Reference(moons, Options(**options), patience=100, attempts=100)
     if not reference.possible:
         with pytest.raises(OptionError, match=r"no name of .* matches the pattern"):
             moons.generate(WANTED, **options)
         return
-    expected = list(itertools.islice(reference.names(patience=100), WANTED))
+    expected = list(itertools.islice(reference.names(), WANTED))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sequentia.generation._MAX_BATCH", batch)
+        patch.setattr("sequentia.generation._CANDIDATES", candidates)
+        patch.setattr("sequentia.rejection._PATIENCE", 100)
+        patch.setattr("sequentia.rejection._MAX_ATTEMPTS", 100)
+        assert moons.generate(min(n, len(expected)), **options) == expected[:n]
         if len(expected) == WANTED:
-            assert moons.generate(n, **options) == expected[:n]
             for names in drawn_in_every_way(moons, WANTED, options):
                 assert names == expected
-            return
-    if options.get("unique") and reference.possible < WANTED:
-        with pytest.raises(GenerationError, match=f"allow {reference.possible};"):
-            moons.generate(WANTED, **options)
-    else:  # the library is more patient
-        assert generated(moons, WANTED, options)[: len(expected)] == expected
+        elif options.get("unique") and reference.possible < WANTED:
+            with pytest.raises(GenerationError, match=f"allow {reference.possible};"):
+                moons.generate(WANTED, **options)
+        else:
+            for model in (moons, SequenceModel(moons._artifact, threads=3)):
+                with pytest.raises(GenerationError, match="gave up after") as caught:
+                    model.generate(WANTED, **options)
+                assert (caught.value.names, caught.value.rejected) == (expected, reference.rejected)
+                assert caught.value.accepted == len(expected)
+                assert caught.value.candidates == len(expected) + reference.rejected.total()
 
 
-@given(st.fixed_dictionaries(SEED, optional=OPTIONS), st.integers(0, 10**12), st.integers(0, 12))
+@given(
+    st.fixed_dictionaries(SEED, optional=OPTIONS),
+    st.integers(0, 10**12) | st.sampled_from([2**62 - 5, 2**63 - 3]),
+    st.integers(0, 12),
+)
 @hypothesis_settings(max_examples=60)
 def test_a_shard_equals_the_reference(moons: SequenceModel, options: dict[str, Any], first: int, number: int) -> None:
-    reference = Reference(moons, Options(**options))
+    """Also where the counter of random numbers passes 64 bits, and where the index does not fit in them."""
+    reference = Reference(moons, Options(**options), patience=100, attempts=100)
     assume(reference.possible)
+    expected = reference.shard(first, number)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sequentia.generation._MAX_BATCH", 5)
-        batches = list(moons.shard(first, number, **options))
-    assert [name for batch in batches for name in moons.vocabulary.decode(batch)] == reference.shard(first, number)
+        patch.setattr("sequentia.rejection._PATIENCE", 100)
+        patch.setattr("sequentia.rejection._MAX_ATTEMPTS", 100)
+        batches: list[Names] = []
+        shard = moons.shard(first, number, **options)
+        if len(expected) == number:
+            batches.extend(shard)
+        else:
+            with pytest.raises(GenerationError) as caught:
+                batches.extend(shard)
+            assert (caught.value.accepted, caught.value.rejected) == (len(expected), reference.rejected)
+    assert [name for batch in batches for name in moons.vocabulary.decode(batch)] == expected
 
 
 @pytest.mark.parametrize(
@@ -156,15 +175,15 @@ def test_the_bundled_model_equals_the_reference(options: dict[str, Any]) -> None
 
 
 def test_symbols_that_compose_equal_the_reference(tmp_path: Path) -> None:
-    """A name that is not NFC is dropped: it would change when it is read back."""
+    """A name that is not NFC is drawn again: it would change when it is read back."""
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(["zx\u0301a", "xz\u0323z", "z\u0327x\u0301", "axz\u0331"] * 5), encoding="utf-8")
-    train(corpus, tmp_path / "run", recipe="mlp", overrides=["steps=2"])
+    train(corpus, tmp_path / "run", recipe="mlp", overrides=["steps=60"])
     export(tmp_path / "run", tmp_path / "run")
     model = sequentia.load(tmp_path / "run")
     reference = Reference(model, Options(seed=1, temperature=5))
     expected = list(itertools.islice(reference.names(), 200))
-    assert not all(unicodedata.is_normalized("NFC", reference.candidate(index)) for index in range(200))
+    assert reference.rejected["not NFC"] > 0
     for names in drawn_in_every_way(model, 200, {"seed": 1, "temperature": 5.0}):
         assert names == expected
     assert all(unicodedata.is_normalized("NFC", name) for name in expected)
@@ -333,12 +352,80 @@ def test_contradictions_are_told_before_sampling(moons: SequenceModel) -> None:
 
 
 def test_what_rejects_everything_is_counted(moons: SequenceModel) -> None:
-    with pytest.raises(GenerationError, match="gave up after 10001 rejected candidates in a row") as caught:
+    with pytest.raises(GenerationError, match="gave up after 16,384 rejected candidates in a row") as caught:
         moons.generate(1, pattern="ti|io", exclude=["ti", "io"])
-    assert caught.value.rejected == {"exclude": 10_001}
+    assert caught.value.rejected == {"exclude": 16_384}
     with pytest.raises(GenerationError, match=r"novel 1$|novel 1;") as caught:
         moons.generate(1, pattern="io", novel=True, temperature=0)
     assert (caught.value.candidates, caught.value.rejected) == (1, {"novel": 1})
+
+
+def rarely_accepted(model: SequenceModel, share: float) -> dict[str, Any]:
+    """Return options that accept an attempt with at most this probability, but not never."""
+    after_t = {symbol: p for symbol, p in model.next_symbols("t").items() if symbol}  # the most probable first
+    names = ["t" + symbol for symbol in after_t]
+    accepted = 1 - np.cumsum([*after_t.values()]) / sum(after_t.values())
+    excluded = np.count_nonzero(accepted > share) + 1
+    assert excluded < len(names)
+    return {"pattern": "t.", "exclude": names[:excluded], "seed": "titan"}
+
+
+def test_names_before_one_that_cannot_be_found_are_kept(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same names and counts from batches of any size, on any number of threads."""
+    monkeypatch.setattr("sequentia.rejection._MAX_ATTEMPTS", 60)
+    options = rarely_accepted(moons, 0.08)
+    found = set()
+    for batch, candidates, threads in itertools.product([1, 7, 400], [1, 64, 4096], [1, 4]):
+        monkeypatch.setattr("sequentia.generation._MAX_BATCH", batch)
+        monkeypatch.setattr("sequentia.generation._CANDIDATES", candidates)
+        with pytest.raises(GenerationError) as caught:
+            SequenceModel(moons._artifact, threads=threads).generate(400, **options)
+        error = caught.value
+        found.add((str(error), tuple(error.names), error.candidates, tuple(error.rejected.items())))
+    ((message, names, total, rejected),) = found
+    assert 5 < len(names) < 400
+    assert total == len(names) + dict(rejected)["exclude"]
+    assert f"accepted: {len(names)}, rejected: exclude {dict(rejected)['exclude']:,};" in message
+    assert moons.generate(len(names), **options) == list(names)
+
+
+def test_a_rejected_name_leaves_the_others_as_they_are(moons: SequenceModel) -> None:
+    plain = moons.generate(500, seed=4)
+    banned = set(plain[::7])
+    names = moons.generate(500, seed=4, exclude=banned)
+    assert not banned & set(names)
+    assert [new for old, new in zip(plain, names, strict=True) if old not in banned] == [
+        name for name in plain if name not in banned
+    ]
+
+
+def test_names_that_are_hardly_ever_accepted_are_found_one_by_one(moons: SequenceModel) -> None:
+    """Batches of any size give the same 9 names, though about one attempt in a hundred is accepted."""
+    options = rarely_accepted(moons, 0.01)
+    reference = Reference(moons, Options(**options))
+    expected = list(itertools.islice(reference.names(), 9))
+    assert reference.rejected["exclude"] > 200
+    for batch in (1, 2, 9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sequentia.generation._MAX_BATCH", batch)
+            assert moons.generate(9, **options) == expected
+
+
+def test_what_nothing_can_meet_is_given_up_soon(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million names only the first few are drawn more than once."""
+    drawn: list[int] = []
+    attempts = generation._attempts
+
+    def counted(*arguments: Any) -> NDArray[np.unsignedinteger]:
+        drawn.append(len(arguments[3]) * len(arguments[4]))
+        return attempts(*arguments)
+
+    monkeypatch.setattr(generation, "_attempts", counted)
+    with pytest.raises(GenerationError):
+        moons.generate(1_000_000, pattern="ti|io", exclude=["ti", "io"])
+    assert drawn[0] == generation._MAX_BATCH
+    assert sum(drawn[1:]) < 100_000
+    assert len(drawn) < 25
 
 
 # Probabilities

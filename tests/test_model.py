@@ -17,10 +17,10 @@ import torch
 
 import sequentia
 from sequentia import GenerationError, ModelNotFoundError, OptionError, SequenceModel, VocabularyError
-from sequentia.architectures import MLPArchitecture
-from sequentia.artifact import Artifact
-from sequentia.export.graph import graph_of
-from sequentia.training.kinds.mlp import MLP
+from sequentia.artifact import Artifact, graph_of
+from sequentia.sampling import seed_of
+from sequentia.session import open_session
+from sequentia.training.kinds.mlp import MLP, MLPStructure
 
 # The sampling contract
 
@@ -31,14 +31,34 @@ def test_every_length_of_a_thousand_names_from_one_thread_or_eight(moons: Sequen
     with ThreadPoolExecutor(8) as pool:
         for n, names in zip(sizes, pool.map(lambda n: moons.generate(n, seed=5), sizes), strict=True):
             assert names == thousand[:n]
-    more = moons.generate(2100, seed=5)  # beyond the largest batch
-    assert more[:1000] == thousand
-    assert len(more) == 2100
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sequentia.generation._MAX_BATCH", 700)
+        assert moons.generate(2100, seed=5)[:1000] == thousand
 
 
 def test_seeds_differ_and_no_seed_is_fresh(moons: SequenceModel) -> None:
     assert moons.generate(20, seed=0) != moons.generate(20, seed=1)
     assert moons.generate(20) != moons.generate(20)
+
+
+def test_a_seed_may_be_a_word(moons: SequenceModel) -> None:
+    assert moons.generate(20, seed="emma") == moons.generate(20, seed=seed_of("emma"))
+    assert moons.generate(20, seed="7") != moons.generate(20, seed=7)
+    assert sequentia.generate(5, seed="emma") == sequentia.load().generate(5, seed="emma")
+
+
+def test_a_shard_always_has_all_its_names(moons: SequenceModel) -> None:
+    """Also where a fifth of all candidates are rejected; a name that cannot be found is an error."""
+    options: dict[str, Any] = {"seed": "titan", "novel": True, "exclude": ["tia"], "pattern": "t.*|.{3}"}
+    stream = moons.generate(60, **options)
+    shards = [list(moons.shard(first, 20, **options)) for first in (40, 0, 20)]
+    assert [moons.vocabulary.decode(batch) for shard in shards for batch in shard] == [
+        stream[40:], stream[:20], stream[20:40]
+    ]  # fmt: skip
+    assert list(moons.shard(10**9, 0)) == []
+    with pytest.raises(GenerationError, match="accepted: 0, rejected: exclude 16,384") as caught:
+        list(moons.shard(5, 3, pattern="ti", exclude=["ti"]))
+    assert (caught.value.candidates, caught.value.accepted) == (16_384, 0)
 
 
 def test_no_global_random_state_is_touched(moons: SequenceModel) -> None:
@@ -169,29 +189,43 @@ def test_score_is_the_sum_of_its_steps(moons: SequenceModel) -> None:
 
 
 def wide(moons: SequenceModel, folder: Path) -> SequenceModel:
-    """Return a network so wide that onnxruntime divides its work among threads."""
-    assert isinstance(moons.config.architecture, MLPArchitecture)
-    architecture = msgspec.structs.replace(moons.config.architecture, embedding_dim=128, hidden_sizes=[2048, 1024])
-    config = msgspec.structs.replace(moons.config, architecture=architecture)
+    """Return a network so wide that onnxruntime divides a run among threads if it may."""
+    config = moons.config
     torch.manual_seed(1)
-    network = MLP(moons.vocabulary.size, config.block_size, architecture)
-    return SequenceModel(Artifact(config, moons.vocabulary, graph_of(network, config), None, folder))
+    structure = MLPStructure(
+        embedding_dim=64,
+        hidden_sizes=[1024, 512],
+        activation="tanh",
+        hidden_bias=True,
+        batch_norm="none",
+        direct=0,
+        parameters=0,
+    )
+    network = MLP(moons.vocabulary.size, config.block_size, structure).eval()
+    contexts = np.random.Generator(np.random.PCG64(4)).integers(0, moons.vocabulary.size, (200, config.block_size))
+    architecture, tensors = network.in_whole_numbers(network.precisions(), contexts)
+    config = msgspec.structs.replace(config, architecture=architecture)
+    graph = graph_of(config, tensors)
+    return SequenceModel(Artifact(config, moons.vocabulary, tensors, graph, None, folder))
 
 
 @pytest.mark.parametrize("which", ["moons", "bundled", "wide"])
-def test_logits_do_not_depend_on_company_or_threads(moons: SequenceModel, which: str, tmp_path: Path) -> None:
+def test_logits_are_the_same_bits_in_any_batch(moons: SequenceModel, which: str, tmp_path: Path) -> None:
+    """Batches of every size from 1 to 40 and around the largest run, in any order, on any number of threads."""
     model = wide(moons, tmp_path) if which == "wide" else moons if which == "moons" else sequentia.load()
     random = np.random.Generator(np.random.PCG64(3))
-    contexts = random.integers(0, model.vocabulary.size, (300, model.config.block_size))
+    contexts = random.integers(0, model.vocabulary.size, (1100, model.config.block_size))
     together = model.logits(contexts)
+    assert together.dtype == np.float32
+    np.testing.assert_array_equal(together * 256, np.round(together * 256))
     order = random.permutation(len(contexts))
-    for threads in (1, 2, 4):
-        other = SequenceModel(model._artifact, threads=threads)
-        np.testing.assert_array_equal(other.logits(contexts[order]), together[order])
-        for size in (1, 2, 5, 8, 13):
-            np.testing.assert_array_equal(other.logits(contexts[:size]), together[:size])
-            np.testing.assert_array_equal(other.logits(contexts[3 : 3 + size]), together[3 : 3 + size])
-    assert model.logits(contexts[:0]).shape == (0, model.vocabulary.size)
+    np.testing.assert_array_equal(model.logits(contexts[order]), together[order])
+    for size in (*range(41), 511, 512, 513, 1024, 1025):
+        start = random.integers(0, len(contexts) - size)
+        np.testing.assert_array_equal(model.logits(contexts[start : start + size]), together[start : start + size])
+    for threads in (2, 4):
+        session = open_session(model._artifact.graph, threads=threads)
+        np.testing.assert_array_equal(session.run(["logits"], {"context": contexts})[0], together)
 
 
 # Threads and processes

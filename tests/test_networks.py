@@ -133,7 +133,7 @@ def test_folding_changes_no_logits(batch_norm: str, hidden_bias: str) -> None:
     recipe = read_recipe("deep-batchnorm", [f"batch_norm={batch_norm}", f"hidden_bias={hidden_bias}"])
     assert isinstance(recipe, MLPRecipe)
     g = torch.Generator().manual_seed(1)
-    network = MLP(27, 3, recipe.architecture(27))
+    network = MLP(27, 3, recipe.structure(27))
     initialize(network, recipe, g)
     for tensor in [*network.parameters(), *network.buffers()]:
         tensor.data += 0.3 * torch.rand(tensor.shape, generator=g)
@@ -147,7 +147,7 @@ def test_folding_changes_no_logits(batch_norm: str, hidden_bias: str) -> None:
 def test_a_normalised_output_starts_near_the_uniform_distribution(initialization: str) -> None:
     recipe = read_recipe("deep-batchnorm", [f"initialization={initialization}"])
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(27, 3, recipe.architecture(27))
+    network = MLP(27, 3, recipe.structure(27))
     g = torch.Generator().manual_seed(1)
     initialize(network, recipe, g)
     logits = network(torch.randint(0, 27, (500, 3), generator=g))
@@ -174,7 +174,7 @@ def test_the_running_statistics(tmp_path: Path) -> None:
 def test_a_large_batch_looks_up_what_a_small_one_multiplies(bias: str) -> None:
     recipe = read_recipe("mlp", ["hidden_sizes=[32, 16]", "initialization=kaiming", f"hidden_bias={bias}"])
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(27, 3, recipe.architecture(27))
+    network = MLP(27, 3, recipe.structure(27))
     initialize(network, recipe, torch.Generator().manual_seed(1))
     contexts = torch.randint(0, 27, (1000, 3), generator=torch.Generator().manual_seed(2))
     together = network.train()(contexts)
@@ -186,8 +186,8 @@ def test_a_large_batch_looks_up_what_a_small_one_multiplies(bias: str) -> None:
 def test_direct_connections_add_a_row_of_a_table(symbols: int) -> None:
     recipe = read_recipe("mlp-batchnorm", [f"direct={symbols}"])
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(6, 3, recipe.architecture(6))
-    plain = MLP(6, 3, msgspec.structs.replace(network.architecture, direct=0))
+    network = MLP(6, 3, recipe.structure(6))
+    plain = MLP(6, 3, msgspec.structs.replace(network.structure, direct=0))
     assert network.direct is not None
     network.direct.weight.data += 1  # which initialize() undoes
     initialize(network, recipe, torch.Generator().manual_seed(1))
@@ -219,7 +219,7 @@ def test_direct_connections_draw_no_random_numbers(tmp_path: Path) -> None:
 def test_dropout_leaves_units_out_of_a_minibatch(sizes: list[int]) -> None:
     recipe = read_recipe("mlp", [f"hidden_sizes={sizes}", "initialization=kaiming"])
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(27, 3, recipe.architecture(27), dropout=0.75).train()
+    network = MLP(27, 3, recipe.structure(27), dropout=0.75).train()
     initialize(network, recipe, torch.Generator().manual_seed(1))
     contexts = torch.randint(0, 27, (50, 3), generator=torch.Generator().manual_seed(2))
     torch.manual_seed(3)

@@ -1,15 +1,15 @@
-import math
 from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
 from sequentia import RecipeError
-from sequentia.architectures import MLPArchitecture
 from sequentia.training import read_recipe, recipe_names
+from sequentia.training.kinds import network_of
 from sequentia.training.kinds.bigram import BigramCountsRecipe, BigramRecipe
 from sequentia.training.kinds.gru import GRURecipe
-from sequentia.training.kinds.mlp import MLPRecipe
+from sequentia.training.kinds.mlp import MLPRecipe, MLPStructure
 from sequentia.training.kinds.ngram import NGramRecipe
 from sequentia.training.recipes import override, recipe_path
 
@@ -35,7 +35,7 @@ def test_every_recipe_reads_and_says_what_it_is(name: str) -> None:
     ],
 )
 def test_the_published_sizes(recipe: str, parameters: int) -> None:
-    assert read_recipe(recipe).architecture(27).parameters == parameters
+    assert read_recipe(recipe).structure(27).parameters == parameters
 
 
 def test_overrides_take_the_syntax_of_toml() -> None:
@@ -180,15 +180,16 @@ def test_a_normalised_output_has_no_direct_connections() -> None:
 )
 def test_direct_connections_are_fewer_where_the_alphabet_is_large(ids: int, block_size: int, expected: int) -> None:
     recipe = read_recipe("mlp", ["direct=8", f"block_size={block_size}"])
-    architecture, plain = recipe.architecture(ids), override(recipe, ["direct=0"]).architecture(ids)
-    assert isinstance(architecture, MLPArchitecture)
-    assert architecture.direct == expected
+    structure, plain = recipe.structure(ids), override(recipe, ["direct=0"]).structure(ids)
+    assert isinstance(structure, MLPStructure)
+    assert structure.direct == expected
     table = ids ** (expected + 1) if expected else 0
-    assert architecture.parameters == plain.parameters + table
-    sizes = [math.prod(shape) for _, shape in architecture.tensors(block_size, ids).values()]
-    assert sum(sizes) == architecture.parameters
+    assert structure.parameters == plain.parameters + table
     assert table <= 2**20
-    assert ("logits for the last" in architecture.describe()) == (expected > 0)
+    with torch.device("meta"):
+        tensors = network_of(structure, block_size, ids).state_dict().values()
+    assert sum(tensor.numel() for tensor in tensors) == structure.parameters
+    assert sum(tuple(tensor.shape) == (ids**expected, ids) for tensor in tensors) == (expected > 0)
 
 
 def test_overriding_a_runs_recipe() -> None:

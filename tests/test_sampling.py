@@ -1,23 +1,27 @@
-"""Sampling: options, distributions, inverse CDF and the random numbers of a seed."""
+"""Sampling: the random numbers of a seed, the weights of symbols, the draw and the options."""
 
 import math
-from typing import Any
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from typing import Any, Final
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.random import Philox
 from numpy.typing import NDArray
 
 from sequentia import OptionError, VocabularyError
 from sequentia.options import Plan
-from sequentia.sampling import choose, log_softmax, relative_probabilities, uniforms
+from sequentia.sampling import choose, log_softmax, seed_of, uniforms, uniforms_of, weights
 from sequentia.vocabulary import Vocabulary
 
-LOGITS = arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(2, 9)), elements=st.floats(-30, 30, width=32))
+from .reference import philox, weight
+
+STEPS = arrays(np.int64, st.tuples(st.integers(1, 5), st.integers(2, 9)), elements=st.integers(-8000, 8000))
+LOGITS = STEPS.map(lambda steps: (steps / 256).astype(np.float32))
 VOCABULARY = Vocabulary("abc")
+EMMA: Final = 0x10DE86A7C719F7F6FCD4B8CD5506AAF4
 
 
 def plan(**options: object) -> Plan:
@@ -25,15 +29,19 @@ def plan(**options: object) -> Plan:
 
 
 def distribution(logits: NDArray[np.float32], **options: Any) -> NDArray[np.float64]:
-    relative: NDArray[np.float64] = relative_probabilities(logits, **options).astype(np.float64)
+    relative = weights(logits, **options)
     relative /= relative.sum(axis=1, keepdims=True)
     return relative
 
 
+# Seeds and their random numbers
+
+
 def test_the_numbers_of_a_seed_are_those_of_philox() -> None:
-    """Known answer of Philox4x64-10 for key 1 and the first counter value, from NumPy's C code."""
-    raw = Philox(key=1).random_raw(8)
-    np.testing.assert_array_equal(uniforms(1, 0, 2, 4).ravel(), (raw >> np.uint64(11)) * 2.0**-53)
+    """Known answers of Philox4x64-10, from its authors' kat_vectors, and the first numbers of seed 1."""
+    assert philox(0, 0) == [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B]
+    ones = philox(2**256 - 1, 2**128 - 1)
+    assert ones == [0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0]
     assert [f"{x:.12f}" for x in uniforms(1, 0, 1, 4)[0]] == [
         "0.303568034307",
         "0.848708749686",
@@ -42,12 +50,96 @@ def test_the_numbers_of_a_seed_are_those_of_philox() -> None:
     ]
 
 
-@given(st.integers(0, 2**128 - 1), st.integers(0, 10**12), st.integers(1, 20), st.sampled_from([4, 8, 16]))
-def test_each_name_owns_its_draws(seed: int, first: int, count: int, draws: int) -> None:
-    together = uniforms(seed, first, count, draws)
+@given(
+    st.integers(0, 2**128 - 1),
+    st.integers(0, 10**12) | st.sampled_from([2**60 - 1, 2**61 - 2, 2**62 - 2, 2**63 - 1, 2**64 - 2]),
+    st.integers(1, 20),
+    st.sampled_from([4, 8, 16]),
+    st.integers(0, 10_000),
+)
+def test_each_attempt_at_each_name_owns_its_draws(seed: int, first: int, count: int, draws: int, attempt: int) -> None:
+    """Also where the counter passes 64 bits."""
+    together = uniforms(seed, first, count, draws, attempt)
     assert together.shape == (count, draws)
     assert ((together >= 0) & (together < 1)).all()
-    np.testing.assert_array_equal(together[-1:], uniforms(seed, first + count - 1, 1, draws))
+    for name in {0, count // 2, count - 1}:
+        counter = (first + name) * draws // 4 + 1 + attempt * 2**128
+        words = [word for number in range(draws // 4) for word in philox(counter + number, seed)]
+        assert together[name].tolist() == [(word >> 11) * 2.0**-53 for word in words]
+
+
+@given(
+    st.sets(st.integers(0, 3000), min_size=1, max_size=40),
+    st.sampled_from([0, 7, 2**63 - 1]),
+    st.integers(0, 3),
+)
+def test_the_draws_of_some_names_are_those_of_all(names: set[int], first: int, attempt: int) -> None:
+    rows = np.array(sorted(names))
+    expected = uniforms(3, first, 3001, 8, attempt)[rows]
+    np.testing.assert_array_equal(uniforms_of(3, first, rows, 8, attempt), expected)
+
+
+def test_a_seed_may_be_a_string() -> None:
+    """The number is from `printf emma | sha256sum`: its first 16 bytes, the last one first."""
+    assert plan(seed="emma").seed == seed_of("emma") == EMMA
+    assert plan(seed=np.str_("emma")).seed == EMMA
+    assert plan(seed="7").seed != 7
+    assert len({plan(seed=seed).seed for seed in ("", " ", "é", "e\u0301", "E", "e")}) == 6
+    with pytest.raises(OptionError, match="seed must be") as caught:
+        plan(seed="\ud800")
+    assert caught.value.option == "seed"
+
+
+# Weights
+
+
+def test_the_table_of_weights_is_the_nearest_whole_numbers() -> None:
+    """Computed in 60 digits. None is so near to a half that another exponential could round it to the other side."""
+    with localcontext(prec=60):
+        exact = [2**32 * (Decimal(-distance) / 256).exp() for distance in range(5857)]
+        expected = [int(value.to_integral_value(ROUND_HALF_EVEN)) for value in exact]
+        nearest = min(abs(value % 1 - Decimal("0.5")) for value in exact[:5856])
+    assert nearest > Decimal("2.8e-5")
+    assert expected[5855:] == [1, 0]
+    found = weights((-np.arange(5859) / 256).astype(np.float32)[None])[0]
+    assert found.tolist() == [*expected, 0, 0]
+
+
+@given(STEPS, st.floats(0, 5) | st.just(1.0) | st.floats(5, 1e9), st.none() | st.integers(1, 9), st.data())
+def test_weights_under_every_option(
+    steps: NDArray[np.int64], temperature: float, top_k: int | None, data: st.DataObject
+) -> None:
+    """They are those of a definition in whole numbers, one row and one id at a time."""
+    logits = (steps / 256).astype(np.float32)
+    top_p = data.draw(st.none() | st.floats(1e-6, 1))
+    allowed = data.draw(arrays(np.bool_, logits.shape) | arrays(np.bool_, logits.shape[1:]))
+    allowed[..., -1] = True
+    before = logits.copy()
+    found = weights(logits, temperature=temperature, top_k=top_k, top_p=top_p, allowed=allowed)
+    np.testing.assert_array_equal(logits, before)
+    assert found.dtype == np.float64
+    for row, of_row, may in zip(steps.tolist(), found.tolist(), np.broadcast_to(allowed, logits.shape), strict=True):
+        ids = np.flatnonzero(may).tolist()
+        best = max(ids, key=lambda i: (row[i], -i))
+        if temperature == 0:
+            expected = {best: 2**32}
+        else:
+            distances = {i: math.floor(min((row[best] - row[i]) / temperature, 5856) + 0.5) for i in ids}
+            expected = {i: weight(distance) for i, distance in distances.items()}
+            nearest = sorted(ids, key=lambda i: (distances[i], i))[:top_k]
+            kept = sorted(nearest, key=lambda i: (-expected[i], i))
+            total, share, enough = sum(expected[i] for i in kept), 0, []
+            for i in kept:
+                if top_p is None or share < top_p * total:
+                    enough.append(i)
+                share += expected[i]
+            expected = {i: expected[i] for i in enough}
+        assert of_row == [expected.get(i, 0) for i in range(len(row))]
+
+
+def test_all_ids_may_follow_where_nothing_is_said() -> None:
+    logits = np.array([[0, 3, 3, 1]], dtype=np.float32)
+    np.testing.assert_array_equal(weights(logits), weights(logits, allowed=np.ones(4, dtype=bool)))
 
 
 @given(LOGITS)
@@ -55,71 +147,72 @@ def test_log_softmax_is_normalised(logits: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(np.exp(log_softmax(logits)).sum(axis=1), 1, rtol=1e-12)
 
 
-@given(LOGITS, st.floats(0, 5), st.none() | st.integers(1, 9), st.none() | st.floats(1e-6, 1), st.booleans())
-def test_probabilities_under_every_option(
-    logits: NDArray[np.float32], temperature: float, top_k: int | None, top_p: float | None, ends: bool
-) -> None:
-    allowed = np.arange(logits.shape[1]) >= (not ends)
-    before = logits.copy()
-    mass = relative_probabilities(
-        logits, temperature=temperature, top_k=top_k, top_p=top_p, allowed=None if ends else allowed
-    )
-    np.testing.assert_array_equal(logits, before)
-    assert mass.dtype == np.float32
-    np.testing.assert_array_equal(mass.max(axis=1), 1)
-    assert (mass >= 0).all()
-    assert ends or (mass[:, 0] == 0).all()
-    by_row = np.broadcast_to(allowed, logits.shape)
-    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    np.testing.assert_array_equal(relative_probabilities(logits, **options, allowed=by_row), mass)
-    if top_k is not None:
-        assert ((mass > 0).sum(axis=1) <= top_k).all()
-    for row, scores in zip(mass, logits, strict=True):
-        kept = row > 0
-        # no dropped symbol is more probable than a kept one, to the precision of a probability
-        assert scores[kept].min() >= scores[allowed & ~kept].max(initial=-np.inf) - 1e-6
-
-
 @given(LOGITS)
 def test_without_options_it_is_the_softmax(logits: NDArray[np.float32]) -> None:
-    np.testing.assert_allclose(distribution(logits), np.exp(log_softmax(logits)), rtol=1e-5)
+    np.testing.assert_allclose(distribution(logits), np.exp(log_softmax(logits)), rtol=1e-5, atol=2.0**-32)
 
 
 def test_temperature_zero_takes_the_first_of_the_most_probable() -> None:
     logits = np.array([[0, 3, 3, 1]], dtype=np.float32)
-    assert relative_probabilities(logits, temperature=0).tolist() == [[0, 1, 0, 0]]
+    assert weights(logits, temperature=0).tolist() == [[0, 2**32, 0, 0]]
     allowed = np.array([True, False, True, True])
-    assert relative_probabilities(logits, temperature=0, allowed=allowed).tolist() == [[0, 0, 1, 0]]
+    assert weights(logits, temperature=0, allowed=allowed).tolist() == [[0, 0, 2**32, 0]]
 
 
 def test_temperature_divides_the_logits() -> None:
     logits = np.array([[0, 1, 2]], dtype=np.float32)
-    np.testing.assert_allclose(distribution(logits, temperature=2), distribution(logits / np.float32(2)))
-    np.testing.assert_allclose(distribution(logits, temperature=1e-300), [[0, 0, 1]])
+    np.testing.assert_array_equal(weights(logits, temperature=2), weights(logits / np.float32(2)))
+    np.testing.assert_array_equal(weights(logits, temperature=1e-300), [[0, 0, 2**32]])
+
+
+def test_a_temperature_divides_large_distances_exactly() -> None:
+    """This distance, 2^24 + 1 steps, is no float32, and half a step less is where the rounding changes."""
+    logits = np.array([[2.0**15, -(2.0**15) - 1 / 256]], dtype=np.float32)
+    temperature = (2**24 + 0.5) / 100.5
+    assert weights(logits, temperature=temperature)[0, 1] == weight(101) != weight(100)
 
 
 def test_top_p_keeps_the_fewest_that_reach_the_share() -> None:
     logits = np.log(np.array([[0.5, 0.3, 0.15, 0.05]], dtype=np.float32))
     for top_p, kept in ((0.4, 1), (0.6, 2), (0.79, 2), (0.81, 3), (1.0, 4)):
-        assert (relative_probabilities(logits, top_p=top_p) > 0).sum() == kept, top_p
+        assert (weights(logits, top_p=top_p) > 0).sum() == kept, top_p
 
 
 def test_ties_go_to_the_lower_id() -> None:
-    assert (relative_probabilities(np.zeros((1, 6), dtype=np.float32), top_k=2) > 0).tolist() == [
-        [True] * 2 + [False] * 4
-    ]
+    assert (weights(np.zeros((1, 6), dtype=np.float32), top_k=2) > 0).tolist() == [[True] * 2 + [False] * 4]
+    assert (weights(np.zeros((1, 6), dtype=np.float32), top_p=0.4) > 0).tolist() == [[True] * 3 + [False] * 3]
+
+
+def test_top_k_ranks_by_distance_and_top_p_by_weight() -> None:
+    """The distances 5,600 and 5,601 have the same weight."""
+    logits = np.array([[-5601, 0, -5600]], dtype=np.float32) / np.float32(256)
+    assert weights(logits)[0, 0] == weights(logits)[0, 2] == 1
+    assert (weights(logits, top_k=2) > 0).tolist() == [[False, True, True]]
+    assert (weights(logits, top_p=(2**32 + 0.5) / (2**32 + 2)) > 0).tolist() == [[True, True, False]]
+
+
+# The draw
 
 
 @given(LOGITS, st.data())
 def test_a_choice_is_the_inverse_cdf(logits: NDArray[np.float32], data: st.DataObject) -> None:
-    mass = relative_probabilities(logits, top_p=0.9).astype(np.float64)
+    """A linear and a binary search find it, also among probabilities that are no whole numbers."""
+    mass = weights(logits, top_p=0.9)
+    if data.draw(st.booleans()):
+        mass /= 3 * mass.sum(axis=1, keepdims=True)
     edge = st.sampled_from([0.0, 0.5, 1 - 2.0**-53])
-    uniform = data.draw(arrays(np.float64, len(mass), elements=edge | st.floats(0, 1, exclude_max=True)))
+    uniform = data.draw(
+        arrays(np.float64, len(mass), elements=edge | st.integers(0, 2**53 - 1).map(lambda i: i / 2**53))
+    )
     order = np.array(data.draw(st.permutations(range(len(mass)))))
-    for row, u, chosen in zip(mass[order], uniform, choose(mass, order, uniform), strict=True):
-        assert row[chosen] > 0
+    chosen = choose(mass, order, uniform)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sequentia.sampling._MAX_LINEAR_SEARCH", 0)
+        np.testing.assert_array_equal(choose(mass, order, uniform), chosen)
+    for row, u, i in zip(mass[order], uniform.tolist(), chosen.tolist(), strict=True):
+        assert row[i] > 0
         cumulative = np.cumsum(row)
-        assert chosen == (cumulative <= min(u * cumulative[-1], np.nextafter(cumulative[-1], 0))).sum()
+        assert i == (cumulative <= u * cumulative[-1]).sum()
 
 
 def test_choices_follow_the_distribution() -> None:
@@ -129,6 +222,9 @@ def test_choices_follow_the_distribution() -> None:
     counts = np.bincount(choose(mass, np.zeros(n, dtype=int), uniforms(11, 0, n, 4)[:, 0]), minlength=9)
     sigma = np.sqrt(n * mass[0] * (1 - mass[0]))
     assert (np.abs(counts - n * mass[0]) < 5 * sigma).all()
+
+
+# Options
 
 
 @pytest.mark.parametrize(
@@ -157,7 +253,9 @@ def test_choices_follow_the_distribution() -> None:
         ("prefix", None),
         ("seed", -1),
         ("seed", 2**128),
-        ("seed", "7"),
+        ("seed", 1.5),
+        ("seed", b"emma"),
+        ("seed", True),
     ],
 )
 def test_an_option_out_of_its_range_is_named(option: str, value: object) -> None:

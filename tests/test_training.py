@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,18 @@ from torch.nn import functional
 import sequentia
 from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
 from sequentia.export import export
+from sequentia.generation import stream_names
+from sequentia.logit_cache import LogitCache
+from sequentia.options import Plan
 from sequentia.training import evaluate_model, read_corpus, read_recipe, recipe_names, split, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
 from sequentia.training.descent import HISTORY, learning_rate
 from sequentia.training.diagnostics import DIAGNOSTICS
+from sequentia.training.kinds import predictor
 from sequentia.training.kinds.mlp import MLP, MLPRecipe, initialize
 from sequentia.training.recipes import recipe_path
-from sequentia.training.trainer import METRICS
+from sequentia.training.trainer import METRICS, _calibration
+from sequentia.vocabulary import BOUNDARY
 
 from .conftest import MOONS, SMALL
 
@@ -128,7 +134,9 @@ def test_a_run_killed_after_its_last_step_is_finished(run: Path) -> None:
 
 
 def test_a_model_too_large_for_an_artifact(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"a model of [\d,]+ bytes is larger than an artifact may be"):
+    with pytest.raises(
+        TrainingError, match=r"a model of [\d,]+ parameters may take [\d,]+ bytes, and an artifact may hold"
+    ):
         train(MOONS, tmp_path / "run", recipe="mlp", overrides=["hidden_sizes=[65536, 65536]"])
     assert not (tmp_path / "run").exists()
 
@@ -240,27 +248,36 @@ def test_the_artifact_has_the_losses_of_the_network(trained: Path) -> None:
     measured = evaluate_model(model, MOONS)
     for part in measured.__struct_fields__:
         ours, stored = getattr(measured, part), getattr(model.config.metrics, part)
-        assert ours.loss == pytest.approx(stored.loss, abs=1e-5)
+        assert ours.loss == pytest.approx(stored.loss, abs=0.001 if part == "dev" else 0.002)
         assert (ours.names, ours.windows) == (stored.names, stored.windows)
 
 
 def test_the_report_of_samples(trained: Path, run: Path) -> None:
-    """Draw the names again from the artifact, and count by hand which part of the split holds them."""
+    """Draw the names again from the network, and count by hand which part of the split holds them.
+
+    Those of the artifact, whose logits are rounded to whole numbers, are nearly the same.
+    """
     words = MOONS.read_text(encoding="utf-8").split()
     random.Random(42).shuffle(words)
     first = int(0.8 * len(words))
-    names = sequentia.generate(10_000, model=trained, seed=0)
+    model, checkpoint = sequentia.load(trained), Checkpoint.load(run)
+    block_size, vocabulary = model.config.block_size, model.vocabulary
+    cache = LogitCache(predictor(checkpoint.network().eval(), torch.device("cpu")), block_size, vocabulary.size)
+    plan = Plan.of({"seed": 0}, vocabulary, model.config.max_length)
+    names = [name for batch in stream_names(cache, vocabulary, plan, 10_000) for name in vocabulary.decode(batch)]
+    same = [ours == other for ours, other in zip(names, model.generate(10_000, seed=0), strict=True)]
+    assert 0.8 < np.mean(same) < 1
     in_train = sum(name in set(words[:first]) for name in names)
     in_others = sum(name in set(words[first:]) - set(words[:first]) for name in names)
-    samples = sequentia.load(trained).config.samples
+    samples = model.config.samples
     assert (samples.seed, samples.names) == (0, 10_000)
-    assert samples.in_train == pytest.approx(in_train / 10_000, abs=2e-4)  # torch and onnxruntime differ in last bits
-    assert samples.in_dev_test == pytest.approx(in_others / 10_000, abs=2e-4)
+    assert samples.in_train == pytest.approx(in_train / 10_000)
+    assert samples.in_dev_test == pytest.approx(in_others / 10_000)
     assert samples.in_train + samples.in_dev_test + samples.new == pytest.approx(1)
-    assert samples.mean_length == pytest.approx(np.mean([len(name) for name in names]), abs=2e-3)
+    assert samples.mean_length == pytest.approx(np.mean([len(name) for name in names]))
     expected = Counter(names).most_common(10)
-    assert sorted(samples.most_frequent.values()) == pytest.approx(sorted(n for _, n in expected), abs=1)
-    record = Checkpoint.load(run).record
+    assert samples.most_frequent == dict(expected)
+    record = checkpoint.record
     assert record.metrics is not None
     stored = json.loads((run / METRICS).read_text(encoding="utf-8"))
     assert stored == {**msgspec.to_builtins(record.metrics), "samples": msgspec.to_builtins(samples)}
@@ -340,11 +357,39 @@ def test_the_first_names_alone(tmp_path: Path) -> None:
     assert record.metrics.train is not None
     assert (record.metrics.train.names, record.metrics.train.windows) == (2, sum(len(word) + 1 for word in words[:2]))
     export(tmp_path / "run", tmp_path / "run")
-    assert evaluate_model(sequentia.load(tmp_path / "run"), MOONS).train == pytest.approx(record.metrics.train)
+    found = evaluate_model(sequentia.load(tmp_path / "run"), MOONS).train
+    assert found is not None
+    assert found.loss == pytest.approx(record.metrics.train.loss, abs=0.003), "17 predictions alone"
+    assert (found.names, found.windows) == (record.metrics.train.names, record.metrics.train.windows)
     everything = split(read_corpus(MOONS), "lecture")
     cut = split(read_corpus(MOONS), "lecture", first_names=10**6)
     assert np.array_equal(cut.train, everything.train)
     assert np.array_equal(split(read_corpus(MOONS), "lecture", first_names=3).dev, everything.dev)
+
+
+def test_a_list_without_a_dev_part_is_exported(tmp_path: Path) -> None:
+    """How many bits the numbers need is then judged on names of the training part."""
+    record = train(MOONS, tmp_path / "run", recipe="mlp", overrides=[*SMALL, "split=all"]).record
+    assert record.metrics is not None
+    assert record.metrics.dev is None
+    assert record.metrics.train is not None
+    export(tmp_path / "run", tmp_path / "run")
+    found = evaluate_model(sequentia.load(tmp_path / "run"), MOONS).train
+    assert found is not None
+    assert found.loss == pytest.approx(record.metrics.train.loss, abs=0.001)
+
+
+def test_a_run_keeps_names_to_judge_by(trained: Path) -> None:
+    """They are those of the dev part, whole; a longer list's are cut between two names."""
+    parts = split(read_corpus(MOONS), "lecture")
+    assert np.array_equal(Checkpoint.load(trained).calibration, parts.dev)
+    many = replace(parts, dev=np.tile(parts.dev, 1 + (1 << 15) // len(parts.dev)))
+    kept = _calibration(many)
+    assert (1 << 15) - 20 < len(kept) <= 1 << 15 < len(many.dev)
+    assert kept[-1] == BOUNDARY
+    assert np.array_equal(kept, many.dev[: len(kept)])
+    long = np.array([*[1] * (1 << 16), BOUNDARY], dtype=np.uint8)
+    assert np.array_equal(_calibration(replace(parts, dev=long)), long), "one name at least"
 
 
 def test_schedules() -> None:
@@ -366,12 +411,12 @@ def test_a_scaled_network_starts_near_the_uniform_distribution(initialization: s
     overrides = [f"initialization={initialization}", f"activation={activation}", "hidden_sizes=[100, 50]"]
     recipe = read_recipe("mlp", overrides)
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(27, 3, recipe.architecture(27))
+    network = MLP(27, 3, recipe.structure(27))
     initialize(network, recipe, torch.Generator().manual_seed(1))
     contexts = torch.randint(0, 27, (500, 3), generator=torch.Generator().manual_seed(2))
     targets = torch.randint(0, 27, (500,), generator=torch.Generator().manual_seed(3))
     assert functional.cross_entropy(network(contexts), targets).item() == pytest.approx(math.log(27), abs=0.02)
-    assert sum(p.numel() for p in network.parameters()) == recipe.architecture(27).parameters
+    assert sum(p.numel() for p in network.parameters()) == recipe.structure(27).parameters
 
 
 @pytest.mark.parametrize(
@@ -386,6 +431,8 @@ def test_a_scaled_network_starts_near_the_uniform_distribution(initialization: s
         ("Chinese", "王小明\n李娜\n张伟\n刘洋\n陈静\n杨帆\n赵磊\n黄丽\n周杰\n吴敏\n"),
         ("dots and apostrophes", "d'Arc\nO'Hara\nSt. John\n...\n.\nJ. R.\nL'Hôpital\na.b\nc'\n'\n"),
         ("three names", "ana\neva\nida\n"),
+        ("two names", "ana\neva\n"),
+        ("two thousand symbols", "\n".join(chr(0x4E00 + i) + chr(0x4E00 + (7 * i) % 2000) for i in range(2000))),
     ],
 )
 def test_lists_of_every_kind(tmp_path: Path, name: str, text: str) -> None:

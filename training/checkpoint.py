@@ -5,7 +5,6 @@ A safetensors file cannot hold code.
 """
 
 import hashlib
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,17 +20,17 @@ from torch import Tensor
 import sequentia
 from sequentia._files import write_file
 from sequentia._json import decode_json
-from sequentia.architectures import Architecture
 from sequentia.artifact import MAX_BYTES, WEIGHTS
 from sequentia.config import CorpusRecord, Metrics, Samples
 from sequentia.errors import TrainingError
 from sequentia.novelty import KnownNames
 
-from .corpus import Corpus
-from .kinds import Network, Recipe, network_of
+from .corpus import Corpus, Tokens
+from .kinds import Network, Recipe, Structure, network_of
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 NOVELTY: Final = "novelty"
+CALIBRATION: Final = "calibration"
 _KEY: Final = "sequentia.run"
 _DIGEST: Final = "sequentia.sha256"
 
@@ -43,7 +42,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         recipe_name: the recipe's name or file name.
         overrides: what ``--set`` changed, as ``key=value``.
         recipe: the recipe, with the overrides applied.
-        architecture: shape of the network.
+        structure: the sizes of the network.
         corpus: the text that it trains on.
         vocabulary: the symbols, in id order.
         max_length: symbols in the longest name of the corpus.
@@ -57,7 +56,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     recipe_name: str
     overrides: list[str]
     recipe: Recipe
-    architecture: Architecture
+    structure: Structure
     corpus: CorpusRecord
     vocabulary: list[str]
     max_length: int
@@ -78,7 +77,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             recipe_name=recipe_name,
             overrides=list(overrides),
             recipe=recipe,
-            architecture=_architecture(recipe, corpus.vocabulary.size),
+            structure=_structure(recipe, corpus.vocabulary.size),
             corpus=corpus.record,
             vocabulary=list(corpus.vocabulary.symbols),
             max_length=corpus.max_length,
@@ -100,7 +99,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             recipe_name=recipe_name,
             overrides=[],
             recipe=recipe,
-            architecture=_architecture(recipe, len(self.vocabulary) + 1),
+            structure=_structure(recipe, len(self.vocabulary) + 1),
             step=0,
             history_bytes=0,
             metrics=None,
@@ -108,17 +107,16 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         )
 
 
-def _architecture(recipe: Recipe, vocabulary_size: int) -> Architecture:
-    """Return the architecture of a recipe, or raise an error if it does not fit into an artifact."""
-    architecture = recipe.architecture(vocabulary_size)
-    shapes = architecture.tensors(recipe.block_size, vocabulary_size).values()
-    size = sum(4 * math.prod(shape) for _, shape in shapes)
+def _structure(recipe: Recipe, ids: int) -> Structure:
+    """Return the sizes of a recipe's network, or raise an error if it does not fit into an artifact."""
+    structure = recipe.structure(ids)
+    size = 4 * structure.numbers(recipe.block_size, ids)
     if size > MAX_BYTES[WEIGHTS]:
         raise TrainingError(
-            f"a model of {size:,} bytes is larger than an artifact may be ({MAX_BYTES[WEIGHTS]:,}): "
-            f"{architecture.describe()}, {vocabulary_size:,} symbols"
+            f"a model of {structure.parameters:,} parameters may take {size:,} bytes, and an artifact may hold "
+            f"{MAX_BYTES[WEIGHTS]:,}: make the recipe's layers smaller"
         )
-    return architecture
+    return structure
 
 
 def library_versions() -> dict[str, str]:
@@ -130,7 +128,9 @@ def library_versions() -> dict[str, str]:
 class Checkpoint(msgspec.Struct, frozen=True):
     """A run's record and its tensors: ``network.*``, ``average.*``, ``optimizer.*`` and ``random.*``.
 
-    In a finished run, ``novelty`` holds the hashes of the names unless the recipe forbids it.
+    In a finished run, ``calibration`` holds some of the names that choices are made on, as tokens: the exporter looks
+    there how exact the numbers of the network have to be. ``novelty`` holds the hashes of all names, unless the recipe
+    forbids it.
     """
 
     record: RunRecord
@@ -155,16 +155,21 @@ class Checkpoint(msgspec.Struct, frozen=True):
         return None if hashes is None else KnownNames(hashes.numpy().view(np.uint32))
 
     @property
+    def calibration(self) -> Tokens:
+        """Names that choices were made on, each followed by the boundary; none if an earlier version made the run."""
+        return np.asarray(self.tensors[CALIBRATION]) if CALIBRATION in self.tensors else np.zeros(0, dtype=np.uint8)
+
+    @property
     def weights(self) -> dict[str, Tensor]:
         """The weights of the resulting network: their moving average if the run keeps one."""
         return self.part("average.module") or self.part("network")
 
     def network(self) -> Network:
-        """Return the network in its present state, with its weights rounded to their stored precision."""
+        """Return the network in its present state."""
         record = self.record
         with torch.device("meta"):  # no random numbers are drawn: the weights are loaded next
-            network = network_of(record.architecture, record.recipe.block_size, len(record.vocabulary) + 1)
-        network.load({name: tensor.cpu() for name, tensor in self.weights.items()})
+            network = network_of(record.structure, record.recipe.block_size, len(record.vocabulary) + 1)
+        network.load_state_dict({name: tensor.cpu() for name, tensor in self.weights.items()}, assign=True)
         return network
 
     def save(self, folder: Path) -> None:
@@ -189,11 +194,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no dict
         except SafetensorError as error:
             raise TrainingError(f"{path} is damaged: {error}") from error
-        text = metadata.get(_KEY, "null")
-        record = decode_json(text, RunRecord, path)
-        if metadata.get(_DIGEST) != _digest(text, tensors):
+        text, digest = metadata.get(_KEY, "null"), metadata.get(_DIGEST)
+        if digest == _earlier_digest(tensors):
+            text = _upgraded(text)
+        elif digest != _digest(text, tensors):
             raise TrainingError(f"{path} is damaged: its hash differs")
-        return cls(record=record, tensors=tensors)
+        return cls(record=decode_json(text, RunRecord, path), tensors=tensors)
 
 
 def _digest(record: str, tensors: Mapping[str, Tensor]) -> str:
@@ -203,3 +209,26 @@ def _digest(record: str, tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {list(tensors[name].shape)}".encode())
         digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+# Runs of earlier versions, whose models need to be exported again
+
+
+def _earlier_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the hash in checkpoints of earlier versions: of each tensor's name and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _upgraded(text: str) -> str:
+    """Return the record of a run of an earlier version in the form of today."""
+    record = msgspec.json.decode(text)
+    structure = record.pop("architecture", None)
+    if structure is not None:
+        record["structure"] = structure
+        for part in (structure, record["recipe"]):
+            part.pop("precision", None)
+    return msgspec.json.encode(record).decode()

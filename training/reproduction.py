@@ -349,7 +349,7 @@ def _data_rows(corpus: Corpus) -> Iterator[Row]:
     yield Row.of(
         f"parameters of {', '.join(recipes)}",
         "3481 10281 11897 11897 12097 47551",
-        [str(read_recipe(recipe).architecture(corpus.vocabulary.size).parameters) for recipe in recipes],
+        [str(read_recipe(recipe).structure(corpus.vocabulary.size).parameters) for recipe in recipes],
     )
 
 

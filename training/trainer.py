@@ -17,10 +17,10 @@ from sequentia.errors import OptionError, RecipeError, TrainingError
 from sequentia.likelihood import Predict, name_losses
 from sequentia.novelty import KnownNames
 from sequentia.options import check_int
-from sequentia.vocabulary import Vocabulary
+from sequentia.vocabulary import BOUNDARY, Vocabulary
 
-from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
-from .corpus import Split, count_names, read_corpus, split, texts
+from .checkpoint import CALIBRATION, CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
+from .corpus import Split, Tokens, count_names, read_corpus, split, texts
 from .descent import HISTORY, Descent, StepCallback, device_named, isolated
 from .diagnostics import add_diagnostics
 from .distillation import Teacher
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 METRICS: Final = "metrics.json"
 TEACHERS: Final = "teachers"
+_CALIBRATION_TOKENS: Final = 1 << 15
 
 WatchDev = Callable[[int, int, float], object]
 """Called with the number of steps done, the total, and the loss on the dev part in nats per symbol."""
@@ -150,8 +151,8 @@ def _run(
     if recipe is not None:
         trained = _descend(recipe, record, checkpoint, parts, folder, options)
     else:
-        architecture, tensors = record.recipe.count(parts.train, len(record.vocabulary) + 1)
-        trained = Checkpoint.of(msgspec.structs.replace(record, architecture=architecture), {"network": tensors})
+        structure, tensors = record.recipe.count(parts.train, len(record.vocabulary) + 1)
+        trained = Checkpoint.of(msgspec.structs.replace(record, structure=structure), {"network": tensors})
     final = _finished(trained, parts, options.device)
     final.save(folder)
     write_file(folder / METRICS, _metrics_json(final.record))
@@ -247,13 +248,21 @@ def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkp
             raise TrainingError(f"the loss of the part {part} is {loss.loss}; try a lower learning_rate")
     samples = sample(parts, block_size, predict, vocabulary, record.max_length)
     final = msgspec.structs.replace(record, metrics=metrics, samples=samples, versions=library_versions())
+    tensors = {**trained.tensors, CALIBRATION: torch.from_numpy(_calibration(parts).astype(np.int32))}
     if not record.recipe.novelty:
-        return Checkpoint(record=final, tensors=trained.tensors)
+        return Checkpoint(record=final, tensors=tensors)
     everything = (parts.train, parts.dev, parts.test)
     known = KnownNames.of(
         (name for part in everything for name in texts(part, vocabulary)), sum(map(count_names, everything))
     )
-    return Checkpoint(record=final, tensors={**trained.tensors, NOVELTY: torch.from_numpy(known.hashes.view(np.int32))})
+    return Checkpoint(record=final, tensors={**tensors, NOVELTY: torch.from_numpy(known.hashes.view(np.int32))})
+
+
+def _calibration(parts: Split) -> Tokens:
+    """Return the first names of the dev part, or without one of the training part, as tokens."""
+    tokens = parts.dev if len(parts.dev) else parts.train
+    ends = np.flatnonzero(tokens == BOUNDARY)
+    return tokens[: ends[ends < _CALIBRATION_TOKENS].max(initial=ends[0]) + 1]
 
 
 def _predict(checkpoint: Checkpoint, device: torch.device) -> Predict:

@@ -1,14 +1,28 @@
 """The bigram model: a table of logits, learnt as one layer of weights or computed from counts."""
 
+from typing import TypeVar
+
+from sequentia.arithmetic import Arithmetic
+
 from .base import BaseArchitecture, Shapes
+
+V = TypeVar("V")
 
 
 class BigramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="bigram"):
-    """A table with one row of logits for each previous symbol."""
+    """One row of logits for each symbol that may come before.
+
+    The tensor ``table`` holds them, in steps of 1/256 nat.
+    """
 
     def tensors(self, block_size: int, ids: int) -> Shapes:  # noqa: ARG002 - part of the interface
-        """Return the dtype and shape of every tensor; see :class:`.base.BaseArchitecture`."""
-        return {"weight": ("F32", (ids, ids))}
+        """Return the shape of every tensor; see :class:`.base.BaseArchitecture`."""
+        return {"table": (ids, ids)}
+
+    def network(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:  # noqa: ARG002 - part of the interface
+        """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""
+        row = arithmetic.look_up("row", arithmetic.tensor("table"), arithmetic.symbol(block_size - 1))
+        return arithmetic.logits(row)
 
     def describe(self) -> str:
         """Return a phrase that describes the model's parts."""

@@ -1,64 +1,134 @@
 """The feed-forward network of Bengio et al. 2003."""
 
-import math
 from itertools import pairwise
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
+import msgspec
 from msgspec import Meta
 
-from .base import BaseArchitecture, Shapes, format_list
+from sequentia.arithmetic import LOGIT_BITS, Arithmetic
+
+from .base import BaseArchitecture, Bits, Shapes, format_list, newest, split_product, split_weight
 
 MAX_DIRECT: Final = 8
 MAX_LAYERS: Final = 256
+_LARGEST_TABLES: Final = 16 << 20
 
 Width = Annotated[int, Meta(ge=1, le=65_536)]
 HiddenSizes = Annotated[list[Width], Meta(min_length=1, max_length=MAX_LAYERS)]
 Direct = Annotated[int, Meta(ge=0, le=MAX_DIRECT)]
 Activation = Literal["tanh", "relu", "gelu"]
 Normalized = Literal["none", "hidden", "all"]
-Precision = Literal["float32", "float16"]
 
-_TABLES: Final = {"embedding.weight", "direct.weight"}
+V = TypeVar("V")
+
+
+class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The units of a hidden layer, and the weights behind them.
+
+    Attributes:
+        position_bits: the layer's sums are rounded to steps of 2^-bits, and clipped to 0 … ``largest``. These are the
+            units themselves (ReLU), or positions in the table of the activation.
+        largest: the greatest unit or position.
+        unit_bits: the units are in steps of 2^-bits.
+        weight_bits: the weights behind them are in steps of 2^-bits.
+        low_bits: how many of these bits stand in a tensor of their own, because sums could reach 2^24; 0 for none.
+    """
+
+    position_bits: Bits
+    largest: Annotated[int, Meta(ge=1, le=(1 << 16) - 1)]
+    unit_bits: Bits
+    weight_bits: Bits
+    low_bits: Bits = 0
+
+    @property
+    def sum_bits(self) -> int:
+        """The sums behind the units are in steps of 2^-bits."""
+        return self.unit_bits + self.weight_bits - self.low_bits
 
 
 class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
     """Embeddings of the context's symbols, hidden layers and logits (Bengio et al. 2003).
 
+    What an embedding contributes to the first layer's sums is looked up: the tensor ``first.0`` holds it, the biases
+    included, for each symbol at the oldest place, ``first.1`` for each symbol at the next place, and so on.
+
     Attributes:
         embedding_dim: width of a symbol's embedding.
         hidden_sizes: widths of the hidden layers, in order.
-        activation: nonlinearity after each hidden layer.
-        hidden_bias: whether the hidden layers add a bias.
-        batch_norm: layers with batch normalisation (Ioffe and Szegedy 2015): none, hidden, or all with the output.
-        direct: number of newest symbols that select a row of a table of logits, which is added to the network's logits.
-        precision: dtype of the stored weights; the network computes in float32.
+        activation: nonlinearity after each of them.
+        batch_norm: the layers that were normalised in training (Ioffe and Szegedy 2015): none, the hidden ones, or the
+            output too. Their weights hold the normalisation.
+        direct: how many of the newest symbols choose, together, a row of logits that is added to the network's.
+        first_bits: the first layer's sums are in steps of 2^-bits.
+        layers: of each hidden layer, its units and the weights behind them.
+        direct_bits: the rows of logits are in steps of 2^-bits.
     """
 
     embedding_dim: Width
     hidden_sizes: HiddenSizes
     activation: Activation
-    hidden_bias: bool
     batch_norm: Normalized
     direct: Direct
-    precision: Precision
+    first_bits: Bits
+    layers: Annotated[list[Layer], Meta(min_length=1, max_length=MAX_LAYERS)]
+    direct_bits: Bits
+
+    def __post_init__(self) -> None:
+        if len(self.layers) != len(self.hidden_sizes):
+            raise ValueError(f"{len(self.layers)} layers for {len(self.hidden_sizes)} hidden_sizes")
 
     def tensors(self, block_size: int, ids: int) -> Shapes:
-        """Return the dtype and shape of every tensor; see :class:`.base.BaseArchitecture`."""
-        shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (ids, self.embedding_dim)}
-        widths = [block_size * self.embedding_dim, *self.hidden_sizes]
-        for i, (inputs, outputs) in enumerate(pairwise(widths)):
-            shapes[f"hidden.{i}.weight"] = (outputs, inputs)
-            if self.hidden_bias:
-                shapes[f"hidden.{i}.bias"] = (outputs,)
-            if self.batch_norm != "none":
-                shapes |= _normalization(f"hidden_norms.{i}", outputs)
-        shapes |= {"output.weight": (ids, widths[-1]), "output.bias": (ids,)}
-        if self.batch_norm == "all":
-            shapes |= _normalization("output_norm", ids)
+        """Return the shape of every tensor; see :class:`.base.BaseArchitecture`."""
+        if self.direct > block_size:
+            raise ValueError(f"direct {self.direct}, more than block_size {block_size}")
+        shapes: Shapes = {f"first.{place}": (ids, self.hidden_sizes[0]) for place in range(block_size)}
+        for number, (layer, widths) in enumerate(zip(self.layers, pairwise([*self.hidden_sizes, ids]), strict=True)):
+            if self.activation != "relu":
+                shapes[f"layer.{number}.activation"] = (layer.largest + 1,)
+            shapes |= split_weight(f"layer.{number}", widths, layer.low_bits)
+            shapes[f"layer.{number}.bias"] = widths[1:]
         if self.direct:
-            shapes["direct.weight"] = (ids**self.direct, ids)
-        dtype = {"float32": "F32", "float16": "F16"}[self.precision]
-        return {name: (dtype, shape) for name, shape in shapes.items()}
+            shapes["direct"] = (ids**self.direct, ids)
+        return shapes
+
+    def network(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:
+        """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""
+        sums, bits = self._first(arithmetic, block_size, ids), self.first_bits
+        for number, layer in enumerate(self.layers):
+            name = f"layer.{number}"
+            rounded = arithmetic.shift(f"{name}.rounded", sums, bits - layer.position_bits)
+            units = arithmetic.clip(f"{name}.position", rounded, 0, layer.largest)
+            if self.activation != "relu":
+                table, position = arithmetic.tensor(f"{name}.activation"), arithmetic.index(f"{name}.index", units)
+                units = arithmetic.look_up(f"{name}.units", table, position)
+            sums = split_product(arithmetic, name, units, layer.low_bits)
+            sums, bits = arithmetic.add(f"{name}.sums", sums, arithmetic.tensor(f"{name}.bias")), layer.sum_bits
+        steps = arithmetic.shift("steps", sums, bits - LOGIT_BITS)
+        if self.direct:
+            row = newest(arithmetic, self.direct, block_size, ids)
+            direct = arithmetic.look_up("direct.row", arithmetic.tensor("direct"), row)
+            steps = arithmetic.add(
+                "all.steps", steps, arithmetic.shift("direct.steps", direct, self.direct_bits - LOGIT_BITS)
+            )
+        return arithmetic.logits(steps)
+
+    def _first(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:
+        """Return the first layer's sums. Where the tables stay small, each two neighbouring symbols share one."""
+        tables = [arithmetic.tensor(f"first.{place}") for place in range(block_size)]
+        rows = [arithmetic.symbol(place) for place in range(block_size)]
+        if 4 * self.hidden_sizes[0] * ids**2 * (block_size // 2) <= _LARGEST_TABLES:
+            odd = block_size % 2
+            pairs = [(place, place + 1) for place in range(odd, block_size, 2)]
+            tables[odd:] = [arithmetic.pairs(f"first.{i}-{j}", tables[i], tables[j]) for i, j in pairs]
+            rows[odd:] = [arithmetic.numbered(f"pair.{i}-{j}", rows[i], ids, rows[j]) for i, j in pairs]
+        sums, *others = (
+            arithmetic.look_up(f"first.row.{number}", table, row)
+            for number, (table, row) in enumerate(zip(tables, rows, strict=True))
+        )
+        for number, row in enumerate(others, start=1):
+            sums = arithmetic.add(f"first.sums.{number}", sums, row)
+        return sums
 
     def describe(self) -> str:
         """Return a phrase that describes the model's parts."""
@@ -74,13 +144,3 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
     def summarize(self) -> str:
         """Return a phrase that names the kind of model, with its source."""
         return 'the feed-forward network of Bengio et al. 2003, "A neural probabilistic language model"'
-
-    def multiplications(self, block_size: int, ids: int) -> int:
-        """Return the number of multiplications for the logits of one context."""
-        shapes = self.tensors(block_size, ids)
-        multiplied = {name for name in shapes if name.endswith("weight")} - _TABLES
-        return sum(math.prod(shapes[name][1]) for name in multiplied)
-
-
-def _normalization(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.{tensor}": (width,) for tensor in ("gain", "bias", "running_mean", "running_var")}

@@ -1,8 +1,10 @@
 """Counts of n-grams with interpolated Kneser-Ney smoothing."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta
+
+from sequentia.arithmetic import Arithmetic
 
 from .base import BaseArchitecture, Shapes, format_list
 
@@ -10,22 +12,52 @@ MAX_ORDER: Final = 64
 
 Order = Annotated[int, Meta(ge=1, le=MAX_ORDER)]
 Discounts = Annotated[list[Annotated[float, Meta(ge=1e-6, le=1)]], Meta(min_length=1)]
+States = Annotated[int, Meta(ge=1, le=1 << 23)]
+
+V = TypeVar("V")
 
 
 class NGramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="ngram"):
-    """Counts of n-grams with interpolated Kneser-Ney smoothing.
+    """Counts of n-grams with interpolated Kneser-Ney smoothing, as tables over states.
+
+    A state is a context that occurs in the training text, of any length below the order; longer contexts have higher
+    numbers, and state 0 is the empty context. Each symbol of a context, the newest first, leads from there to the
+    context longer by that symbol, for as long as that occurs.
+
+    The tensor ``longer`` holds these steps: at ``state * ids + symbol`` the state reached, 0 where there is none. The
+    tensor ``table`` holds a row for each state, in steps of 1/256 nat.
 
     Attributes:
-        order: symbols in an n-gram: the context and the next symbol.
-        discounts: subtracted from the counts of order 1, 2 and so on; the last one applies to all higher orders.
+        order: symbols in an n-gram: the context and the one that follows.
+        discounts: subtracted from every count of order 1, 2 and so on; the last holds for all higher orders.
+        states: how many there are.
+        inner_states: how many of them, the first ones, ``longer`` has a row for.
     """
 
     order: Order
     discounts: Discounts
+    states: States
+    inner_states: States
 
-    def tensors(self, block_size: int, ids: int) -> Shapes:  # noqa: ARG002 - part of the interface
-        """Return the dtype and shape of every tensor; see :class:`.base.BaseArchitecture`."""
-        return {"ngrams": ("I32", (self.parameters, self.order)), "counts": ("I32", (self.parameters,))}
+    def tensors(self, block_size: int, ids: int) -> Shapes:
+        """Return the shape of every tensor; see :class:`.base.BaseArchitecture`."""
+        if self.order > block_size + 1:
+            raise ValueError(f"order {self.order}, too high for block_size {block_size}")
+        return {"longer": (self.inner_states * ids,), "table": (self.states, ids)}
+
+    def network(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:
+        """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""
+        steps = arithmetic.tensor("longer")
+        state = arithmetic.look_up("state.1", steps, arithmetic.symbol(block_size - 1))
+        known = arithmetic.clip("known.1", state, 0, 1)
+        for age in range(2, self.order):
+            before = arithmetic.index(f"state.{age - 1}.index", state)
+            step = arithmetic.numbered(f"step.{age}", before, ids, arithmetic.symbol(block_size - age))
+            longer = arithmetic.look_up(f"longer.{age}", steps, step)
+            known = arithmetic.multiply(f"known.{age}", known, arithmetic.clip(f"found.{age}", longer, 0, 1))
+            state = arithmetic.maximum(f"state.{age}", state, arithmetic.multiply(f"reached.{age}", longer, known))
+        row = arithmetic.index("state", state)
+        return arithmetic.logits(arithmetic.look_up("steps", arithmetic.tensor("table"), row))
 
     def describe(self) -> str:
         """Return a phrase that describes the model's parts."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import StreamOrFile, engine_options, json_option, model_option
+from .options import StreamOrFile, engine_options, json_option, model_option, seed_of_word
 from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
 from .streams import STANDARD, standard_input
 
@@ -33,7 +33,12 @@ _MANY = 100_000
 @click.option("--unique", is_flag=True, help="Generate no name twice.")
 @click.option("--novel", is_flag=True, help="Generate no name from the list that the model was trained on.")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Never generate this name; repeatable.")
-@click.option("--seed", type=int, help="An integer; the same seed gives the same names.")
+@click.option(
+    "--seed",
+    type=seed_of_word,
+    metavar="SEED",
+    help="A whole number or any text. The same seed gives the same names everywhere.",
+)
 @click.option("--scores", is_flag=True, help="Add the natural logarithm of each name's probability.")
 @click.option(
     "--threads",

@@ -67,6 +67,16 @@ def _copy_of_standard_input() -> Iterator[Path]:
             raise
 
 
+def seed_of_word(word: str) -> int | str:
+    """Return the seed that a word on the command line means: a whole number if it is all digits, else itself.
+
+    The empty word, which an unset shell variable gives, is an error.
+    """
+    if not word:
+        raise click.BadParameter("the seed is empty")
+    return int(word) if word.isascii() and word.isdecimal() else word
+
+
 class StreamOrFile(_NonEmptyPath):
     """A file to read or write. ``-``, which means a standard stream, stays a string."""
 

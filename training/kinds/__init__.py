@@ -6,19 +6,11 @@ To add a kind, add a file here, a file in :mod:`sequentia.architectures`, and an
 from collections.abc import Callable
 from typing import Any, Final, get_args
 
-from sequentia.architectures import (
-    Architecture,
-    BigramArchitecture,
-    GRUArchitecture,
-    MLPArchitecture,
-    NGramArchitecture,
-)
-
 from .base import BatchNorm, ConflictError, DescentRecipe, Network, predictor
-from .bigram import Bigram, BigramCountsRecipe, BigramRecipe
-from .gru import GRU, GRURecipe
-from .mlp import MLP, MLPRecipe
-from .ngram import NGram, NGramRecipe
+from .bigram import Bigram, BigramCountsRecipe, BigramRecipe, BigramStructure
+from .gru import GRU, GRURecipe, GRUStructure
+from .mlp import MLP, MLPRecipe, MLPStructure
+from .ngram import NGram, NGramRecipe, NGramStructure
 
 __all__ = [
     "RECIPES",
@@ -27,6 +19,7 @@ __all__ = [
     "DescentRecipe",
     "Network",
     "Recipe",
+    "Structure",
     "network_of",
     "predictor",
 ]
@@ -35,20 +28,22 @@ Recipe = MLPRecipe | BigramRecipe | BigramCountsRecipe | GRURecipe | NGramRecipe
 RECIPES: Final[dict[str, type[Recipe]]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Recipe)}
 """The recipe class for each value of the key ``model``."""
 
-_NETWORKS: Final[dict[type[Architecture], Callable[[int, int, Any], Network]]] = {
-    MLPArchitecture: MLP,
-    BigramArchitecture: Bigram,
-    NGramArchitecture: NGram,
-    GRUArchitecture: GRU,
+Structure = MLPStructure | BigramStructure | NGramStructure | GRUStructure
+
+_NETWORKS: Final[dict[type[Structure], Callable[[int, int, Any], Network]]] = {
+    MLPStructure: MLP,
+    BigramStructure: Bigram,
+    NGramStructure: NGram,
+    GRUStructure: GRU,
 }
 
 
-def network_of(architecture: Architecture, block_size: int, ids: int) -> Network:
-    """Return a module of an architecture. Its weights are still to be set.
+def network_of(structure: Structure, block_size: int, ids: int) -> Network:
+    """Return a module of some sizes. Its weights are still to be set.
 
     Args:
-        architecture: the kind and its sizes.
+        structure: the kind and its sizes.
         block_size: symbols of context.
         ids: number of ids, the boundary included.
     """
-    return _NETWORKS[type(architecture)](ids, block_size, architecture)
+    return _NETWORKS[type(structure)](ids, block_size, structure)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sequentia.architectures import Architecture
+from sequentia.arithmetic import LIMIT
 from sequentia.config import SplitName
 from sequentia.likelihood import Predict
 from sequentia.training.corpus import Tokens
@@ -37,6 +38,45 @@ class ConflictError(ValueError):
 
 # Networks
 
+_SAFE: Final = 0.9 * LIMIT  # leaves room for the biases
+_INT32: Final = 1 << 31
+
+Exact = tuple[Architecture, dict[str, NDArray[np.int64]]]
+"""A network in whole numbers: its architecture, and its tensors by name."""
+
+
+def rounded(values: NDArray[np.floating], bits: int) -> NDArray[np.int64]:
+    """Return numbers in steps of 2^-bits, to the nearest, halves upwards.
+
+    Raises:
+        ValueError: if some are no numbers, or too large for int32.
+    """
+    steps = np.floor(np.ldexp(values.astype(np.float64), bits) + 0.5)
+    if not (np.abs(steps) < _INT32).all():
+        raise ValueError(f"weights of up to {np.abs(values).max():g}, too large for int32 in steps of 2^-{bits}")
+    return steps.astype(np.int64)
+
+
+def split_weights(
+    name: str, weight: NDArray[np.floating], bits: int, largest: int
+) -> tuple[dict[str, NDArray[np.int64]], int]:
+    """Return a weight matrix in whole numbers, and how many of its lowest bits stand in a tensor of their own.
+
+    Args:
+        name: of the product.
+        weight: floating [inputs, outputs].
+        bits: after the point.
+        largest: the largest absolute value of an input.
+    """
+    numbers = rounded(weight, bits)
+    low_bits = 0
+    while True:
+        high = (numbers + (1 << low_bits >> 1)) >> low_bits
+        low = numbers - (high << low_bits)
+        if max(np.abs(part).sum(axis=0).max() for part in (high, low)) * largest < _SAFE or low_bits == bits:
+            return {f"{name}.weight": high, **({f"{name}.weight.low": low} if low_bits else {})}, low_bits
+        low_bits += 1
+
 
 class Network(nn.Module):
     """A model as a PyTorch module. It maps contexts, int64 [batch, block_size], to logits, float32 [batch, ids].
@@ -54,17 +94,24 @@ class Network(nn.Module):
         """Return an equivalent module in evaluation mode, without the parts that only training needs."""
         return self.eval()
 
-    def for_export(self) -> nn.Module:
-        """Return an equivalent module in evaluation mode for the exporter to trace."""
-        return self.for_inference()
+    def precisions(self) -> dict[str, int]:
+        """Return the groups of numbers whose precision the exporter chooses, and the most bits that it may give each.
 
-    def stored(self) -> dict[str, Tensor]:
-        """Return the tensors that go into ``model.safetensors``."""
-        return dict(self.state_dict())
+        The exporter lowers them one after the other, in this order.
+        """
+        return {}
 
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Load tensors in the precision in which they are stored."""
-        self.load_state_dict(weights, assign=True)
+    @abstractmethod
+    def in_whole_numbers(self, bits: Mapping[str, int], contexts: NDArray[np.int64]) -> Exact:
+        """Return the network in whole numbers: its architecture, and its tensors by name, int64.
+
+        Args:
+            bits: how many bits after the point each group has, by its name in :meth:`precisions`.
+            contexts: int64 [n, block_size], typical ones, which show how large the numbers become.
+
+        Raises:
+            ValueError: if the numbers are too large for so many bits.
+        """
 
     def norms(self) -> "list[BatchNorm]":
         """Return the batch normalisation layers."""
@@ -141,6 +188,20 @@ def predictor(network: nn.Module, device: torch.device) -> Predict:
 # Recipes
 
 
+class BaseStructure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="model"):
+    """The sizes of a network: with them a checkpoint's tensors become a module again.
+
+    Attributes:
+        parameters: how many numbers are learnt; for an n-gram model, its counts.
+    """
+
+    parameters: Natural
+
+    def numbers(self, block_size: int, ids: int) -> int:  # noqa: ARG002 - part of the interface
+        """Return how many numbers an artifact stores for such a network, about."""
+        return self.parameters
+
+
 class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="model"):
     """The keys of every recipe. The key ``model`` names the kind of model.
 
@@ -183,21 +244,21 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return None
 
     @abstractmethod
-    def architecture(self, ids: int) -> Architecture:
-        """Return the architecture for a vocabulary of ``ids`` ids, the boundary included."""
+    def structure(self, ids: int) -> BaseStructure:
+        """Return the sizes of the network for a vocabulary of ``ids`` ids, the boundary included."""
 
     def fitted(self, windows: int) -> Self:  # noqa: ARG002 - part of the interface
         """Return the recipe adapted to a training part of ``windows`` windows."""
         return self
 
-    def count(self, tokens: Tokens, ids: int) -> tuple[Architecture, dict[str, Tensor]]:  # noqa: ARG002
-        """Return the architecture and the tensors that are counted rather than trained; by default none are.
+    def count(self, tokens: Tokens, ids: int) -> tuple["BaseStructure", dict[str, Tensor]]:  # noqa: ARG002
+        """Return the sizes of the network and the tensors that are counted rather than trained; by default none are.
 
         Args:
             tokens: the training part, each name followed by the boundary.
             ids: number of ids, the boundary included.
         """
-        return self.architecture(ids), {}
+        return self.structure(ids), {}
 
 
 class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):

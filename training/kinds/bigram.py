@@ -1,18 +1,25 @@
 """Bigram models: one row of logits for each previous symbol, trained by gradient descent or counted."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
 import torch
 from msgspec import Meta
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sequentia.architectures import BigramArchitecture
+from sequentia.arithmetic import LOGIT_BITS
 from sequentia.training.corpus import Tokens
 from sequentia.training.counts import count_bigrams
 
-from .base import BaseRecipe, DescentRecipe, Network
+from .base import BaseRecipe, BaseStructure, DescentRecipe, Exact, Network, rounded
+
+
+class BigramStructure(BaseStructure, frozen=True, kw_only=True, tag="bigram"):
+    """The sizes of a bigram model: its parameters alone."""
 
 
 class BigramRecipe(DescentRecipe, frozen=True, kw_only=True, tag="bigram"):
@@ -29,9 +36,9 @@ class BigramRecipe(DescentRecipe, frozen=True, kw_only=True, tag="bigram"):
         """Symbols of context."""
         return 1
 
-    def architecture(self, ids: int) -> BigramArchitecture:
-        """Return the architecture for a vocabulary of ``ids`` ids, the boundary included."""
-        return BigramArchitecture(parameters=ids**2)
+    def structure(self, ids: int) -> BigramStructure:
+        """Return the structure for a vocabulary of ``ids`` ids, the boundary included."""
+        return BigramStructure(parameters=ids**2)
 
     def new_network(self, ids: int, generator: torch.Generator) -> "Bigram":
         """Return the network to train, with parameters drawn from N(0, 1)."""
@@ -60,24 +67,29 @@ class BigramCountsRecipe(BaseRecipe, frozen=True, kw_only=True, tag="bigram-coun
         """Symbols of context."""
         return 1
 
-    def architecture(self, ids: int) -> BigramArchitecture:
-        """Return the architecture for a vocabulary of ``ids`` ids, the boundary included."""
-        return BigramArchitecture(parameters=ids**2)
+    def structure(self, ids: int) -> BigramStructure:
+        """Return the structure for a vocabulary of ``ids`` ids, the boundary included."""
+        return BigramStructure(parameters=ids**2)
 
-    def count(self, tokens: Tokens, ids: int) -> tuple[BigramArchitecture, dict[str, Tensor]]:
-        """Return the architecture and the logarithms of the counted pairs' shares."""
+    def count(self, tokens: Tokens, ids: int) -> tuple[BigramStructure, dict[str, Tensor]]:
+        """Return the structure and the logarithms of the counted pairs' shares."""
         counts = count_bigrams(tokens, ids) + self.pseudocount
         weight = np.log(counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
-        return self.architecture(ids), {"weight": torch.from_numpy(weight)}
+        return self.structure(ids), {"weight": torch.from_numpy(weight)}
 
 
 class Bigram(Network):
     """One row of logits for each previous symbol: trained weights or log probabilities from counts."""
 
-    def __init__(self, ids: int, block_size: int = 1, _architecture: BigramArchitecture | None = None) -> None:
+    def __init__(self, ids: int, block_size: int = 1, _structure: BigramStructure | None = None) -> None:
         super().__init__(ids, block_size)
         self.weight = nn.Parameter(torch.zeros(ids, ids))
 
     def forward(self, context: Tensor) -> Tensor:
         """Return the logits of the next symbol, float32 [batch, ids], after contexts int64 [batch, 1]."""
         return functional.embedding(context[:, -1], self.weight)
+
+    def in_whole_numbers(self, bits: Mapping[str, int], contexts: NDArray[np.int64]) -> Exact:  # noqa: ARG002
+        """Return the table in steps of 1/256 nat."""
+        architecture = BigramArchitecture(parameters=self.ids**2)
+        return architecture, {"table": rounded(self.weight.detach().double().numpy(), LOGIT_BITS)}

@@ -1,9 +1,9 @@
 """Gated recurrent units (Cho et al. 2014), trained on whole names and exported for contexts of fixed length."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
-import msgspec
 import numpy as np
 import torch
 from msgspec import Meta
@@ -12,28 +12,44 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sequentia.architectures import GRUArchitecture
+from sequentia.architectures.gru import GATES, MAX_PLACES
 from sequentia.architectures.mlp import Width
-from sequentia.config import BlockSize
 from sequentia.training.corpus import Tokens
 from sequentia.vocabulary import BOUNDARY
 
-from .base import ConflictError, DescentRecipe, Network
+from .base import BaseStructure, ConflictError, DescentRecipe, Exact, Network, rounded, split_weights
 
 _IGNORED = -100  # the target that PyTorch's cross-entropy ignores
+
+
+class GRUStructure(BaseStructure, frozen=True, kw_only=True, tag="gru"):
+    """The sizes of a recurrent network.
+
+    Attributes:
+        embedding_dim: width of a symbol's embedding.
+        hidden_size: units of the recurrent layer.
+    """
+
+    embedding_dim: Width
+    hidden_size: Width
+
+    def numbers(self, block_size: int, ids: int) -> int:  # noqa: ARG002 - part of the interface
+        """Return how many numbers an artifact stores: also what each symbol adds to each gate."""
+        return self.parameters + len(GATES) * ids * self.hidden_size
 
 
 class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
     """A recurrent network that reads names from their start. A minibatch is ``batch_size`` whole names.
 
     Attributes:
-        block_size: symbols of context that the exported model reads; training reads whole names.
+        block_size: symbols of context that the exported model reads, at most 256; training reads whole names.
         embedding_dim: width of a symbol's embedding.
         hidden_size: units of the recurrent layer.
         dropout: share of the units' values hidden from the output layer in training (Srivastava et al. 2014); the
             next state uses all of them.
     """
 
-    block_size: BlockSize
+    block_size: Annotated[int, Meta(ge=1, le=MAX_PLACES)]
     embedding_dim: Width
     hidden_size: Width
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
@@ -44,11 +60,11 @@ class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
                 "batch_size", "a minibatch is a number of whole names: batch_size must be 1 or more, not 0"
             )
 
-    def architecture(self, ids: int) -> GRUArchitecture:
-        """Return the architecture for a vocabulary of ``ids`` ids, the boundary included."""
-        architecture = GRUArchitecture(embedding_dim=self.embedding_dim, hidden_size=self.hidden_size, parameters=0)
-        shapes = architecture.tensors(self.block_size, ids).values()
-        return msgspec.structs.replace(architecture, parameters=sum(math.prod(shape) for _, shape in shapes))
+    def structure(self, ids: int) -> GRUStructure:
+        """Return the sizes of the network for a vocabulary of ``ids`` ids, the boundary included."""
+        width, units = self.embedding_dim, self.hidden_size
+        parameters = ids * width + 3 * units * (width + units + 2) + ids * (units + 1)
+        return GRUStructure(embedding_dim=width, hidden_size=units, parameters=parameters)
 
     def new_network(self, ids: int, generator: torch.Generator) -> "GRU":
         """Return the network to train, with randomly initialised parameters.
@@ -57,7 +73,7 @@ class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
         1 / sqrt(hidden_size), as ``torch.nn.GRU`` does. The output's weights are then multiplied by 0.1 and its biases
         set to zero, so that the first loss is near that of a uniform guess.
         """
-        network = GRU(ids, self.block_size, self.architecture(ids), dropout=self.dropout)
+        network = GRU(ids, self.block_size, self.structure(ids), dropout=self.dropout)
         bound = 1 / math.sqrt(self.hidden_size)
         with torch.no_grad():
             network.embedding.weight.copy_(torch.randn(network.embedding.weight.shape, generator=generator))
@@ -107,15 +123,15 @@ class GRU(Network):
     Args:
         ids: number of ids, the boundary included.
         block_size: symbols of context.
-        architecture: the widths.
+        structure: the widths.
         dropout: share of the units' values hidden from the output layer in training.
     """
 
-    def __init__(self, ids: int, block_size: int, architecture: GRUArchitecture, *, dropout: float = 0.0) -> None:
+    def __init__(self, ids: int, block_size: int, structure: GRUStructure, *, dropout: float = 0.0) -> None:
         super().__init__(ids, block_size)
-        self.embedding = nn.Embedding(ids, architecture.embedding_dim)
-        self.gru = nn.GRU(architecture.embedding_dim, architecture.hidden_size, batch_first=True)
-        self.output = nn.Linear(architecture.hidden_size, ids)
+        self.embedding = nn.Embedding(ids, structure.embedding_dim)
+        self.gru = nn.GRU(structure.embedding_dim, structure.hidden_size, batch_first=True)
+        self.output = nn.Linear(structure.hidden_size, ids)
         self.dropout = dropout
 
     def forward(self, context: Tensor) -> Tensor:
@@ -136,31 +152,92 @@ class GRU(Network):
     def _after_contexts(self, context: Tensor) -> Tensor:
         """Return the logits after contexts, float32 [batch, ids].
 
-        A context is padded with boundaries on the left. The last of them starts the name; the state skips those before
-        it. Each symbol's contribution to the gates comes from a table with one row per id.
+        A context is padded with boundaries on the left. The state starts as that after one boundary, and skips further
+        ones.
         """
-        units = self.gru.hidden_size
-        names = ("weight_ih_l0", "bias_ih_l0", "weight_hh_l0", "bias_hh_l0")
-        weight_ih, bias_ih, weight_hh, bias_hh = map(self.gru.get_parameter, names)
-        table = functional.linear(self.embedding.weight, weight_ih, bias_ih)
-        state: Tensor | None = None
+        table = self._table()
+        start = self._after(torch.zeros_like(table[:1, : self.gru.hidden_size]), table[:1])
+        state = start
         for place in range(self.block_size):
-            from_input = functional.embedding(context[:, place], table)
-            from_state = bias_hh if state is None else functional.linear(state, weight_hh, bias_hh)
-            reset = torch.sigmoid(from_input[:, :units] + from_state[..., :units])
-            update = torch.sigmoid(from_input[:, units : 2 * units] + from_state[..., units : 2 * units])
-            new = torch.tanh(from_input[:, 2 * units :] + reset * from_state[..., 2 * units :])
-            before = torch.zeros_like(new) if state is None else state
-            after = new + update * (before - new)
-            if place < self.block_size - 1:
-                started = context[:, place] + context[:, place + 1] > BOUNDARY
-                after = torch.where(started[:, None], after, before)
-            state = after
-        assert state is not None  # noqa: S101 - there is at least one symbol of context
+            symbols = context[:, place]
+            after = self._after(state, functional.embedding(symbols, table))
+            state = torch.where(symbols[:, None] > BOUNDARY, after, start)
         logits: Tensor = self.output(state)
         return logits
+
+    def _table(self) -> Tensor:
+        """Return each symbol's contribution to the gates, biases included, float32 [ids, 3 * units]."""
+        weight, bias = (self.gru.get_parameter(f"{name}_ih_l0") for name in ("weight", "bias"))
+        return functional.linear(self.embedding.weight, weight, bias)
+
+    def _after(self, state: Tensor, from_input: Tensor) -> Tensor:
+        """Return the state after one more symbol, float32 [batch, units]."""
+        weight, bias = (self.gru.get_parameter(f"{name}_hh_l0") for name in ("weight", "bias"))
+        reset_input, update_input, new_input = from_input.chunk(3, dim=1)
+        reset_state, update_state, new_state = functional.linear(state, weight, bias).chunk(3, dim=1)
+        update = torch.sigmoid(update_input + update_state)
+        new = torch.tanh(new_input + torch.sigmoid(reset_input + reset_state) * new_state)
+        return new + update * (state - new)
+
+    def precisions(self) -> dict[str, int]:
+        """Return the groups of numbers whose precision the exporter chooses."""
+        return {"states": 12, "gates": 10, "positions": 8, "weights": 10, "output": 10}
+
+    @torch.no_grad()
+    def in_whole_numbers(self, bits: Mapping[str, int], contexts: NDArray[np.int64]) -> Exact:  # noqa: ARG002
+        """Return the network in whole numbers."""
+        units, one, positions = self.gru.hidden_size, 1 << bits["states"], bits["positions"]
+        weight, bias = (self.gru.get_parameter(f"{name}_hh_l0").double().numpy() for name in ("weight", "bias"))
+        table = self._table()
+        start = self._after(torch.zeros_like(table[:1, :units]), table[:1])
+        sigmoid_end = math.ceil(math.ldexp((bits["gates"] + 1) * math.log(2), positions))
+        tanh_end = math.ceil(math.ldexp((bits["states"] + 2) * math.log(2) / 2, positions))
+        tensors = {
+            "sigmoid": rounded(1 / (1 + np.exp(-_positions(sigmoid_end, positions))), bits["gates"]),
+            "tanh": rounded(np.tanh(_positions(tanh_end, positions)), bits["states"]),
+            "start": rounded(start.double().numpy(), bits["states"]),
+            "new.bias": rounded(bias[2 * units :], positions),
+        }
+        bias[2 * units :] = 0
+        # Positions begin at 0, hence the ends of the tables.
+        given = rounded(table.double().numpy() + bias, positions) + np.repeat(
+            [sigmoid_end, sigmoid_end, tanh_end], units
+        )
+        parts, low_bits = split_weights("gates", weight.T, bits["weights"], one)
+        for number, gate in enumerate(GATES):
+            columns = slice(number * units, (number + 1) * units)
+            tensors[f"{gate}.given"] = given[:, columns]
+            tensors |= {name.replace("gates", gate): part[:, columns] for name, part in parts.items()}
+        # Another boundary leaves the state as it is: whatever the state adds, its update gate is 1.
+        most = int(np.abs(rounded(weight, bits["weights"])).sum(axis=1).max())
+        most_added = math.ceil(math.ldexp(most, positions - bits["weights"])) + 2  # and what rounding adds
+        tensors["update.given"][BOUNDARY] = 2 * sigmoid_end + most_added
+        output_weight, output_bias = (each.double().numpy() for each in (self.output.weight, self.output.bias))
+        parts, output_low_bits = split_weights("output", output_weight.T, bits["output"], one)
+        sum_bits = bits["states"] + bits["output"] - output_low_bits
+        tensors |= {**parts, "output.bias": rounded(output_bias, sum_bits)}
+        architecture = GRUArchitecture(
+            parameters=sum(p.numel() for p in self.parameters()),
+            embedding_dim=self.embedding.embedding_dim,
+            hidden_size=units,
+            position_bits=positions,
+            largest_sigmoid=2 * sigmoid_end,
+            largest_tanh=2 * tanh_end,
+            gate_bits=bits["gates"],
+            state_bits=bits["states"],
+            weight_bits=bits["weights"],
+            low_bits=low_bits,
+            output_bits=bits["output"],
+            output_low_bits=output_low_bits,
+        )
+        return architecture, tensors
 
     def symbol_vectors(self) -> NDArray[np.float32]:
         """Return the embeddings of the ids, float32 [ids, width]."""
         vectors: NDArray[np.float32] = self.embedding.weight.detach().cpu().numpy()
         return vectors
+
+
+def _positions(end: int, bits: int) -> NDArray[np.float64]:
+    """Return the numbers that the positions of a table stand for, from -end to end in steps of 2^-bits."""
+    return np.ldexp(np.arange(-end, end + 1, dtype=np.float64), -bits)

@@ -1,9 +1,9 @@
-"""The network of Bengio et al. 2003: its recipe, module, initialisation, and the module to export."""
+"""The network of Bengio et al. 2003: its recipe, module, initialisation, and its whole numbers."""
 
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
@@ -14,16 +14,51 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sequentia.architectures import MLPArchitecture
-from sequentia.architectures.mlp import Activation, Direct, HiddenSizes, Normalized, Precision, Width
+from sequentia.architectures.mlp import Activation, Direct, HiddenSizes, Layer, Normalized, Width
 from sequentia.config import BlockSize
 
-from .base import BatchNorm, ConflictError, DescentRecipe, Network, Rate
+from .base import (
+    BaseStructure,
+    BatchNorm,
+    ConflictError,
+    DescentRecipe,
+    Exact,
+    Network,
+    Rate,
+    rounded,
+    split_weights,
+)
 
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 _GAINS: Final[dict[Activation, float]] = {"tanh": 5 / 3, "relu": math.sqrt(2), "gelu": math.sqrt(2)}
 _MIN_ROWS_PER_ID: Final = 8  # from this many rows per id on, a table of contributions is quicker
 _MAX_DIRECT_ENTRIES: Final = 1 << 20
-_MAX_PAIR_TABLE_BYTES: Final = 16 << 20
+_HEADROOM: Final = 1.25  # over the largest sums of typical contexts
+_MOST_POSITIONS: Final = (1 << 16) - 1
+
+
+class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
+    """The sizes of a network of Bengio et al. 2003.
+
+    Attributes:
+        embedding_dim: width of a symbol's embedding.
+        hidden_sizes: widths of the hidden layers, in order.
+        activation: nonlinearity after each hidden layer.
+        hidden_bias: whether the hidden layers have a bias.
+        batch_norm: which layers have batch normalisation: ``none``, the ``hidden`` layers, or ``all``.
+        direct: number of newest symbols that select a row of a table, which is added to the logits; 0 for no table.
+    """
+
+    embedding_dim: Width
+    hidden_sizes: HiddenSizes
+    activation: Activation
+    hidden_bias: bool
+    batch_norm: Normalized
+    direct: Direct
+
+    def numbers(self, block_size: int, ids: int) -> int:
+        """Return how many numbers an artifact stores: also what each symbol at each place adds to the first layer."""
+        return self.parameters + block_size * ids * self.hidden_sizes[0]
 
 
 class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
@@ -42,7 +77,6 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
         initialization: see :func:`initialize`.
         dropout: share of the hidden units dropped in training (Srivastava et al. 2014). A minibatch drops the same
             units for all its rows, so that they need not be computed.
-        precision: the type that the finished weights are rounded to and stored as.
         teachers: names or paths of recipes. Each is trained first, with its own seed; this network then learns from
             their mixture; see :mod:`sequentia.training.distillation`. Empty: it learns from the text itself.
         teacher_weights: relative weight of each teacher in the mixture; equal by default.
@@ -57,7 +91,6 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     direct: Direct = 0
     initialization: Literal["normal", "scaled", "kaiming", "lecun"] = "kaiming"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    precision: Precision = "float32"
     teachers: list[str] = []
     teacher_weights: list[Rate] = []
 
@@ -86,21 +119,20 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
                 f"{len(self.teacher_weights)} weights for {len(self.teachers)} teachers: give one for each teacher",
             )
 
-    def architecture(self, ids: int) -> MLPArchitecture:
-        """Return the architecture for a vocabulary of ``ids`` ids, the boundary included."""
-        architecture = MLPArchitecture(
+    def structure(self, ids: int) -> MLPStructure:
+        """Return the structure for a vocabulary of ``ids`` ids, the boundary included."""
+        structure = MLPStructure(
             embedding_dim=self.embedding_dim,
             hidden_sizes=self.hidden_sizes,
             activation=self.activation,
             hidden_bias=self.hidden_bias,
             batch_norm=self.batch_norm,
             direct=self._direct_symbols(ids),
-            precision=self.precision,
             parameters=0,
         )
         with torch.device("meta"):
-            network = MLP(ids, self.block_size, architecture)
-        return msgspec.structs.replace(architecture, parameters=sum(p.numel() for p in network.parameters()))
+            network = MLP(ids, self.block_size, structure)
+        return msgspec.structs.replace(structure, parameters=sum(p.numel() for p in network.parameters()))
 
     def _direct_symbols(self, ids: int) -> int:
         """Return ``direct``, lowered to fit the context and the largest allowed table."""
@@ -111,7 +143,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
 
     def new_network(self, ids: int, generator: torch.Generator) -> "MLP":
         """Return the network to train, with parameters from :func:`initialize`."""
-        network = MLP(ids, self.block_size, self.architecture(ids), dropout=self.dropout)
+        network = MLP(ids, self.block_size, self.structure(ids), dropout=self.dropout)
         initialize(network, self, generator)
         return network
 
@@ -126,28 +158,28 @@ class MLP(Network):
     Args:
         ids: number of ids, the boundary included.
         block_size: symbols of context.
-        architecture: widths, activation, normalisation, direct connections.
+        structure: widths, activation, normalisation, direct connections.
         dropout: share of the hidden units that each minibatch drops in training.
     """
 
-    def __init__(self, ids: int, block_size: int, architecture: MLPArchitecture, *, dropout: float = 0.0) -> None:
+    def __init__(self, ids: int, block_size: int, structure: MLPStructure, *, dropout: float = 0.0) -> None:
         super().__init__(ids, block_size)
-        self.architecture = architecture
-        widths = [block_size * architecture.embedding_dim, *architecture.hidden_sizes]
-        hidden_norm: type[nn.Module] = BatchNorm if architecture.batch_norm != "none" else nn.Identity
-        output_norm: type[nn.Module] = BatchNorm if architecture.batch_norm == "all" else nn.Identity
-        self.embedding = nn.Embedding(ids, architecture.embedding_dim)
+        self.structure = structure
+        widths = [block_size * structure.embedding_dim, *structure.hidden_sizes]
+        hidden_norm: type[nn.Module] = BatchNorm if structure.batch_norm != "none" else nn.Identity
+        output_norm: type[nn.Module] = BatchNorm if structure.batch_norm == "all" else nn.Identity
+        self.embedding = nn.Embedding(ids, structure.embedding_dim)
         self.hidden = nn.ModuleList(
-            nn.Linear(inputs, outputs, bias=architecture.hidden_bias) for inputs, outputs in pairwise(widths)
+            nn.Linear(inputs, outputs, bias=structure.hidden_bias) for inputs, outputs in pairwise(widths)
         )
-        self.hidden_norms = nn.ModuleList(hidden_norm(width) for width in architecture.hidden_sizes)
+        self.hidden_norms = nn.ModuleList(hidden_norm(width) for width in structure.hidden_sizes)
         self.output = nn.Linear(widths[-1], ids)
         self.output_norm = output_norm(ids)
-        rows = ids**architecture.direct
+        rows = ids**structure.direct
         self.direct = (  # zeros, because drawing its weights would change dropout's random numbers
-            nn.Embedding(rows, ids, _weight=torch.zeros(rows, ids)) if architecture.direct else None
+            nn.Embedding(rows, ids, _weight=torch.zeros(rows, ids)) if structure.direct else None
         )
-        self.activation = _ACTIVATIONS[architecture.activation]()
+        self.activation = _ACTIVATIONS[structure.activation]()
         self.dropout = dropout
 
     def forward(self, context: Tensor) -> Tensor:
@@ -163,7 +195,7 @@ class MLP(Network):
 
     def _direct_row(self, context: Tensor) -> Tensor:
         """Return the table's row for each context, int64 [batch]: the newest symbols as digits, the last one lowest."""
-        symbols = self.architecture.direct
+        symbols = self.structure.direct
         places = torch.tensor([self.ids**age for age in range(symbols - 1, -1, -1)], device=context.device)
         return (context[:, -symbols:] * places).sum(dim=1)
 
@@ -200,7 +232,7 @@ class MLP(Network):
     @torch.no_grad()
     def for_inference(self) -> "MLP":
         """Return the network with each normalisation folded into the layer before it."""
-        plain = msgspec.structs.replace(self.architecture, hidden_bias=True, batch_norm="none")
+        plain = msgspec.structs.replace(self.structure, hidden_bias=True, batch_norm="none")
         with torch.device("meta"):  # draws no random numbers
             folded = MLP(self.ids, self.block_size, plain)
         folded.to_empty(device=self.embedding.weight.device)
@@ -212,21 +244,78 @@ class MLP(Network):
             folded.direct.load_state_dict(self.direct.state_dict())
         return folded.eval()
 
-    def for_export(self) -> "MLP":
-        """Return the network for inference; its first layer uses tables of symbol pairs if they stay small."""
-        folded = self.for_inference()
-        return PairTableMLP.from_mlp(folded) if PairTableMLP.table_bytes(folded) <= _MAX_PAIR_TABLE_BYTES else folded
+    def precisions(self) -> dict[str, int]:
+        """Return the groups of numbers whose precision the exporter chooses."""
+        direct = {"direct": 8} if self.structure.direct else {}
+        hidden = {"hidden": 14} if len(self.hidden) > 1 else {}
+        if self.structure.activation == "relu":  # its units are their own positions
+            return {"units": 10, **hidden, "output": 14, "first": 12, **direct}
+        return {"units": 12, "positions": 10, **hidden, "output": 14, "first": 14, **direct}
 
-    def stored(self) -> dict[str, Tensor]:
-        """Return the tensors that go into ``model.safetensors``."""
-        halves = self.architecture.precision == "float16"
-        return {name: tensor.half() if halves else tensor for name, tensor in self.state_dict().items()}
+    def in_whole_numbers(self, bits: Mapping[str, int], contexts: NDArray[np.int64]) -> Exact:
+        """Return the network in whole numbers."""
+        folded, structure = self.for_inference(), self.structure
+        linear = [*folded.hidden, folded.output]
+        weights = [layer.weight.detach().double().numpy().T for layer in linear]
+        biases = [layer.bias.detach().double().numpy() for layer in linear]
+        embedding = folded.embedding.weight.detach().double().numpy()
+        first = np.einsum("ie,peu->piu", embedding, weights[0].reshape(self.block_size, -1, len(biases[0])))
+        sums, sum_bits = np.tile(biases[0], (len(contexts), 1)), bits["first"]
+        for place, table in enumerate(first):  # place by place, because all places at once take gigabytes
+            sums += table[contexts[:, place]]
+        tensors = {f"first.{place}": rounded(table, sum_bits) for place, table in enumerate(first)}
+        layers: list[Layer] = []
+        for number, (weight, bias) in enumerate(zip(weights[1:], biases[:-1], strict=True)):
+            name, last = f"layer.{number}", number == len(weights) - 2
+            highest = _HEADROOM * sums.max()
+            if structure.activation == "relu":
+                position_bits, lowest = bits["units"], 0
+                largest = unit = max(1, int(rounded(highest, position_bits)))
+            else:
+                position_bits = min(bits["positions"], sum_bits)
+                lowest, end = _table_range(structure.activation, highest, bits["units"], position_bits)
+                values = self._activated(np.ldexp(np.arange(lowest, end + 1, dtype=np.float64), -position_bits))
+                tensors[f"{name}.activation"] = rounded(values, bits["units"])
+                largest, unit = end - lowest, int(np.abs(tensors[f"{name}.activation"]).max())
+            if largest > _MOST_POSITIONS:
+                raise ValueError(f"units of up to {largest:,}, more than {_MOST_POSITIONS:,}")
+            raised = rounded(bias, sum_bits) - (lowest << sum_bits - position_bits)  # so that positions begin at 0
+            if number == 0:
+                tensors["first.0"] += raised
+            else:
+                tensors[f"layer.{number - 1}.bias"] = raised
+            weight_bits = bits["output" if last else "hidden"]
+            parts, low_bits = split_weights(name, weight, weight_bits, unit)
+            tensors |= parts
+            layers.append(
+                Layer(
+                    position_bits=position_bits,
+                    largest=largest,
+                    unit_bits=bits["units"],
+                    weight_bits=weight_bits,
+                    low_bits=low_bits,
+                )
+            )
+            sums, sum_bits = self._activated(sums) @ weight + biases[number + 1], layers[-1].sum_bits
+        tensors[f"layer.{len(layers) - 1}.bias"] = rounded(biases[-1], sum_bits)
+        if folded.direct is not None:
+            tensors["direct"] = rounded(folded.direct.weight.detach().double().numpy(), bits["direct"])
+        exact = MLPArchitecture(
+            parameters=sum(p.numel() for p in self.parameters()),
+            embedding_dim=embedding.shape[1],
+            hidden_sizes=[len(bias) for bias in biases[:-1]],
+            activation=structure.activation,
+            batch_norm=structure.batch_norm,
+            direct=structure.direct,
+            first_bits=bits["first"],
+            layers=layers,
+            direct_bits=bits.get("direct", 0),
+        )
+        return exact, tensors
 
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Load tensors, rounded to the precision in which they are stored."""
-        if self.architecture.precision == "float16":
-            weights = {name: tensor.half().float() for name, tensor in weights.items()}
-        super().load(weights)
+    def _activated(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        units: NDArray[np.float64] = self.activation(torch.from_numpy(sums)).numpy()
+        return units
 
     def norms(self) -> list[BatchNorm]:
         """Return the batch normalisation layers."""
@@ -239,7 +328,7 @@ class MLP(Network):
     @property
     def saturates(self) -> bool:
         """Whether the activations are bounded by -1 and 1, so that units can saturate."""
-        return self.architecture.activation == "tanh"
+        return self.structure.activation == "tanh"
 
     def symbol_vectors(self) -> NDArray[np.float32]:
         """Return the embeddings of the ids, float32 [ids, width]."""
@@ -247,39 +336,20 @@ class MLP(Network):
         return vectors
 
 
-class PairTableMLP(MLP):
-    """An MLP whose first layer looks up the contribution of each pair of neighbouring symbols in a table.
+def _table_range(activation: Activation, highest: float, unit_bits: int, position_bits: int) -> tuple[int, int]:
+    """Return the first and the last position of an activation's table, in steps of 2^-position_bits.
 
-    The exported graph computes the tables from the weights, and the runtime does so once, when it loads the graph. The
-    file therefore stores only the weights.
+    Beyond them, the activation rounds to the value at the end; GELU goes on up to the highest sum.
+
+    Raises:
+        ValueError: if the table would have too many positions.
     """
-
-    @classmethod
-    def from_mlp(cls, network: MLP) -> Self:
-        """Return an equivalent network with tables."""
-        with torch.device("meta"):
-            converted = cls(network.ids, network.block_size, network.architecture)
-        converted.load_state_dict(network.state_dict(), assign=True)
-        return converted
-
-    @staticmethod
-    def table_bytes(network: MLP) -> int:
-        """Return the size of the tables in bytes."""
-        pairs, single = divmod(network.block_size, 2)
-        ids, units = network.ids, network.architecture.hidden_sizes[0]
-        return 4 * units * (pairs * ids**2 + single * ids)
-
-    def first_layer(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Return the first layer's sums, float32 [batch, units]."""
-        assert bias is not None  # noqa: S101 - networks for inference have a bias
-        tables = self.embedding.weight @ weight.T.reshape(self.block_size, -1, len(weight))
-        odd = self.block_size % 2
-        sums = functional.embedding(context[:, 0], tables[0]) + bias if odd else bias
-        rows = context[:, odd::2] * self.ids + context[:, odd + 1 :: 2]
-        for pair, place in enumerate(range(odd, self.block_size, 2)):
-            table = (tables[place][:, None] + tables[place + 1]).flatten(end_dim=1)
-            sums = sums + functional.embedding(rows[:, pair], table)
-        return sums
+    if activation == "tanh":
+        end = math.ceil(math.ldexp((unit_bits + 2) * math.log(2) / 2, position_bits))
+        return -end, end
+    if not math.ldexp(highest, position_bits) < _MOST_POSITIONS:
+        raise ValueError(f"sums of up to {highest:g}, too many positions for a table")
+    return -math.ceil(math.ldexp(5, position_bits)), max(1, math.ceil(math.ldexp(highest, position_bits)))
 
 
 def _fold_norm(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:

@@ -1,6 +1,6 @@
 """N-gram counts with interpolated Kneser-Ney smoothing: recipe, slow reference network, and tables for export."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from typing import Final, Self
@@ -13,15 +13,29 @@ from torch import Tensor, nn
 
 from sequentia.architectures import NGramArchitecture
 from sequentia.architectures.ngram import Discounts, Order
+from sequentia.arithmetic import LOGIT_BITS
 from sequentia.errors import TrainingError
 from sequentia.training.corpus import Tokens
 from sequentia.training.counts import count_ngrams
 
-from .base import BaseRecipe, Network
+from .base import BaseRecipe, BaseStructure, Exact, Network, rounded
 
 _MAX_TABLE_BYTES: Final = 1 << 29
 
 Ids = NDArray[np.int64]
+
+
+class NGramStructure(BaseStructure, frozen=True, kw_only=True, tag="ngram"):
+    """The sizes of an n-gram model.
+
+    Attributes:
+        order: symbols in an n-gram: the context and the symbol after it.
+        discounts: numbers subtracted from the counts of order 1, 2 and so on; the last one applies to all higher
+            orders.
+    """
+
+    order: Order
+    discounts: Discounts
 
 
 class NGramRecipe(BaseRecipe, frozen=True, kw_only=True, tag="ngram"):
@@ -41,26 +55,26 @@ class NGramRecipe(BaseRecipe, frozen=True, kw_only=True, tag="ngram"):
         """Symbols of context; 1 for unigrams, which ignore it."""
         return max(1, self.order - 1)
 
-    def architecture(self, ids: int) -> NGramArchitecture:  # noqa: ARG002 - part of the interface
-        """Return the architecture; its number of parameters stays 0 until a text is counted."""
-        return NGramArchitecture(order=self.order, discounts=self.discounts, parameters=0)
+    def structure(self, ids: int) -> NGramStructure:  # noqa: ARG002 - part of the interface
+        """Return the structure; its number of parameters stays 0 until a text is counted."""
+        return NGramStructure(order=self.order, discounts=self.discounts, parameters=0)
 
-    def count(self, tokens: Tokens, ids: int) -> tuple[NGramArchitecture, dict[str, Tensor]]:
-        """Return the architecture, and the n-grams of the training part with their counts."""
+    def count(self, tokens: Tokens, ids: int) -> tuple[NGramStructure, dict[str, Tensor]]:
+        """Return the structure, and the n-grams of the training part with their counts."""
         ngrams, counts = count_ngrams(tokens, self.order)
-        architecture = msgspec.structs.replace(self.architecture(ids), parameters=len(ngrams))
-        return architecture, {"ngrams": torch.from_numpy(ngrams), "counts": torch.from_numpy(counts)}
+        structure = msgspec.structs.replace(self.structure(ids), parameters=len(ngrams))
+        return structure, {"ngrams": torch.from_numpy(ngrams), "counts": torch.from_numpy(counts)}
 
 
 class NGram(Network):
     """N-gram counts, smoothed for each context directly by the definition. It is slow and serves as a reference."""
 
-    def __init__(self, ids: int, block_size: int, architecture: NGramArchitecture) -> None:
+    def __init__(self, ids: int, block_size: int, structure: NGramStructure) -> None:
         super().__init__(ids, block_size)
-        self.architecture = architecture
+        self.structure = structure
         self.ngrams: Tensor
         self.counts: Tensor
-        rows, order = architecture.parameters, architecture.order
+        rows, order = structure.parameters, structure.order
         self.register_buffer("ngrams", torch.zeros((rows, order), dtype=torch.int32))
         self.register_buffer("counts", torch.zeros(rows, dtype=torch.int32))
 
@@ -71,7 +85,7 @@ class NGram(Network):
 
     def _probabilities(self, context: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the probability of each symbol after a context; see :meth:`BackOffTables.of` for the formula."""
-        ids, order, discounts = self.ids, self.architecture.order, self.architecture.discounts
+        ids, order, discounts = self.ids, self.structure.order, self.structure.discounts
         ngrams, counts = self.ngrams.cpu().numpy(), self.counts.cpu().numpy()
         p = np.full(ids, 1 / ids)
         for length in range(order):
@@ -92,14 +106,29 @@ class NGram(Network):
 
     def for_inference(self) -> "BackOff":
         """Return the smoothed counts as tables."""
-        architecture, ids = self.architecture, self.ids
+        structure, ids = self.structure, self.ids
         counted = self.ngrams.cpu().numpy(), self.counts.cpu().numpy()
-        tables = BackOffTables.of(*counted, architecture.discounts, ids)
-        return BackOff(tables, architecture.order).to(self.counts.device).eval()
+        tables = BackOffTables.of(*counted, structure.discounts, ids)
+        return BackOff(tables, structure.order).to(self.counts.device).eval()
+
+    def in_whole_numbers(self, bits: Mapping[str, int], contexts: NDArray[np.int64]) -> Exact:  # noqa: ARG002
+        """Return the smoothed counts as tables, in steps of 1/256 nat."""
+        structure = self.structure
+        tables = BackOffTables.of(self.ngrams.cpu().numpy(), self.counts.cpu().numpy(), structure.discounts, self.ids)
+        longer = tables.longer if len(tables.longer) else np.zeros((1, self.ids), dtype=np.int32)  # single symbols
+        architecture = NGramArchitecture(
+            parameters=structure.parameters,
+            order=structure.order,
+            discounts=structure.discounts,
+            states=len(tables.log_probabilities),
+            inner_states=len(longer),
+        )
+        logits = rounded(tables.log_probabilities, LOGIT_BITS)
+        return architecture, {"longer": longer.astype(np.int64).reshape(-1), "table": logits}
 
     def familiar_contexts(self, count: int, random: np.random.Generator) -> NDArray[np.int64] | None:
         """Return contexts of counted n-grams, int64 [count, block_size]."""
-        if self.architecture.order == 1:
+        if self.structure.order == 1:
             return None
         return self.ngrams.numpy()[random.integers(0, len(self.ngrams), count), :-1].astype(np.int64)
 

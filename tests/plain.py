@@ -1,0 +1,198 @@
+"""A second evaluator, written from docs/format.md alone: whole numbers of plain Python, no NumPy, no onnxruntime.
+
+The tests hold the library against it.
+"""
+
+import hashlib
+import json
+import math
+import struct
+import unicodedata
+import zlib
+from functools import cache
+from itertools import accumulate, count
+from operator import mul
+from pathlib import Path
+from typing import Any
+
+MASK = 2**64 - 1
+FORMATS = {"I8": "b", "I16": "h", "I32": "i"}
+WEIGHTS = [math.floor(2**32 * math.exp(-d / 256) + 0.5) for d in range(5856)] + [0]
+
+
+def read_tensors(data: bytes) -> dict[str, list[Any]]:
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors: dict[str, list[Any]] = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name != "__metadata__":
+            (*rows, width), (begin, end) = entry["shape"], entry["data_offsets"]
+            form = f"<{math.prod(entry['shape'])}{FORMATS[entry['dtype']]}"
+            values = list(struct.unpack(form, data[start + begin : start + end]))
+            tensors[name] = [values[at : at + width] for at in range(0, len(values), width)] if rows else values
+    return tensors
+
+
+def shift(x: int, bits: int) -> int:
+    return x << -bits if bits <= 0 else (x + (1 << bits - 1)) >> bits
+
+
+def philox(key: int, counter: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    k0, k1 = key & MASK, key >> 64
+    c0, c1, c2, c3 = counter
+    for _ in range(10):
+        p0, p1 = 0xD2E7470EE14C6C93 * c0, 0xCA5A826395121157 * c2
+        c0, c1, c2, c3 = (p1 >> 64) ^ c1 ^ k0, p1 & MASK, (p0 >> 64) ^ c3 ^ k1, p0 & MASK
+        k0, k1 = (k0 + 0x9E3779B97F4A7C15) & MASK, (k1 + 0xBB67AE8584CAA73B) & MASK
+    return c0, c1, c2, c3
+
+
+def key_of(seed: int | str) -> int:
+    return seed if isinstance(seed, int) else int.from_bytes(hashlib.sha256(seed.encode()).digest()[:16], "little")
+
+
+def uniforms(seed: int | str, name: int, draws: int, attempt: int = 0) -> list[int]:
+    """Return a name's uniform numbers, in steps of 2^-53."""
+    counters = range(name * draws // 4 + 1, (name + 1) * draws // 4 + 1)
+    blocks = (philox(key_of(seed), (at & MASK, at >> 64, attempt, 0)) for at in counters)
+    return [word >> 11 for block in blocks for word in block]
+
+
+def weights(
+    logits: list[int], allowed: list[bool], temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
+) -> list[int]:
+    ids = [i for i, may in enumerate(allowed) if may]
+    largest = max(logits[i] for i in ids)
+    if temperature == 0:
+        best = min(i for i in ids if logits[i] == largest)
+        return [2**32 * (i == best) for i in range(len(logits))]
+    distance = {i: math.floor(min((largest - logits[i]) / temperature + 0.5, 5856)) for i in ids}
+    kept = {i: WEIGHTS[distance[i]] for i in sorted(ids, key=lambda i: (distance[i], i))[:top_k]}
+    total, before = sum(kept.values()), 0
+    found = [0] * len(logits)
+    for i in sorted(kept, key=lambda i: (-kept[i], i)):
+        if before < top_p * total:
+            found[i] = kept[i]
+        before += kept[i]
+    return found
+
+
+def draw(relative: list[int], uniform: int) -> int:
+    cumulative = list(accumulate(relative))
+    point = (uniform * 2.0**-53) * cumulative[-1]
+    return next(i for i, reached in enumerate(cumulative) if reached > point)
+
+
+class Plain:
+    """An artifact, from config.json, model.safetensors and perhaps novelty.crc32."""
+
+    def __init__(self, folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        self.architecture = config["architecture"]
+        self.tensors = read_tensors((folder / "model.safetensors").read_bytes())
+        self.symbols = ["", *config["vocabulary"]]
+        self.block_size, self.longest = config["block_size"], config["max_length"]
+        hashes = folder / "novelty.crc32"
+        self.known = {number for (number,) in struct.iter_unpack("<I", hashes.read_bytes())} if hashes.is_file() else {}
+        self.after = cache(lambda context: self.logits(list(context)))
+        self.columns = cache(lambda name: list(zip(*self.tensors[name], strict=True)))
+
+    def logits(self, context: list[int]) -> list[int]:
+        """Return the logits after a context, in steps of 1/256."""
+        return getattr(self, self.architecture["model"])(context)  # type: ignore[no-any-return]
+
+    def product(self, name: str, x: list[int], low_bits: int) -> list[int]:
+        sums = [sum(map(mul, x, column)) for column in self.columns(f"{name}.weight")]
+        if not low_bits:
+            return sums
+        lows = [sum(map(mul, x, column)) for column in self.columns(f"{name}.weight.low")]
+        return [high + shift(low, low_bits) for high, low in zip(sums, lows, strict=True)]
+
+    def bigram(self, context: list[int]) -> list[int]:
+        return list(self.tensors["table"][context[-1]])
+
+    def ngram(self, context: list[int]) -> list[int]:
+        state = 0
+        for age in range(1, max(self.architecture["order"], 2)):
+            longer = self.tensors["longer"][state * len(self.symbols) + context[-age]]
+            if not longer:
+                break
+            state = longer
+        return list(self.tensors["table"][state])
+
+    def mlp(self, context: list[int]) -> list[int]:
+        a, t, bits = self.architecture, self.tensors, self.architecture["first_bits"]
+        sums = [sum(column) for column in zip(*(t[f"first.{i}"][s] for i, s in enumerate(context)), strict=True)]
+        for n, layer in enumerate(a["layers"]):
+            units = [min(max(shift(x, bits - layer["position_bits"]), 0), layer["largest"]) for x in sums]
+            if a["activation"] != "relu":
+                units = [t[f"layer.{n}.activation"][position] for position in units]
+            products = self.product(f"layer.{n}", units, layer["low_bits"])
+            sums = [x + bias for x, bias in zip(products, t[f"layer.{n}.bias"], strict=True)]
+            bits = layer["unit_bits"] + layer["weight_bits"] - layer["low_bits"]
+        logits = [shift(x, bits - 8) for x in sums]
+        if a["direct"]:
+            row = 0
+            for symbol in context[-a["direct"] :]:
+                row = row * len(self.symbols) + symbol
+            logits = [x + shift(y, a["direct_bits"] - 8) for x, y in zip(logits, t["direct"][row], strict=True)]
+        return logits
+
+    def gate(self, name: str, table: str, symbol: int, sums: list[int]) -> list[int]:
+        given, values = self.tensors[f"{name}.given"][symbol], self.tensors[table]
+        return [values[min(max(x + y, 0), len(values) - 1)] for x, y in zip(given, sums, strict=True)]
+
+    def gru(self, context: list[int]) -> list[int]:
+        a, t, state = self.architecture, self.tensors, self.tensors["start"][0]
+        bits, one = a["state_bits"] + a["weight_bits"] - a["low_bits"] - a["position_bits"], 1 << a["state_bits"]
+        for symbol in context:
+            products = (self.product(gate, state, a["low_bits"]) for gate in ("reset", "update", "new"))
+            reset, update, new = ([shift(x, bits) for x in sums] for sums in products)
+            reset, update = self.gate("reset", "sigmoid", symbol, reset), self.gate("update", "sigmoid", symbol, update)
+            shown = zip(reset, new, t["new.bias"], strict=True)
+            new = self.gate("new", "tanh", symbol, [shift(r * (x + bias), a["gate_bits"]) for r, x, bias in shown])
+            after = [n + shift(u * (s - n), a["gate_bits"]) for u, s, n in zip(update, state, new, strict=True)]
+            state = [min(max(x, -one), one) for x in after]
+        sums = self.product("output", state, a["output_low_bits"])
+        bits = a["state_bits"] + a["output_bits"] - a["output_low_bits"] - 8
+        return [shift(x + bias, bits) for x, bias in zip(sums, t["output.bias"], strict=True)]
+
+    def candidate(self, seed: int | str, index: int, attempt: int, o: dict[str, Any], show: Any = None) -> str:
+        """Return one attempt at a name. ``o`` has its options; ``show`` is called with what each draw used."""
+        prefix = [self.symbols.index(symbol) for symbol in unicodedata.normalize("NFC", o.get("prefix", ""))]
+        least = o.get("min_length", 1)
+        most = o.get("max_length") or max(self.longest, least, len(prefix))
+        numbers = uniforms(seed, index, -(-max(most, self.longest) // 4) * 4, attempt)
+        ids = prefix
+        for uniform in numbers[: most - len(prefix)]:
+            context = ([0] * self.block_size + ids)[-self.block_size :]
+            logits = self.after(tuple(context))
+            allowed = [len(ids) >= least] + [True] * (len(logits) - 1)
+            relative = weights(logits, allowed, o.get("temperature", 1.0), o.get("top_k"), o.get("top_p") or 1.0)
+            symbol = draw(relative, uniform)
+            if show:
+                show(context, logits, relative, uniform, symbol)
+            if not symbol:
+                break
+            ids = [*ids, symbol]
+        return "".join(self.symbols[i] for i in ids)
+
+    def name(self, seed: int | str, index: int, o: dict[str, Any]) -> str:
+        """Return a name of a stream by its index: the first attempt that is not rejected."""
+        excluded = [unicodedata.normalize("NFC", text) for text in o.get("exclude", ())]
+        for attempt in range(2**14):
+            text = self.candidate(seed, index, attempt, o)
+            known = o.get("novel", False) and zlib.crc32(text.encode()) in self.known
+            if unicodedata.is_normalized("NFC", text) and text not in excluded and not known:
+                return text
+        raise ValueError("no attempt is accepted")
+
+    def names(self, seed: int | str, first: int, number: int, o: dict[str, Any]) -> list[str]:
+        """Return names of a stream from an index on; with ``unique``, without those that came before."""
+        found: list[str] = []
+        for index in count(first):
+            if len(found) == number:
+                break
+            text = self.name(seed, index, o)
+            if not (o.get("unique") and text in found):
+                found.append(text)
+        return found
