@@ -173,6 +173,22 @@ class BatchNorm(nn.Module):
         return self.gain * (x - mean) / torch.sqrt(var + self.epsilon) + self.bias
 
 
+def fold_norm(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
+    """Fold a layer and the normalisation after it into the layer ``target``, in float64."""
+    assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
+    assert isinstance(target, nn.Linear)  # noqa: S101 - narrows its type
+    weight = layer.weight.double()
+    bias = torch.zeros_like(weight[:, 0])
+    if layer.bias is not None:
+        bias += layer.bias
+    if isinstance(norm, BatchNorm):
+        scale = norm.gain.double() / torch.sqrt(norm.running_var.double() + norm.epsilon)
+        weight = weight * scale[:, None]
+        bias = (bias - norm.running_mean) * scale + norm.bias
+    target.weight.copy_(weight)
+    target.bias.copy_(bias)
+
+
 def predictor(network: nn.Module, device: torch.device) -> Predict:
     """Move a network to a device and return it as a function from contexts to logits, both as NumPy arrays."""
     network.to(device)

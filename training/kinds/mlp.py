@@ -25,6 +25,7 @@ from .base import (
     Exact,
     Network,
     Rate,
+    fold_norm,
     rounded,
     split_weights,
 )
@@ -239,7 +240,7 @@ class MLP(Network):
         folded.embedding.load_state_dict(self.embedding.state_dict())
         pairs = [*zip(self.hidden, self.hidden_norms, strict=True), (self.output, self.output_norm)]
         for target, (layer, norm) in zip([*folded.hidden, folded.output], pairs, strict=True):
-            _fold_norm(layer, norm, target)
+            fold_norm(layer, norm, target)
         if folded.direct is not None and self.direct is not None:
             folded.direct.load_state_dict(self.direct.state_dict())
         return folded.eval()
@@ -350,22 +351,6 @@ def _table_range(activation: Activation, highest: float, unit_bits: int, positio
     if not math.ldexp(highest, position_bits) < _MOST_POSITIONS:
         raise ValueError(f"sums of up to {highest:g}, too many positions for a table")
     return -math.ceil(math.ldexp(5, position_bits)), max(1, math.ceil(math.ldexp(highest, position_bits)))
-
-
-def _fold_norm(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
-    """Fold a layer and the normalisation after it into the layer ``target``, in float64."""
-    assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
-    assert isinstance(target, nn.Linear)  # noqa: S101 - narrows its type
-    weight = layer.weight.double()
-    bias = torch.zeros_like(weight[:, 0])
-    if layer.bias is not None:
-        bias += layer.bias
-    if isinstance(norm, BatchNorm):
-        scale = norm.gain.double() / torch.sqrt(norm.running_var.double() + norm.epsilon)
-        weight = weight * scale[:, None]
-        bias = (bias - norm.running_mean) * scale + norm.bias
-    target.weight.copy_(weight)
-    target.bias.copy_(bias)
 
 
 @torch.no_grad()
