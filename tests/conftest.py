@@ -57,6 +57,10 @@ if hasattr(signal, "SIGHUP"):
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
 
+NEEDS_NAMES = pytest.mark.skipif(
+    not os.environ.get("SEQUENTIA_NAMES"), reason="SEQUENTIA_NAMES does not say where names.txt is"
+)
+
 MOONS = Path(__file__).parent / "data" / "moons.txt"
 SMALL = (
     "block_size=4",

@@ -16,13 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -105,23 +105,15 @@ def run_python(
 ) -> Row:
     """Return the row of a process that a command starts, followed by Python's arguments."""
     arguments = ["-m", "tests.portability", "--examine", level, "--names", str(names)]
-    process = subprocess.run(
-        [*command, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    if process.returncode:
-        return Row(place, "", "", f"failed: {(process.stderr.strip().splitlines() or ['no message'])[-1]}")
-    found = json.loads(process.stdout.splitlines()[-1])
-    wrong = found["wrong"]
-    if found["sha256"] != names_hash(sequentia.load("names"), names):
-        wrong.append("the names")
-    checked = f"{found['vectors']} golden vectors, {names:,} names"
-    return Row(f"{found['machine']}, {place}", found["versions"], checked, _result(wrong))
+
+    def read(found: dict[str, Any]) -> Row:
+        wrong = found["wrong"]
+        if found["sha256"] != names_hash(sequentia.load("names"), names):
+            wrong.append("the names")
+        checked = f"{found['vectors']} golden vectors, {names:,} names"
+        return Row(f"{found['machine']}, {place}", found["versions"], checked, _result(wrong))
+
+    return _row(place, [*command, *arguments], {"OMP_NUM_THREADS": "1", **environment}, read)
 
 
 def run_node(node: Path | None, contexts: int = CONTEXTS) -> Row:
@@ -131,18 +123,28 @@ def run_node(node: Path | None, contexts: int = CONTEXTS) -> Row:
         return Row(place, "", "", "not run: needs node, and --node FOLDER with node_modules/onnxruntime-web")
     with tempfile.TemporaryDirectory() as folder:
         write_cases(Path(folder), contexts)
-        process = subprocess.run(
-            ["node", str(ROOT / "tests" / "portability.mjs"), str(node), folder],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
+
+        def read(found: dict[str, Any]) -> Row:
+            versions = f"onnxruntime-web {found['version']}, Node {found['node']}"
+            return Row(place, versions, f"logits of {found['contexts']:,} contexts", _result(found["wrong"]))
+
+        return _row(place, ["node", str(ROOT / "tests" / "portability.mjs"), str(node), folder], {}, read)
+
+
+def _row(place: str, command: list[str], environment: Mapping[str, str], read: Callable[[dict[str, Any]], Row]) -> Row:
+    """Run a command, and return the row that is read from its last line of output, JSON, or says how it failed."""
+    process = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
     if process.returncode:
         return Row(place, "", "", f"failed: {(process.stderr.strip().splitlines() or ['no message'])[-1]}")
-    found = json.loads(process.stdout.splitlines()[-1])
-    versions = f"onnxruntime-web {found['version']}, Node {found['node']}"
-    return Row(place, versions, f"logits of {found['contexts']:,} contexts", _result(found["wrong"]))
+    return read(json.loads(process.stdout.splitlines()[-1]))
 
 
 def write_cases(folder: Path, contexts: int) -> None:

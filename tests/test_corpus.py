@@ -18,7 +18,7 @@ from sequentia import CorpusError
 from sequentia.training.corpus import Corpus, Tokens, fingerprint, read_corpus, shards, split, texts
 from sequentia.windows import windows
 
-from .conftest import MOONS
+from .conftest import MOONS, NEEDS_NAMES
 
 Write = Callable[[bytes | str], Path]
 ITEMS = st.lists(
@@ -222,9 +222,8 @@ def test_too_few_names_to_split(write_corpus: Write) -> None:
         split(dataclasses.replace(data, tokens=data.tokens[:2], record=one), "lecture")
 
 
-def test_the_published_counts_of_names_txt(names_txt: Path | None) -> None:
-    if names_txt is None:
-        pytest.skip("SEQUENTIA_NAMES does not say where names.txt is")
+@NEEDS_NAMES
+def test_the_published_counts_of_names_txt(names_txt: Path) -> None:
     data = read_corpus(names_txt)
     assert (len(data), data.record.distinct, len(data.tokens)) == (32_033, 29_494, 228_146)
     assert len(split(data, "dedup").train) < len(split(data, "lecture").train)

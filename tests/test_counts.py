@@ -16,7 +16,7 @@ from sequentia.training.kinds import ngram
 from sequentia.training.kinds.ngram import BackOff, BackOffTables
 from sequentia.windows import windows
 
-from .conftest import MOONS
+from .conftest import MOONS, NEEDS_NAMES
 
 ORDERS = (1, 2, 3, 6)
 
@@ -69,9 +69,8 @@ def test_the_smoothed_counts_are_those_of_the_definition(tmp_path: Path, order: 
         assert np.array_equal(row * 256, np.round(row * 256))
 
 
-def test_the_published_figures_of_the_ngram(names_txt: Path | None, tmp_path: Path) -> None:
-    if names_txt is None:
-        pytest.skip("SEQUENTIA_NAMES does not say where names.txt is")
+@NEEDS_NAMES
+def test_the_published_figures_of_the_ngram(names_txt: Path, tmp_path: Path) -> None:
     metrics = train(names_txt, tmp_path / "run", recipe="ngram").record.metrics
     assert metrics is not None
     assert metrics.dev is not None

@@ -19,7 +19,7 @@ import sequentia
 from sequentia.cli import cli
 from sequentia.training import evaluate_model, read_recipe, recipe_names, train
 
-from .conftest import MOONS, RayCluster, python
+from .conftest import MOONS, NEEDS_NAMES, RayCluster, python
 from .hub_server import HubServer
 
 ROOT = Path(__file__).parents[1]
@@ -128,9 +128,8 @@ def test_figures_of_the_bundled_model() -> None:
     assert config.training.overrides == []
 
 
-def test_the_bundled_model_is_as_good_as_it_says(names_txt: Path | None) -> None:
-    if names_txt is None:
-        pytest.skip("SEQUENTIA_NAMES does not say where names.txt is")
+@NEEDS_NAMES
+def test_the_bundled_model_is_as_good_as_it_says(names_txt: Path) -> None:
     model = sequentia.load("names")
     measured, stated = evaluate_model(model, names_txt), model.config.metrics
     for part in measured.__struct_fields__:
@@ -140,10 +139,9 @@ def test_the_bundled_model_is_as_good_as_it_says(names_txt: Path | None) -> None
     assert measured.dev.loss <= 2.0
 
 
-def test_the_fast_recipe_is_as_good_as_it_says(names_txt: Path | None, tmp_path: Path) -> None:
+@NEEDS_NAMES
+def test_the_fast_recipe_is_as_good_as_it_says(names_txt: Path, tmp_path: Path) -> None:
     """The standard deviation over seeds is 0.004, so that rounding on another CPU does not fail this test."""
-    if names_txt is None:
-        pytest.skip("SEQUENTIA_NAMES does not say where names.txt is")
     record = train(names_txt, tmp_path / "run", recipe="fast").record
     assert record.metrics is not None
     assert record.metrics.dev is not None

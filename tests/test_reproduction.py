@@ -13,7 +13,7 @@ import pytest
 from sequentia.training.checkpoint import CHECKPOINT
 from sequentia.training.reproduction import _RUNS, Row, reproduce
 
-from .conftest import MOONS, python, wait_for
+from .conftest import MOONS, NEEDS_NAMES, python, wait_for
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "reproduction.md"
 
@@ -31,9 +31,8 @@ def test_verdicts() -> None:
     assert Row.of("x", "ava. emma.", ["ava.", "eve."]).verdict == "MISSED"
 
 
-def test_the_quick_part(names_txt: Path | None) -> None:
-    if names_txt is None:
-        pytest.skip("SEQUENTIA_NAMES does not say where names.txt is")
+@NEEDS_NAMES
+def test_the_quick_part(names_txt: Path) -> None:
     result = python("-m", "sequentia", "reproduce", str(names_txt), "--quick")
     assert result.returncode == 0, result.stdout + result.stderr
     rows = table(result.stdout)
