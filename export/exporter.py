@@ -1,6 +1,7 @@
 """Export a training run as an artifact folder."""
 
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import torch
@@ -11,19 +12,15 @@ from sequentia._files import printable_name
 from sequentia.artifact import Artifact
 from sequentia.config import FORMAT_VERSION, Config, Training
 from sequentia.errors import TrainingError
-from sequentia.generation import stream_names
-from sequentia.logit_cache import LogitCache
-from sequentia.options import Plan
-from sequentia.training.checkpoint import Checkpoint, RunRecord
-from sequentia.training.corpus import Tokens
-from sequentia.training.kinds import Network, predictor
+from sequentia.training.checkpoint import Checkpoint
+from sequentia.training.kinds import predictor
 from sequentia.vocabulary import Vocabulary
 
 from .card import model_card
-from .parity import check_parity
+from .parity import check_parity, names_of
 from .precision import in_whole_numbers
 
-_DRAWN = 2000
+_DRAWN: Final = 1 << 14  # symbols, to choose the bits on where an earlier version kept no names
 
 
 def export(run: Path, folder: Path) -> Config:
@@ -48,7 +45,11 @@ def export(run: Path, folder: Path) -> Config:
         )
     network = checkpoint.network().eval()
     tokens = checkpoint.calibration
-    architecture, tensors = in_whole_numbers(network, tokens if len(tokens) else _drawn(network, record))
+    if not len(tokens):
+        predict, vocabulary = predictor(network.for_inference(), torch.device("cpu")), Vocabulary(record.vocabulary)
+        drawn = names_of(predict, vocabulary, network.block_size, record.max_length, _DRAWN)
+        tokens = drawn.astype(vocabulary.dtype)
+    architecture, tensors = in_whole_numbers(network, tokens)
     config = Config(
         format_version=FORMAT_VERSION,
         name=printable_name(folder),
@@ -79,13 +80,3 @@ def export(run: Path, folder: Path) -> Config:
     source = Artifact(config, Vocabulary(config.vocabulary), tensors, contents[artifact.GRAPH], known, folder)
     contents[artifact.CARD] = model_card(source, pictures).encode()
     return artifact.write(folder, config, contents, {} if folder.resolve() == run.resolve() else pictures)
-
-
-def _drawn(network: Network, record: RunRecord) -> Tokens:
-    """Return names that a network draws, as tokens, in place of names that it was measured on."""
-    vocabulary = Vocabulary(record.vocabulary)
-    predict = predictor(network.for_inference(), torch.device("cpu"))
-    cache = LogitCache(predict, network.block_size, network.ids, remember=False)
-    plan = Plan.of({"seed": 0}, vocabulary, record.max_length)
-    names = stream_names(cache, vocabulary, plan, _DRAWN)
-    return vocabulary.tokens(name for batch in names for name in vocabulary.decode(batch)).astype(vocabulary.dtype)

@@ -1,5 +1,6 @@
 """The checks that an exported model must pass before anyone may load it. Each is fatal and has a name of its own."""
 
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -10,12 +11,20 @@ from sequentia.arithmetic import Bounds, InexactError
 from sequentia.arithmetic.integers import IntegerArithmetic
 from sequentia.artifact import graph_of
 from sequentia.config import Config
-from sequentia.errors import ExportError
+from sequentia.errors import ExportError, GenerationError
+from sequentia.generation import stream_names
+from sequentia.likelihood import Predict
+from sequentia.logit_cache import LogitCache
+from sequentia.options import Plan
 from sequentia.session import open_session
+from sequentia.vocabulary import Vocabulary
 from sequentia.weights import Tensors, read_tensors
+from sequentia.windows import windows
 
 BATCH_SIZES: Final = (1, 2, 7, 8, 64, 333, 1000)
 LEVELS: Final = ("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL")
+
+_LONGEST: Final = 64  # symbols of the names that contexts are taken from
 
 
 def check_parity(config: Config, weights: bytes, graph: bytes) -> None:
@@ -44,8 +53,8 @@ def check_parity(config: Config, weights: bytes, graph: bytes) -> None:
 
 def _bits(config: Config, tensors: Tensors, graph: bytes) -> None:
     """Compare onnxruntime with int64 arithmetic, bit for bit: all batch sizes, levels of optimisation, and threads."""
-    contexts = random_contexts(config, max(BATCH_SIZES))
-    network, block_size, ids = config.architecture.network, config.block_size, len(config.vocabulary) + 1
+    contexts, ids = compared_contexts(config, graph), len(config.vocabulary) + 1
+    network, block_size = config.architecture.network, config.block_size
     expected = network(IntegerArithmetic(tensors, contexts), block_size, ids)
     for level in LEVELS:
         for threads in (1, 2):
@@ -57,6 +66,25 @@ def _bits(config: Config, tensors: Tensors, graph: bytes) -> None:
                     raise _failure("bits", "the logits of int64 arithmetic", f"others ({where})")
 
 
+def compared_contexts(config: Config, graph: bytes) -> NDArray[np.int64]:
+    """Return the contexts that a model is compared at, int64 [n, block_size], as many as in the largest batch.
+
+    Half of them are random, and half those of names that the model draws: an n-gram model hardly knows a random one.
+    """
+    plain = open_session(graph, threads=1, level=LEVELS[-1])
+
+    def predict(contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = plain.run(["logits"], {"context": contexts})[0]
+        return logits
+
+    contexts = random_contexts(config, max(BATCH_SIZES))
+    vocabulary, block_size = Vocabulary(config.vocabulary), config.block_size
+    tokens = names_of(predict, vocabulary, block_size, config.max_length, len(contexts))
+    if len(tokens):
+        contexts[::2] = windows(tokens, np.arange(len(contexts))[::2], block_size)[0]
+    return contexts
+
+
 def random_contexts(config: Config, count: int) -> NDArray[np.int64]:
     """Return random contexts with paddings of all lengths, int64 [count, block_size], the same for each call."""
     random = np.random.Generator(np.random.PCG64(0))
@@ -64,6 +92,30 @@ def random_contexts(config: Config, count: int) -> NDArray[np.int64]:
     padding = random.integers(0, config.block_size + 1, (count, 1))
     contexts[np.arange(config.block_size) < padding] = 0
     return contexts
+
+
+def names_of(
+    predict: Predict, vocabulary: Vocabulary, block_size: int, max_length: int, symbols: int
+) -> NDArray[np.int64]:
+    """Return names that a network draws, as tokens, each followed by the boundary; none if it draws none in NFC.
+
+    Args:
+        predict: computes the logits.
+        vocabulary: the alphabet.
+        block_size: symbols in a context.
+        max_length: the most symbols of a name.
+        symbols: the names have at least so many tokens.
+    """
+    cache = LogitCache(predict, block_size, vocabulary.size, remember=False)
+    longest = min(max_length, _LONGEST)
+    plan = Plan.of({"seed": 0, "max_length": longest}, vocabulary, longest)
+    parts: list[NDArray[np.int64]] = []
+    with suppress(GenerationError):
+        for batch in stream_names(cache, vocabulary, plan):
+            parts.append(vocabulary.tokens(vocabulary.decode(batch)))
+            if sum(map(len, parts)) >= symbols:
+                break
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 def _failure(rung: str, expected: object, found: object) -> ExportError:

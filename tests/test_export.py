@@ -26,6 +26,7 @@ from sequentia.session import open_session
 from sequentia.training import evaluate_model, read_recipe, recipe_names, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint, _earlier_digest
 from sequentia.training.kinds import Network
+from sequentia.vocabulary import Vocabulary
 from sequentia.weights import read_tensors
 
 from .conftest import MOONS, SMALL
@@ -358,6 +359,21 @@ def test_a_writer_of_graphs_that_is_wrong(
     ids = len(config.vocabulary) + 1
     tensors = read_tensors(weights, config.architecture.tensors(config.block_size, ids))
     assert failing(config, weights, artifact.graph_of(config, tensors)) == rung
+
+
+def test_an_ngram_model_is_compared_at_contexts_that_it_knows(tmp_path: Path) -> None:
+    """At the full length, without padding, random contexts are hardly ever known."""
+    train(MOONS, tmp_path / "run", recipe="ngram")
+    config = export(tmp_path / "run", tmp_path / "run")
+    vocabulary, size = Vocabulary(config.vocabulary), config.block_size
+    names = MOONS.read_text(encoding="utf-8").split()
+    known = {name[i : i + size] for name in names for i in range(len(name) - size + 1)}
+
+    def known_ones(contexts: NDArray[np.int64]) -> int:
+        return sum(text in known for text in vocabulary.decode(contexts[contexts[:, 0] > 0]))
+
+    assert known_ones(parity.random_contexts(config, 1000)) < 5
+    assert known_ones(parity.compared_contexts(config, files(tmp_path / "run")[2])) > 20
 
 
 @pytest.mark.parametrize("where", ["batch size 333", "ORT_ENABLE_EXTENDED", "2 threads"])

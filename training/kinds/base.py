@@ -130,10 +130,6 @@ class Network(nn.Module):
         """Return the embeddings of the ids, float32 [ids, width], or None if there are none."""
         return None
 
-    def familiar_contexts(self, count: int, random: np.random.Generator) -> NDArray[np.int64] | None:  # noqa: ARG002
-        """Return contexts that random sampling would miss, int64 [count, block_size], or None if there are none."""
-        return None
-
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and the unbiased variance, each float32 [width], of features, float32 [batch, width]."""

@@ -126,12 +126,6 @@ class NGram(Network):
         logits = rounded(tables.log_probabilities, LOGIT_BITS)
         return architecture, {"longer": longer.astype(np.int64).reshape(-1), "table": logits}
 
-    def familiar_contexts(self, count: int, random: np.random.Generator) -> NDArray[np.int64] | None:
-        """Return contexts of counted n-grams, int64 [count, block_size]."""
-        if self.structure.order == 1:
-            return None
-        return self.ngrams.numpy()[random.integers(0, len(self.ngrams), count), :-1].astype(np.int64)
-
 
 def discount_after(length: int, discounts: Sequence[float]) -> float:
     """Return the discount after a context of ``length`` symbols; ``discounts`` are those of order 1, 2 and so on."""
