@@ -240,7 +240,7 @@ def plain_names(model: "SequenceModel", n: int, *, once: bool) -> Iterator[str]:
     """
     import numpy as np
 
-    from sequentia.sampling import uniforms, weights
+    from sequentia.sampling import distances, uniforms, weights
 
     config, ids = model.config, model.vocabulary.size
     allowed = np.ones(ids, dtype=bool)
@@ -258,7 +258,7 @@ def plain_names(model: "SequenceModel", n: int, *, once: bool) -> Iterator[str]:
             else:
                 logits = model.logits(contexts.astype(np.int64))
             allowed[0] = length > 0
-            cumulative = np.cumsum(weights(logits, allowed=allowed), axis=1)
+            cumulative = np.cumsum(weights(distances(logits), allowed=allowed), axis=1)
             total = cumulative[:, -1]
             points = np.minimum(uniform[active, length] * total, np.nextafter(total, 0.0))
             symbols = (cumulative <= points[:, None]).sum(axis=1)

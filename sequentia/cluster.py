@@ -1,9 +1,7 @@
 """Connect to Ray on this machine or elsewhere. Ray comes with the extra ``[ray]``."""
 
-import logging
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +29,8 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
         MissingExtraError: if Ray is not installed.
         OptionError: if no cluster answers at the address, Ray cannot start here, or ``cores`` is out of its range.
     """
+    import logging  # imported here because it takes milliseconds, as does socket below
+
     if cores is not None:
         check_int("cores", cores, least=1)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -66,6 +66,8 @@ def cluster(address: str | None = None, cores: int | None = None) -> Iterator[An
 
 def _check_reachable(address: str) -> None:
     """Raise OptionError unless something answers at an address; Ray would try for minutes."""
+    import socket
+
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()

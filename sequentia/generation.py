@@ -192,7 +192,7 @@ class _Nodes:
         """Return the relative probabilities at each node, [nodes, ids], and the node of each name, [names]."""
         plan = self._plan
         relative = weights(
-            self._cache.logits(self._context),
+            self._cache.distances(self._context),
             temperature=plan.temperature,
             top_k=plan.top_k,
             top_p=plan.top_p,
@@ -204,7 +204,8 @@ class _Nodes:
         """Append a symbol, [n], to each of the given names, [n], and drop all others."""
         ids, nodes = self._cache.ids, len(self._context)
         edges, self._node_of_name = _unique_inverse(self._node_of_name[names] * ids + symbols, nodes * ids)
-        parent, symbol = np.divmod(edges, ids)
+        parent = edges // ids
+        symbol = edges - parent * ids
         context = self._context.take(parent, axis=0)
         context[:, :-1] = context[:, 1:]
         context[:, -1] = symbol
@@ -227,12 +228,12 @@ class _Nodes:
 
 
 def _unique_inverse(values: NDArray[np.intp], limit: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return ``np.unique(values, return_inverse=True)`` in linear time, for values below ``limit``."""
+    """Return the distinct values, in any order, and which of them each value is; in linear time, for values < limit."""
     if len(values) == 1:
         return values, np.zeros(1, dtype=np.intp)
-    present = np.zeros(limit, dtype=bool)
-    present[values] = True
-    distinct = np.flatnonzero(present)
-    number = np.empty(limit, dtype=np.intp)
-    number[distinct] = np.arange(len(distinct))
-    return distinct, number[values]
+    places = np.arange(len(values), dtype=np.int32)
+    last = np.empty(limit, dtype=np.int32)  # where each value occurs last
+    last[values] = places
+    distinct = values[last.take(values) == places]
+    last[distinct] = places[: len(distinct)]  # from here on, its number
+    return distinct, last.take(values).astype(np.intp)

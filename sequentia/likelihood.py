@@ -10,8 +10,8 @@ from .sampling import log_softmax
 from .vocabulary import BOUNDARY
 from .windows import windows
 
-Predict = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""A function from contexts, int64 [n, block_size], to logits, float32 [n, ids]."""
+Predict = Callable[[NDArray[np.int64]], NDArray[np.floating]]
+"""A function from contexts, int64 [n, block_size], to logits, floating [n, ids]."""
 
 _CHUNK_LOGITS: Final = 1 << 16  # half a megabyte in float64
 _MIN_CHUNK_ROWS: Final = 64  # for large alphabets

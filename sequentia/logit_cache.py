@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._forks import renew_after_fork
+from .arithmetic import LOGIT_BITS
 from .likelihood import Predict
+from .sampling import distances
 
 _BYTES: Final = 1 << 25
 _HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio (Knuth, TAOCP 3, section 6.4)
@@ -20,9 +22,10 @@ _HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden rati
 class LogitCache:
     """A cache in front of a network, safe to share between threads.
 
-    A context's key is the number whose digits are its ids. The cache is a hash table of at most 32 MiB, in which the
-    first context to take a slot keeps it. The operating system allocates the table's memory page by page as it is
-    written, so a few names use little of it.
+    Logits are kept as distances from the largest of their row, in 16 bits; rows that do not fit are computed each time.
+    A context's key is the number whose digits are its ids. The cache is a hash table of at most 32 MiB. A context may
+    take either slot of a pair, and the first to take one keeps it. The operating system allocates the table's memory
+    page by page as it is written, so a few names use little of it.
 
     Args:
         predict: computes the logits; each row must depend on its own context alone.
@@ -36,7 +39,7 @@ class LogitCache:
         self._predict = predict
         self._longest = min(block_size, int(63 / math.log2(ids)))  # the most symbols whose key is below 2^63
         self._digits = ids ** np.arange(self._longest - 1, -1, -1, dtype=np.int64)
-        self._bits = (_BYTES // (8 + 4 * ids)).bit_length() - 1 if remember else 0
+        self._bits = (_BYTES // (8 + 2 * ids)).bit_length() - 1 if remember else 0
         self._shift = np.uint64(64 - self._bits)
         self.renew()
         renew_after_fork(self)
@@ -45,7 +48,7 @@ class LogitCache:
         """Forget all logits."""
         self._lock = threading.Lock()
         self._keys = np.zeros(1 << self._bits, dtype=np.int64)  # key + 1; 0 marks an empty slot
-        self._logits: NDArray[np.float32] = np.empty((1 << self._bits, self.ids), dtype=np.float32)
+        self._distances: NDArray[np.uint16] = np.empty((1 << self._bits, self.ids), dtype=np.uint16)
 
     def keys(self, contexts: NDArray[np.integer]) -> NDArray[np.int64] | None:
         """Return the keys of contexts, integer [n, block_size], or ``None`` if a context does not fit in 63 bits."""
@@ -55,40 +58,61 @@ class LogitCache:
         keys: NDArray[np.int64] = contexts[:, older:].astype(np.int64) @ self._digits
         return keys
 
-    def logits(self, contexts: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return the logits for contexts; repeated contexts are computed each time until the cache has them.
+    def distances(self, contexts: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
+        """Return how far each logit is below the largest of its context; see :func:`.sampling.distances`.
+
+        Repeated contexts are computed each time until the cache has them.
 
         Args:
             contexts: integer [n, block_size], oldest symbol first, left-padded with the boundary.
 
         Returns:
-            float32 [n, ids].
+            uint16 or uint32 [n, ids].
         """
         keys = self.keys(contexts) if self._bits else None
         if keys is None:
-            return self._predict(contexts.astype(np.int64))
+            return self._computed(contexts)
         keys += 1
         slots = (keys.view(np.uint64) * _HASH_FACTOR >> self._shift).view(np.int64)
         with self._lock:
+            slots ^= self._keys.take(slots) != keys  # the other slot of the pair
             cached = self._keys.take(slots) == keys
-            logits = self._logits.take(slots, axis=0)
+            found: NDArray[np.unsignedinteger] = self._distances.take(slots, axis=0)
         if cached.all():
-            return logits
-        missing = np.flatnonzero(~cached)
-        computed = logits[missing] = self._predict(contexts[missing].astype(np.int64))
-        slots, keys = slots[missing], keys[missing]
-        with self._lock:
-            empty = np.flatnonzero(self._keys.take(slots) == 0)
-            slots, keys, computed = slots[empty], keys[empty], computed[empty]
-            self._keys[slots] = keys
-            stored = np.flatnonzero(self._keys.take(slots) == keys)  # if two keys share a slot, the last one wins
-            self._logits[slots[stored]] = computed[stored]
-        return logits
+            return found
+        if not cached.any():
+            found = computed = self._computed(contexts)
+        else:
+            (missing,) = np.logical_not(cached, out=cached).nonzero()
+            slots, keys = slots.take(missing), keys.take(missing)
+            computed = self._computed(contexts.take(missing, axis=0))
+            if computed.dtype != found.dtype:
+                found = found.astype(computed.dtype)
+            found[missing] = computed
+        self._keep(slots, keys, computed)
+        return found
 
-    def distinct_logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the logits for contexts, float32 [n, ids]; compute repeated contexts only once."""
+    def _keep(self, slots: NDArray[np.int64], keys: NDArray[np.int64], computed: NDArray[np.unsignedinteger]) -> None:
+        with self._lock:
+            slots ^= self._keys.take(slots) != 0
+            free = self._keys.take(slots) == 0
+            if computed.dtype != self._distances.dtype:
+                free &= computed.max(axis=1) < 1 << 16
+            (rows,) = free.nonzero()
+            self._keys[slots.take(rows)] = keys.take(rows)
+            if len(rows) > 1:  # if two keys share a slot, the last one wins
+                (rows,) = (self._keys.take(slots) == keys).nonzero()
+            self._distances[slots.take(rows)] = computed.take(rows, axis=0)
+
+    def distinct_logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the logits for contexts less the largest of each, float64 [n, ids]; compute repeats only once."""
         keys = self.keys(contexts)
         if keys is None:
-            return self._predict(contexts)
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        return self.logits(contexts[first])[inverse]
+            found = self._computed(contexts)
+        else:
+            _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+            found = self.distances(contexts[first])[inverse]
+        return found.astype(np.float64) * -(2.0**-LOGIT_BITS)
+
+    def _computed(self, contexts: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
+        return distances(self._predict(contexts.astype(np.int64)))

@@ -13,7 +13,6 @@ from numpy.random import Philox
 from numpy.typing import NDArray
 
 from .arithmetic import LOGIT_BITS
-from .vocabulary import BOUNDARY
 
 _WORDS_PER_COUNTER: Final = 4  # Philox4x64 turns each value of its counter into four 64-bit words
 _ATTEMPT_SHIFT: Final = 128  # the attempt is the third of the counter's four words
@@ -24,7 +23,10 @@ _MAX_DISTANCE: Final = 5856  # from there on, 2^32 * e^(-d/256) rounds to 0
 _WEIGHTS: Final = np.floor(2.0**_WEIGHT_BITS * np.exp(-np.arange(_MAX_DISTANCE + 1) / 2.0**LOGIT_BITS) + 0.5)
 _WEIGHTS[_MAX_DISTANCE] = 0.0
 
+_FARTHEST: Final = 1 << 25  # logits are between -2^24 and 2^24, in steps of 1/256
+
 _MAX_LINEAR_SEARCH: Final = 1 << 10  # probabilities; with fewer, a linear search is faster than a binary one
+_MANY_ROWS: Final = 256  # from there on, adding whole columns is faster than np.cumsum
 _SCATTERED: Final = 32  # rows are computed one by one if they are rarer than this
 
 
@@ -73,7 +75,7 @@ def uniforms_of(seed: int, first: int, rows: NDArray[np.intp], draws: int, attem
     return np.concatenate([uniforms(seed, first + row, 1, draws, attempt) for row in rows.tolist()])
 
 
-def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the log-probabilities in nats, float64 [n, ids], for logits [n, ids]."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)
@@ -81,8 +83,28 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return normalised
 
 
+def distances(logits: NDArray[np.floating]) -> NDArray[np.unsignedinteger]:
+    """Return how far each logit is below the largest of its row, in steps of 1/256, rounded halves upwards.
+
+    Args:
+        logits: float32 [n, ids].
+
+    Returns:
+        uint16 [n, ids], or uint32 if one does not fit; the largest is 2^25.
+    """
+    by_id = np.ascontiguousarray(logits.T)  # so that NumPy computes many rows at once
+    below: NDArray[np.floating] = by_id.max(axis=0) - by_id
+    below *= np.float32(2**LOGIT_BITS)
+    below += np.float32(0.5)
+    if below.max(initial=0) < 1 << 16:
+        return below.astype(np.uint16).T
+    below = by_id.max(axis=0).astype(np.float64) - by_id  # from 2^24 on, float32 does not hold every whole number
+    below = np.minimum(below * 2**LOGIT_BITS + 0.5, _FARTHEST)
+    return below.astype(np.uint32).T
+
+
 def weights(
-    logits: NDArray[np.float32],
+    below: NDArray[np.unsignedinteger],
     *,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -96,42 +118,42 @@ def weights(
     remove ids, in this order. Every row keeps at least one id. Ties go to the lower id.
 
     Args:
-        logits: float32 [n, ids].
+        below: unsigned [n, ids], from :func:`distances`.
         temperature: divides the distances; 0 keeps only the most probable id, of equal ones the lowest.
         top_k: keep this many of the most probable ids.
         top_p: keep the smallest set of most probable ids whose weights sum to at least this share.
         allowed: ids that may be drawn, bool [ids] or [n, ids], at least one per row; by default all.
 
     Returns:
-        float64 [n, ids], whole numbers; the largest of each row is 2^32.
+        float64 [n, ids], whole numbers; the largest of each row is 2^32. They are stored id by id.
     """
-    scores: NDArray[np.float32] = logits if allowed is None else np.where(allowed, logits, np.float32(-np.inf))
-    best = scores.max(axis=1, keepdims=True)
+    by_id = np.ascontiguousarray(below.T)
+    if allowed is not None:
+        may = allowed[:, None] if allowed.ndim == 1 else allowed.T
+        by_id = np.where(may, by_id, np.uint32(2 * _FARTHEST))
+        by_id -= by_id.min(axis=0)
     if temperature == 0:
-        certain = np.zeros(scores.shape)
-        np.put_along_axis(certain, scores.argmax(axis=1)[:, None], _WEIGHTS[0], axis=1)
-        return certain
-    if temperature == 1:
-        distances: NDArray[np.floating] = best - scores
-        distances *= np.float32(2**LOGIT_BITS)
-    else:
-        distances = best.astype(np.float64) - scores
-        distances *= 2**LOGIT_BITS
+        certain = np.zeros(by_id.shape)
+        np.put_along_axis(certain, by_id.argmin(axis=0)[None], _WEIGHTS[0], axis=0)
+        return certain.T
+    if temperature != 1:
         with np.errstate(over="ignore"):  # a tiny temperature sends less probable ids to infinity
-            distances /= temperature
-    distances += 0.5
-    np.floor(distances, out=distances)
-    np.minimum(distances, _MAX_DISTANCE, out=distances)
-    found: NDArray[np.float64] = _WEIGHTS.take(distances.astype(np.intp))
-    if top_k is not None and top_k < found.shape[1]:
-        np.put_along_axis(found, np.argsort(distances, axis=1, kind="stable")[:, top_k:], 0.0, axis=1)
+            scaled = by_id / temperature
+        scaled += 0.5
+        by_id = np.minimum(scaled, _MAX_DISTANCE, out=scaled).astype(np.uint16)
+    np.minimum(by_id, _MAX_DISTANCE, out=by_id)
+    if allowed is not None:
+        by_id = np.where(may, by_id, np.uint16(_MAX_DISTANCE))
+    found: NDArray[np.float64] = _WEIGHTS[by_id]
+    if top_k is not None and top_k < len(found):
+        np.put_along_axis(found, np.argsort(by_id, axis=0, kind="stable")[top_k:], 0.0, axis=0)
     if top_p is not None:
-        order = np.argsort(-found, axis=1, kind="stable")
-        ranked = np.take_along_axis(found, order, axis=1)
-        reached = np.cumsum(ranked, axis=1)
-        ranked[reached - ranked >= top_p * reached[:, -1:]] = 0.0
-        np.put_along_axis(found, order, ranked, axis=1)
-    return found
+        order = np.argsort(-found, axis=0, kind="stable")
+        ranked = np.take_along_axis(found, order, axis=0)
+        reached = np.cumsum(ranked, axis=0)
+        ranked[reached - ranked >= top_p * reached[-1]] = 0.0
+        np.put_along_axis(found, order, ranked, axis=0)
+    return found.T
 
 
 def choose(
@@ -141,28 +163,38 @@ def choose(
 
     Args:
         relative: weights or unnormalised probabilities, floating [rows, ids]; each row has at least one that is not
-            zero. Whole numbers are added exactly.
+            zero. Whole numbers are added exactly. The array may be overwritten.
         rows: the row to draw each id from, integer [n].
         uniform: float64 [n], multiples of 2^-53 in [0, 1).
 
     Returns:
         int64 [n]; an id of probability 0 is never drawn.
     """
-    cumulative = np.cumsum(relative, axis=1, dtype=np.float64)
-    threshold = uniform * cumulative[:, -1].take(rows)  # below the total, because uniform is at most 1 - 2^-53
-    ids = relative.shape[1]
+    cumulative = _running_sums(relative.T)
+    threshold = uniform * cumulative[-1].take(rows)  # below the total, because uniform is at most 1 - 2^-53
+    ids, count = cumulative.shape
     if len(rows) * ids <= _MAX_LINEAR_SEARCH:
-        below: NDArray[np.int64] = np.count_nonzero(cumulative.take(rows, axis=0) <= threshold[:, None], axis=1)
-        return below
-    first = rows.astype(np.int64) * ids
+        reached: NDArray[np.int64] = (cumulative.take(rows, axis=1) <= threshold).sum(axis=0)
+        return reached
     flat, width = cumulative.reshape(-1), ids
-    found: NDArray[np.int64] = first.copy()
-    while width > 1:  # a binary search: the id is among the `width` ids from `found` on
+    place: NDArray[np.int64] = rows.astype(np.int64)
+    while width > 1:  # a binary search: the id is among the `width` ids from `place` on
         half = width // 2
-        found += (flat.take(found + (half - 1)) <= threshold) * half
+        place += (flat.take(place + (half - 1) * count) <= threshold) * (half * count)
         width -= half
-    found -= first
-    return found
+    place //= count
+    return place
+
+
+def _running_sums(by_id: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the sums of the first, the first two, … ids, float64 [ids, rows], from floating [ids, rows]."""
+    ids, rows = by_id.shape
+    if rows < _MANY_ROWS:
+        return by_id.cumsum(axis=0, dtype=np.float64)
+    sums = by_id.astype(np.float64, order="C", copy=False)
+    for i in range(1, ids):
+        sums[i] += sums[i - 1]
+    return sums
 
 
 class UnfinishedNames(Protocol):
@@ -188,7 +220,7 @@ def draw_symbols(unfinished: UnfinishedNames, uniform: NDArray[np.float64], name
         relative, rows = unfinished.distributions()
         symbols = choose(relative, rows, uniform[rows_left, position])
         names[rows_left, position] = symbols
-        continuing = np.flatnonzero(symbols != BOUNDARY)
+        (continuing,) = symbols.nonzero()  # BOUNDARY is 0
         if not len(continuing):
             return
         rows_left = rows_left[continuing]

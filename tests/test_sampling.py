@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sequentia import OptionError, VocabularyError
 from sequentia.options import Plan
-from sequentia.sampling import choose, log_softmax, seed_of, uniforms, uniforms_of, weights
+from sequentia.sampling import choose, distances, log_softmax, seed_of, uniforms, uniforms_of, weights
 from sequentia.vocabulary import Vocabulary
 
 from .reference import philox, weight
@@ -29,7 +29,7 @@ def plan(**options: object) -> Plan:
 
 
 def distribution(logits: NDArray[np.float32], **options: Any) -> NDArray[np.float64]:
-    relative = weights(logits, **options)
+    relative = weights(distances(logits), **options)
     relative /= relative.sum(axis=1, keepdims=True)
     return relative
 
@@ -101,7 +101,7 @@ def test_the_table_of_weights_is_the_nearest_whole_numbers() -> None:
         nearest = min(abs(value % 1 - Decimal("0.5")) for value in exact[:5856])
     assert nearest > Decimal("2.8e-5")
     assert expected[5855:] == [1, 0]
-    found = weights((-np.arange(5859) / 256).astype(np.float32)[None])[0]
+    found = weights(distances((-np.arange(5859) / 256).astype(np.float32)[None]))[0]
     assert found.tolist() == [*expected, 0, 0]
 
 
@@ -115,7 +115,7 @@ def test_weights_under_every_option(
     allowed = data.draw(arrays(np.bool_, logits.shape) | arrays(np.bool_, logits.shape[1:]))
     allowed[..., -1] = True
     before = logits.copy()
-    found = weights(logits, temperature=temperature, top_k=top_k, top_p=top_p, allowed=allowed)
+    found = weights(distances(logits), temperature=temperature, top_k=top_k, top_p=top_p, allowed=allowed)
     np.testing.assert_array_equal(logits, before)
     assert found.dtype == np.float64
     for row, of_row, may in zip(steps.tolist(), found.tolist(), np.broadcast_to(allowed, logits.shape), strict=True):
@@ -124,9 +124,9 @@ def test_weights_under_every_option(
         if temperature == 0:
             expected = {best: 2**32}
         else:
-            distances = {i: math.floor(min((row[best] - row[i]) / temperature, 5856) + 0.5) for i in ids}
-            expected = {i: weight(distance) for i, distance in distances.items()}
-            nearest = sorted(ids, key=lambda i: (distances[i], i))[:top_k]
+            far = {i: math.floor(min((row[best] - row[i]) / temperature, 5856) + 0.5) for i in ids}
+            expected = {i: weight(distance) for i, distance in far.items()}
+            nearest = sorted(ids, key=lambda i: (far[i], i))[:top_k]
             kept = sorted(nearest, key=lambda i: (-expected[i], i))
             total, share, enough = sum(expected[i] for i in kept), 0, []
             for i in kept:
@@ -139,7 +139,9 @@ def test_weights_under_every_option(
 
 def test_all_ids_may_follow_where_nothing_is_said() -> None:
     logits = np.array([[0, 3, 3, 1]], dtype=np.float32)
-    np.testing.assert_array_equal(weights(logits), weights(logits, allowed=np.ones(4, dtype=bool)))
+    np.testing.assert_array_equal(
+        weights(distances(logits)), weights(distances(logits), allowed=np.ones(4, dtype=bool))
+    )
 
 
 @given(LOGITS)
@@ -154,41 +156,41 @@ def test_without_options_it_is_the_softmax(logits: NDArray[np.float32]) -> None:
 
 def test_temperature_zero_takes_the_first_of_the_most_probable() -> None:
     logits = np.array([[0, 3, 3, 1]], dtype=np.float32)
-    assert weights(logits, temperature=0).tolist() == [[0, 2**32, 0, 0]]
+    assert weights(distances(logits), temperature=0).tolist() == [[0, 2**32, 0, 0]]
     allowed = np.array([True, False, True, True])
-    assert weights(logits, temperature=0, allowed=allowed).tolist() == [[0, 0, 2**32, 0]]
+    assert weights(distances(logits), temperature=0, allowed=allowed).tolist() == [[0, 0, 2**32, 0]]
 
 
 def test_temperature_divides_the_logits() -> None:
     logits = np.array([[0, 1, 2]], dtype=np.float32)
-    np.testing.assert_array_equal(weights(logits, temperature=2), weights(logits / np.float32(2)))
-    np.testing.assert_array_equal(weights(logits, temperature=1e-300), [[0, 0, 2**32]])
+    np.testing.assert_array_equal(weights(distances(logits), temperature=2), weights(distances(logits / np.float32(2))))
+    np.testing.assert_array_equal(weights(distances(logits), temperature=1e-300), [[0, 0, 2**32]])
 
 
 def test_a_temperature_divides_large_distances_exactly() -> None:
     """This distance, 2^24 + 1 steps, is no float32, and half a step less is where the rounding changes."""
     logits = np.array([[2.0**15, -(2.0**15) - 1 / 256]], dtype=np.float32)
     temperature = (2**24 + 0.5) / 100.5
-    assert weights(logits, temperature=temperature)[0, 1] == weight(101) != weight(100)
+    assert weights(distances(logits), temperature=temperature)[0, 1] == weight(101) != weight(100)
 
 
 def test_top_p_keeps_the_fewest_that_reach_the_share() -> None:
     logits = np.log(np.array([[0.5, 0.3, 0.15, 0.05]], dtype=np.float32))
     for top_p, kept in ((0.4, 1), (0.6, 2), (0.79, 2), (0.81, 3), (1.0, 4)):
-        assert (weights(logits, top_p=top_p) > 0).sum() == kept, top_p
+        assert (weights(distances(logits), top_p=top_p) > 0).sum() == kept, top_p
 
 
 def test_ties_go_to_the_lower_id() -> None:
-    assert (weights(np.zeros((1, 6), dtype=np.float32), top_k=2) > 0).tolist() == [[True] * 2 + [False] * 4]
-    assert (weights(np.zeros((1, 6), dtype=np.float32), top_p=0.4) > 0).tolist() == [[True] * 3 + [False] * 3]
+    assert (weights(np.zeros((1, 6), dtype=np.uint16), top_k=2) > 0).tolist() == [[True] * 2 + [False] * 4]
+    assert (weights(np.zeros((1, 6), dtype=np.uint16), top_p=0.4) > 0).tolist() == [[True] * 3 + [False] * 3]
 
 
 def test_top_k_ranks_by_distance_and_top_p_by_weight() -> None:
     """The distances 5,600 and 5,601 have the same weight."""
     logits = np.array([[-5601, 0, -5600]], dtype=np.float32) / np.float32(256)
-    assert weights(logits)[0, 0] == weights(logits)[0, 2] == 1
-    assert (weights(logits, top_k=2) > 0).tolist() == [[False, True, True]]
-    assert (weights(logits, top_p=(2**32 + 0.5) / (2**32 + 2)) > 0).tolist() == [[True, True, False]]
+    assert weights(distances(logits))[0, 0] == weights(distances(logits))[0, 2] == 1
+    assert (weights(distances(logits), top_k=2) > 0).tolist() == [[False, True, True]]
+    assert (weights(distances(logits), top_p=(2**32 + 0.5) / (2**32 + 2)) > 0).tolist() == [[True, True, False]]
 
 
 # The draw
@@ -197,7 +199,7 @@ def test_top_k_ranks_by_distance_and_top_p_by_weight() -> None:
 @given(LOGITS, st.data())
 def test_a_choice_is_the_inverse_cdf(logits: NDArray[np.float32], data: st.DataObject) -> None:
     """A linear and a binary search find it, also among probabilities that are no whole numbers."""
-    mass = weights(logits, top_p=0.9)
+    mass = weights(distances(logits), top_p=0.9)
     if data.draw(st.booleans()):
         mass /= 3 * mass.sum(axis=1, keepdims=True)
     edge = st.sampled_from([0.0, 0.5, 1 - 2.0**-53])
@@ -205,10 +207,10 @@ def test_a_choice_is_the_inverse_cdf(logits: NDArray[np.float32], data: st.DataO
         arrays(np.float64, len(mass), elements=edge | st.integers(0, 2**53 - 1).map(lambda i: i / 2**53))
     )
     order = np.array(data.draw(st.permutations(range(len(mass)))))
-    chosen = choose(mass, order, uniform)
+    chosen = choose(mass.copy(), order, uniform)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sequentia.sampling._MAX_LINEAR_SEARCH", 0)
-        np.testing.assert_array_equal(choose(mass, order, uniform), chosen)
+        np.testing.assert_array_equal(choose(mass.copy(), order, uniform), chosen)
     for row, u, i in zip(mass[order], uniform.tolist(), chosen.tolist(), strict=True):
         assert row[i] > 0
         cumulative = np.cumsum(row)
@@ -219,7 +221,7 @@ def test_choices_follow_the_distribution() -> None:
     """Draw 9 ids 100,000 times. The counts are binomial; one is 5 sigma off for one seed in 190,000."""
     mass = distribution(np.linspace(-2, 1, 9, dtype=np.float32)[None])
     n = 100_000
-    counts = np.bincount(choose(mass, np.zeros(n, dtype=int), uniforms(11, 0, n, 4)[:, 0]), minlength=9)
+    counts = np.bincount(choose(mass.copy(), np.zeros(n, dtype=int), uniforms(11, 0, n, 4)[:, 0]), minlength=9)
     sigma = np.sqrt(n * mass[0] * (1 - mass[0]))
     assert (np.abs(counts - n * mass[0]) < 5 * sigma).all()
 
@@ -287,3 +289,18 @@ def test_defaults_and_what_numpy_users_pass() -> None:
 def test_a_tighter_length_leaves_the_draws_where_they_are() -> None:
     assert plan(max_length=3).draws_per_name == plan().draws_per_name == 8
     assert plan(max_length=9).draws_per_name == 12
+
+
+@given(STEPS, st.sampled_from([1, 40, 400]), st.booleans())
+def test_distances_of_logits(steps: NDArray[np.int64], scale: int, endless: bool) -> None:
+    """In 16 bits if they fit, else in 32; what is impossible is as far away as can be said."""
+    logits = (steps * scale / 256).astype(np.float32)
+    if endless:
+        logits[0, 0] = -np.inf
+    found = distances(logits)
+    expected = (steps.max(axis=1, keepdims=True) - steps) * scale
+    if endless:
+        expected[0] = (steps[0, 1:].max() - steps[0]) * scale
+        expected[0, 0] = 2**25
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == (np.uint16 if expected.max() < 2**16 else np.uint32)

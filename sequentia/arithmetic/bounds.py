@@ -75,7 +75,10 @@ class Bounds(Arithmetic[Interval]):
             raise InexactError(f"{name}: row {first} to {last} of {len(table.low)}")
         key = id(table.low), first, last  # a recurrent network looks at the same rows again and again
         if key not in self._seen:
-            low, high = table.low[first : last + 1].min(axis=0), table.high[first : last + 1].max(axis=0)
+            low, high = (
+                _distinct(table.low[first : last + 1]).min(axis=0),
+                _distinct(table.high[first : last + 1]).max(axis=0),
+            )
             self._seen[key] = table, Interval(np.asarray(low), np.asarray(high))
         low, high = _wide(self._seen[key][1])
         shape = rows.low.shape + low.shape
@@ -83,9 +86,12 @@ class Bounds(Arithmetic[Interval]):
         return Interval(np.broadcast_to(low, shape), np.broadcast_to(high, shape))
 
     def pairs(self, name: str, first: Interval, second: Interval) -> Interval:
-        low, high = ((a[:, None] + b).reshape(-1, a.shape[1]) for a, b in zip(_wide(first), _wide(second), strict=True))
+        # Every pair may be looked up, so that one row with the bounds of all stands for each.
+        low = first.low.min(axis=0).astype(np.int64) + second.low.min(axis=0)
+        high = first.high.max(axis=0).astype(np.int64) + second.high.max(axis=0)
         self._check(name, abs(int(low.min())), abs(int(high.max())))
-        return Interval(low, high)
+        shape = len(first.low) * len(second.low), len(low)
+        return Interval(np.broadcast_to(low, shape), np.broadcast_to(high, shape))
 
     def product(self, name: str, x: Interval, weight: Interval) -> Interval:
         # float64 holds each sum exactly as long as it may be allowed, and a larger one does not look smaller.
@@ -165,6 +171,11 @@ def _times(x: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.fl
     """Return a matrix product on this thread alone: those of a library wait for each other on busy processors."""
     product: NDArray[np.float64] = np.einsum("...i,ij->...j", x, values)
     return product
+
+
+def _distinct(rows: Integers) -> Integers:
+    """Return rows without those that are known to be repetitions, because they have the same place in memory."""
+    return rows if rows.strides[0] else rows[:1]
 
 
 def _wide(interval: Interval) -> Interval:
