@@ -49,7 +49,7 @@ def export(run: Path, folder: Path) -> Config:
         predict, vocabulary = predictor(network.for_inference(), torch.device("cpu")), Vocabulary(record.vocabulary)
         drawn = names_of(predict, vocabulary, network.block_size, record.max_length, _DRAWN)
         tokens = drawn.astype(vocabulary.dtype)
-    architecture, tensors = in_whole_numbers(network, tokens)
+    architecture, tensors, _ = in_whole_numbers(network, tokens)
     config = Config(
         format_version=FORMAT_VERSION,
         name=printable_name(folder),

@@ -29,10 +29,11 @@ _LIMITS: Final = (0.4 * MOST_LOSS, 0.1 * MOST_LOSS, 0.0)
 
 
 class Exact(NamedTuple):
-    """A network in whole numbers."""
+    """A network in whole numbers, and how many multiplications its matrix products take for one context."""
 
     architecture: Architecture
     tensors: Tensors
+    multiplications: int
 
 
 def in_whole_numbers(network: Network, tokens: Tokens) -> Exact:
@@ -82,12 +83,13 @@ class _Judge:
             with np.errstate(over="ignore", invalid="ignore"):  # infinite numbers raise a ValueError
                 architecture, numbers = network.in_whole_numbers(bits, self._contexts[: self.searched])
             tensors = {name: narrowest(values) for name, values in numbers.items()}
-            architecture.network(Bounds(tensors, network.ids), network.block_size, network.ids)
+            bounds = Bounds(tensors, network.ids)
+            architecture.network(bounds, network.block_size, network.ids)
         except CostError as error:
             raise ExportError(f"the network is too large: {error}", rung="cost") from error
         except (ValueError, InexactError):
             return None
-        return Exact(architecture, tensors)
+        return Exact(architecture, tensors, bounds.multiplications)
 
     def moved(self, exact: Exact, count: int) -> tuple[float, float]:
         """Return by how much the loss on the first contexts moves, and the divergence from the network, in nats."""
@@ -170,5 +172,12 @@ def _lowered(bits: dict[str, int], best: Exact, judge: _Judge, limit: float) -> 
             found = judge.attempt(fewer)
             if found is None or max(judge.moved(found, judge.searched)) > share:
                 break
+            bits, best = fewer, found
+    for group in bits:  # a bit less may save a product of two parts
+        fewer = {**bits, group: max(0, bits[group] - 1)}
+        found = judge.attempt(fewer)
+        if found is None or found.multiplications >= best.multiplications:
+            continue
+        if max(judge.moved(found, judge.searched)) <= limit:
             bits, best = fewer, found
     return best
