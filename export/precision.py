@@ -29,11 +29,11 @@ _LIMITS: Final = (0.4 * MOST_LOSS, 0.1 * MOST_LOSS, 0.0)
 
 
 class Exact(NamedTuple):
-    """A network in whole numbers, and how many multiplications its matrix products take for one context."""
+    """A network in whole numbers, and how many steps it takes for one context."""
 
     architecture: Architecture
     tensors: Tensors
-    multiplications: int
+    steps: int
 
 
 def in_whole_numbers(network: Network, tokens: Tokens) -> Exact:
@@ -89,7 +89,7 @@ class _Judge:
             raise ExportError(f"the network is too large: {error}", rung="cost") from error
         except (ValueError, InexactError):
             return None
-        return Exact(architecture, tensors, bounds.multiplications)
+        return Exact(architecture, tensors, bounds.steps)
 
     def moved(self, exact: Exact, count: int) -> tuple[float, float]:
         """Return by how much the loss on the first contexts moves, and the divergence from the network, in nats."""
@@ -173,11 +173,13 @@ def _lowered(bits: dict[str, int], best: Exact, judge: _Judge, limit: float) -> 
             if found is None or max(judge.moved(found, judge.searched)) > share:
                 break
             bits, best = fewer, found
-    for group in bits:  # a bit less may save a product of two parts
-        fewer = {**bits, group: max(0, bits[group] - 1)}
-        found = judge.attempt(fewer)
-        if found is None or found.multiplications >= best.multiplications:
-            continue
-        if max(judge.moved(found, judge.searched)) <= limit:
-            bits, best = fewer, found
+    for group in bits:  # fewer bits may save a rounding, or a product of two parts
+        fewer = bits
+        while fewer[group]:
+            fewer = {**fewer, group: fewer[group] - 1}
+            found = judge.attempt(fewer)
+            if found is None or max(judge.moved(found, judge.searched)) > limit:
+                break
+            if found.steps < best.steps:
+                bits, best = fewer, found
     return best

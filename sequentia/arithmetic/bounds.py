@@ -47,6 +47,7 @@ class Bounds(Arithmetic[Interval]):
     Attributes:
         largest: the largest absolute value that any sum, or part of a sum, can have.
         multiplications: how many the matrix products take for one context.
+        steps: how long one context takes, in multiplications.
 
     Its methods raise :class:`InexactError` and, where a context takes too many steps, :class:`CostError`.
     """
@@ -57,7 +58,7 @@ class Bounds(Arithmetic[Interval]):
         self._seen: dict[tuple[int, int, int], tuple[Interval, Interval]] = {}
         self.largest = 0
         self.multiplications = 0
-        self._steps = 0
+        self.steps = 0
 
     def tensor(self, name: str) -> Interval:
         if name not in self._known:
@@ -128,8 +129,10 @@ class Bounds(Arithmetic[Interval]):
         return Interval(np.maximum(x.low, y.low), np.maximum(x.high, y.high))
 
     def shift(self, name: str, x: Interval, bits: int) -> Interval:
+        if not bits:
+            return x
         low, high = _wide(x)
-        if bits <= 0:
+        if bits < 0:
             return self._checked(name, low << -bits, high << -bits)
         half = 1 << bits - 1
         low, high = self._checked(name, low + half, high + half)
@@ -155,8 +158,8 @@ class Bounds(Arithmetic[Interval]):
         return Interval(low, high)
 
     def _spend(self, name: str, steps: int) -> None:
-        self._steps += steps
-        if self._steps > MOST_STEPS:
+        self.steps += steps
+        if self.steps > MOST_STEPS:
             raise CostError(f"{name}: a context takes more steps than {MOST_STEPS:,} multiplications")
 
     def _check(self, name: str, *magnitudes: int) -> None:
