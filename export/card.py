@@ -13,6 +13,7 @@ from sequentia.artifact import PICTURES, SHOWN, Artifact
 from sequentia.config import Config, Loss
 from sequentia.generation import stream_names
 from sequentia.logit_cache import LogitCache
+from sequentia.lookahead import Methods
 from sequentia.options import Plan
 from sequentia.session import Session
 
@@ -168,9 +169,9 @@ def _description(config: Config) -> str:
 def _examples(source: Artifact) -> list[str]:
     """Return the names that ``generate`` gives for the seed shown on the card."""
     vocabulary, config = source.vocabulary, source.config
-    cache = LogitCache(Session(source).logits, config.block_size, vocabulary.size)
+    methods = Methods(LogitCache(Session(source).logits, config.block_size, vocabulary.size))
     plan = Plan.of({"seed": _SEED}, vocabulary, config.max_length)
-    return [name for batch in stream_names(cache, vocabulary, plan, _EXAMPLES) for name in vocabulary.decode(batch)]
+    return [name for batch in stream_names(methods, vocabulary, plan, _EXAMPLES) for name in vocabulary.decode(batch)]
 
 
 def _use(source: Artifact, repo_id: str | None) -> str:

@@ -15,6 +15,7 @@ from sequentia.errors import ExportError, GenerationError
 from sequentia.generation import stream_names
 from sequentia.likelihood import Predict
 from sequentia.logit_cache import LogitCache
+from sequentia.lookahead import Methods
 from sequentia.options import Plan
 from sequentia.session import open_session
 from sequentia.vocabulary import Vocabulary
@@ -111,7 +112,7 @@ def names_of(
     plan = Plan.of({"seed": 0, "max_length": longest}, vocabulary, longest)
     parts: list[NDArray[np.int64]] = []
     with suppress(GenerationError):
-        for batch in stream_names(cache, vocabulary, plan):
+        for batch in stream_names(Methods(cache), vocabulary, plan):
             parts.append(vocabulary.tokens(vocabulary.decode(batch)))
             if sum(map(len, parts)) >= symbols:
                 break

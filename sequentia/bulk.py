@@ -147,7 +147,7 @@ def generate(
         GenerationError: if the options leave no name to generate.
         MissingExtraError: if Ray or pyarrow is missing.
     """
-    options = {"seed": None, **options, "exclude": list(options.get("exclude", ()))}
+    options = {"seed": None, **options, **{what: list(options.get(what, ())) for what in ("exclude", "avoid")}}
     model.shard(0, 0, **options)  # checks the options
     job = Job(
         command="generate",

@@ -1,93 +1,149 @@
-"""The symbols that the options ``min_length``, ``max_length`` and ``pattern`` allow next.
+"""What the options ``min_length``, ``max_length``, ``pattern``, ``suffix`` and ``avoid`` ask of a name."""
 
-A symbol is allowed if some continuation meets the constraints. So sampling never reaches a dead end, and every name
-that meets the constraints can be drawn.
-"""
-
-from collections.abc import Iterable
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Iterable
+from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .vocabulary import BOUNDARY
-
-if TYPE_CHECKING:
-    from .pattern import Automaton
+from .automaton import Automaton, TooManyStatesError, intersect, match_all, match_none_of, match_suffix
+from .errors import OptionError
+from .vocabulary import BOUNDARY, Names
 
 
 class Constraint:
-    """Bounds on the length of names, and a pattern that matches them in full.
-
-    Its state after some symbols is that of the pattern's automaton.
+    """Bounds on the length of names, and an automaton that accepts them.
 
     Args:
         symbols: the alphabet.
-        min_length: fewest symbols in a name.
-        max_length: most symbols in a name; at this length a name ends without a draw.
-        pattern: a regular expression; by default every name matches.
+        min_length: fewest symbols in a name, at least 1.
+        max_length: most symbols in a name.
+        pattern: a regular expression that names match in full; by default every name does.
+        suffix: ids that names end in.
+        avoid: strings of ids that no name contains.
+
+    Attributes:
+        key: equal for equal constraints.
+        max_length: most symbols in a name.
+        unrestricted: whether it asks for nothing but lengths.
     """
 
-    def __init__(self, symbols: tuple[str, ...], min_length: int, max_length: int, pattern: str | None = None) -> None:
-        self._symbols, self._pattern = symbols, pattern
-        self._min_length, self._max_length = min_length, max_length
-        self._unrestricted = pattern is None
-        self._no_end = np.arange(len(symbols) + 1) != BOUNDARY
+    def __init__(
+        self,
+        symbols: tuple[str, ...],
+        min_length: int,
+        max_length: int,
+        pattern: str | None = None,
+        suffix: tuple[int, ...] = (),
+        avoid: frozenset[tuple[int, ...]] = frozenset(),
+    ) -> None:
+        self._symbols, self._pattern, self._suffix, self._avoid = symbols, pattern, suffix, avoid
+        self._min_length, self.max_length = min_length, max_length
+        self.unrestricted = pattern is None and not suffix and not avoid
+        self.key: Hashable = (min_length, max_length, pattern, suffix, avoid)
+
+    @classmethod
+    def none(cls, max_length: int) -> "Constraint":
+        """Return the constraint that names of at most so many symbols meet."""
+        return cls((), 1, max_length)
 
     @cached_property
-    def _automaton(self) -> "Automaton":
-        from .pattern import compile_pattern, match_all
+    def automaton(self) -> Automaton:
+        """The automaton of the pattern, the suffix and the strings to avoid.
 
-        if self._pattern is None:
-            return match_all(len(self._symbols) + 1)
-        return compile_pattern(self._pattern, self._symbols, self._max_length)
+        Raises:
+            OptionError: if the pattern cannot be read, or the automaton has too many states.
+        """
+        ids = len(self._symbols) + 1
+        parts = []
+        if self._pattern is not None:
+            from .pattern import compile_pattern
+
+            parts.append(compile_pattern(self._pattern, self._symbols, self.max_length))
+        try:
+            if self._suffix:
+                parts.append(match_suffix(self._suffix, ids))
+            if self._avoid:
+                parts.append(match_none_of(self._avoid, ids))
+            return reduce(intersect, parts) if parts else match_all(ids)
+        except TooManyStatesError:
+            raise OptionError(
+                "pattern, suffix and avoid are too complex together; shorten the pattern or avoid fewer strings",
+                option="avoid" if self._avoid else "pattern",
+                value=sorted(self._avoid),
+            ) from None
 
     @cached_property
     def _viable(self) -> NDArray[np.bool_]:
         """Whether the constraints can still be met, bool [max_length + 2, states], by length so far and state."""
-        viable = np.zeros((self._max_length + 2, len(self._automaton.accepting)), dtype=bool)
-        for length in range(self._max_length, -1, -1):
-            viable[length] = viable[length + 1][self._automaton.transitions[:, 1:]].any(axis=1)
+        viable = np.zeros((self.max_length + 2, len(self.automaton.accepting)), dtype=bool)
+        for length in range(self.max_length, -1, -1):
+            viable[length] = viable[length + 1][self.automaton.transitions[:, 1:]].any(axis=1)
             if length >= self._min_length:
-                viable[length] |= self._automaton.accepting
+                viable[length] |= self.automaton.accepting
         return viable
 
     def state(self, ids: Iterable[int]) -> int:
         """Return the state after a prefix of ids.
 
         Raises:
-            OptionError: if the pattern cannot be read or is too complex.
+            OptionError: see :attr:`automaton`.
         """
         state = 0
-        if self._unrestricted:
+        if self.unrestricted:
             return state
         for i in ids:
-            state = int(self._automaton.transitions[state, i])
+            state = int(self.automaton.transitions[state, i])
         return state
 
     def after(self, states: NDArray[np.integer], ids: NDArray[np.integer]) -> NDArray[np.integer]:
         """Return the states after one more id each, int [n]."""
-        return states if self._unrestricted else self._automaton.transitions[states, ids]
+        return states if self.unrestricted else self.automaton.transitions[states, ids]
 
-    def possible(self, length: int, state: int) -> bool:
-        """Return whether a name of ``length`` symbols in ``state`` can still meet the constraints."""
-        return self._unrestricted or bool(self._viable[length, state])
+    def possible(self, length: int, states: NDArray[np.integer]) -> NDArray[np.bool_] | None:
+        """Return whether names in some states can still meet the constraints, bool [n], or None if all can.
 
-    def allowed(self, length: int, states: NDArray[np.integer]) -> NDArray[np.bool_] | None:
-        """Return the ids that may follow ``length`` symbols in each state, bool [ids] or [n, ids]; None allows all."""
-        if self._unrestricted:
-            return None if length >= self._min_length else self._no_end
-        allowed: NDArray[np.bool_] = self._viable[length + 1][self._automaton.transitions[states]]
-        allowed[:, BOUNDARY] = self._automaton.accepting[states] & (length >= self._min_length)
+        Args:
+            length: their symbols so far, at most ``max_length + 1``.
+            states: their states, int [n].
+        """
+        if self.unrestricted and length <= self.max_length:
+            return None
+        possible: NDArray[np.bool_] = self._viable[length].take(states)
+        return possible
+
+    def met(self, length: int, states: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return whether names of ``length`` symbols in some states meet the constraints, bool [n]."""
+        if self.unrestricted:
+            return np.full(len(states), self._min_length <= length <= self.max_length)
+        met: NDArray[np.bool_] = self.automaton.accepting.take(states)
+        met &= self._min_length <= length <= self.max_length
+        return met
+
+    def accepts(self, names: Names) -> NDArray[np.bool_]:
+        """Return whether whole names meet the constraints, bool [n], for ids padded with boundaries, [n, longest]."""
+        states = np.zeros(len(names), dtype=np.intp)
+        if not self.unrestricted:
+            for ids in names.T:
+                states = np.where(ids == BOUNDARY, states, self.automaton.transitions[states, ids])
+        lengths = np.count_nonzero(names, axis=1)
+        long_enough: NDArray[np.bool_] = (self._min_length <= lengths) & (lengths <= self.max_length)
+        if not self.unrestricted:
+            long_enough &= self.automaton.accepting[states]
+        return long_enough
+
+    def allowed(self, length: int, states: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return the ids after which a name of ``length`` symbols can still meet the constraints, bool [n, ids]."""
+        allowed: NDArray[np.bool_] = self._viable[length + 1][self.automaton.transitions[states]]
+        allowed[:, BOUNDARY] = self.met(length, states)
         return allowed
 
     def count(self, length: int, state: int) -> float:
         """Return how many names that meet the constraints continue from ``length`` symbols in ``state``."""
         with np.errstate(over="ignore"):
-            ways = np.zeros(len(self._automaton.accepting))
-            for end in range(self._max_length, length - 1, -1):
-                longer = ways[self._automaton.transitions[:, 1:]].sum(axis=1) if end < self._max_length else ways
-                ways = longer + (self._automaton.accepting & (end >= self._min_length))
+            ways = np.zeros(len(self.automaton.accepting))
+            for end in range(self.max_length, length - 1, -1):
+                longer = ways[self.automaton.transitions[:, 1:]].sum(axis=1) if end < self.max_length else ways
+                ways = longer + (self.automaton.accepting & (end >= self._min_length))
                 ways[-1] = 0
         return float(ways[state])

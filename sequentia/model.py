@@ -17,6 +17,7 @@ from .errors import GenerationError, OptionError
 from .generation import draw_shard, stream_names
 from .likelihood import name_losses
 from .logit_cache import LogitCache
+from .lookahead import Methods, Probability
 from .options import Plan, SamplingOptions, check_int, strings
 from .pretrained import Pretrained
 from .resolve import local_folder, locate, requested_model
@@ -44,6 +45,7 @@ class SequenceModel(Pretrained):
         super().__init__(source, threads=threads)
         self._session = Session(source)
         self._cache = LogitCache(self.logits, self.config.block_size, self.vocabulary.size)
+        self._methods = Methods(self._cache)
 
     @property
     def config(self) -> Config:
@@ -121,7 +123,7 @@ class SequenceModel(Pretrained):
                 option="unique",
                 value=True,
             )
-        return draw_shard(self._cache, self.vocabulary, plan, first, count)
+        return draw_shard(self._methods, self.vocabulary, plan, first, count)
 
     def generate_arrow(self, n: int = 1, **options: Unpack[SamplingOptions]) -> "pa.ChunkedArray":
         """Return the names of :meth:`generate` as an Arrow column, without creating Python strings.
@@ -187,6 +189,8 @@ class SequenceModel(Pretrained):
         min_length: int = 1,
         max_length: int | None = None,
         pattern: str | None = None,
+        suffix: str = "",
+        avoid: Iterable[str] = (),
         novel: bool = False,
         exclude: Iterable[str] = (),
     ) -> list[tuple[str, float]]:
@@ -201,6 +205,8 @@ class SequenceModel(Pretrained):
             min_length: fewest symbols in a name, the prefix included.
             max_length: most symbols, the prefix included; by default the length of the longest training name.
             pattern: a regular expression that every name matches in full; see :func:`sequentia.generate`.
+            suffix: end of every name.
+            avoid: strings that no name contains.
             novel: exclude the names that the model was trained on.
             exclude: names not to return.
 
@@ -219,11 +225,25 @@ class SequenceModel(Pretrained):
                 "min_length": min_length,
                 "max_length": max_length,
                 "pattern": pattern,
+                "suffix": suffix,
+                "avoid": avoid,
                 "novel": novel,
                 "exclude": exclude,
             }
         )
         return most_likely(self._cache, self.vocabulary, plan, n)
+
+    def probability(self, **options: Unpack[SamplingOptions]) -> Probability:
+        """Return how probable it is that a name meets constraints: how rare a request is.
+
+        The estimate is of the model's names under ``temperature``, ``top_k``, ``top_p`` and ``prefix``; ``seed``,
+        ``unique``, ``novel`` and ``exclude`` play no part.
+
+        Raises:
+            OptionError: if an option is out of range or contradicts another.
+            VocabularyError: if the prefix or the suffix contains an unknown symbol.
+        """
+        return self._methods.probability(self._plan(options))
 
     def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
         """Run the network.
@@ -242,7 +262,7 @@ class SequenceModel(Pretrained):
         return Plan.of(options, self.vocabulary, self.config.max_length, self._artifact.known)
 
     def _names(self, plan: Plan, wanted: int | None = None) -> Iterator[Names]:
-        return stream_names(self._cache, self.vocabulary, plan, wanted, self._threads)
+        return stream_names(self._methods, self.vocabulary, plan, wanted, self._threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._artifact, self._threads)
@@ -327,13 +347,19 @@ def generate(
     unique: bool = False,
     novel: bool = False,
     exclude: Iterable[str] = (),
+    avoid: Iterable[str] = (),
     pattern: str | None = None,
+    suffix: str = "",
     seed: int | str | None = None,
 ) -> list[str]:
     r"""Invent names.
 
     A seed is a promise: with it, the result is the same on every call and on every machine, and ``generate(10)`` is the
     start of ``generate(1000)``.
+
+    With ``prefix``, ``suffix``, ``pattern``, ``avoid`` and lengths: names that match, as often as the model would
+    invent them. A name is drawn from the model's distribution given that it meets them all; see
+    :meth:`SequenceModel.probability`.
 
     Args:
         n: number of names.
@@ -348,9 +374,10 @@ def generate(
         novel: return no name that the model was trained on. For each training name, it also rejects one in 2**32 other
             names by mistake.
         exclude: names not to return, spelled as the model would spell them.
+        avoid: strings that no name contains.
         pattern: a regular expression that every name matches in full: literals, ``.``, classes such as ``[a-e]``,
-            ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``. Each symbol is
-            drawn from those that still allow a match.
+            ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``.
+        suffix: end of every name, normalised to NFC.
         seed: a whole number from 0 to 2**128 - 1, or a string; by default a random number for each call.
 
     Returns:
@@ -358,9 +385,9 @@ def generate(
 
     Raises:
         OptionError: if an option is out of range or contradicts another.
-        VocabularyError: if the prefix contains a symbol that the model does not know.
-        GenerationError: if the options allow too few names: 16,384 attempts at a name are rejected, or with ``unique``
-            more than 10,000 in a row and the number of names found. ``error.names`` is the list of those found.
+        VocabularyError: if the prefix or the suffix contains a symbol that the model does not know.
+        GenerationError: if names that match are too rare to be found, ``novel`` and ``exclude`` reject 16,384
+            candidates for a name, or ``unique`` finds no other name. ``error.names`` is the list of those found.
         ModelNotFoundError: if there is no such model.
         ArtifactError: if the model is damaged.
         HubError: if the model is on the hub, and the hub cannot be reached or refuses the request.
@@ -376,6 +403,8 @@ def generate(
         unique=unique,
         novel=novel,
         exclude=exclude,
+        avoid=avoid,
         pattern=pattern,
+        suffix=suffix,
         seed=seed,
     )

@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
@@ -35,7 +35,9 @@ class SamplingOptions(TypedDict, total=False):
     unique: bool
     novel: bool
     exclude: Iterable[str]
+    avoid: Iterable[str]
     pattern: str | None
+    suffix: str
     seed: int | str | None
 
 
@@ -52,10 +54,11 @@ class Plan:
         unique: whether each name may occur only once.
         exclude: names not to return, encoded by :meth:`Vocabulary.rows`.
         known: the training names if ``novel`` excludes them; otherwise ``None``.
-        constraint: the constraint of lengths and pattern.
+        constraint: what lengths, pattern, suffix and strings to avoid ask of a name.
+        trivial: whether it asks for nothing that the model's own names miss but rarely.
         start: the state of the constraint after the prefix.
         seed: the given seed as a number, or a random one.
-        draws_per_name: uniform numbers reserved for each name.
+        draws_per_name: uniform numbers reserved for each name: one for each symbol of the longest, and one for its end.
     """
 
     prefix: NDArray[np.int64]
@@ -67,6 +70,7 @@ class Plan:
     exclude: frozenset[bytes]
     known: KnownNames | None
     constraint: Constraint
+    trivial: bool
     start: int
     seed: int
     draws_per_name: int
@@ -93,14 +97,16 @@ class Plan:
             raise TypeError(
                 f"unknown option {unknown[0]!r}; the options are {', '.join(SamplingOptions.__annotations__)}"
             )
-        prefix = options.get("prefix", "")
+        prefix, suffix = options.get("prefix", ""), options.get("suffix", "")
         if not isinstance(prefix, str):
             raise _option_error("prefix", prefix, "a string")
-        prefix_ids = vocabulary.encode(prefix)
+        if not isinstance(suffix, str):
+            raise _option_error("suffix", suffix, "a string")
+        prefix_ids, suffix_ids = vocabulary.encode(prefix), tuple(vocabulary.encode(suffix).tolist())
         min_length = check_int("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
         requested = options.get("max_length")
         max_length = (
-            max(longest, min_length, len(prefix_ids))
+            max(longest, min_length, len(prefix_ids), len(suffix_ids))
             if requested is None
             else check_int("max_length", requested, least=1, most=MAX_LENGTH)
         )
@@ -110,12 +116,13 @@ class Plan:
                 option="min_length",
                 value=min_length,
             )
-        if len(prefix_ids) > max_length:
-            raise OptionError(
-                f"prefix {prefix!r} has {len(prefix_ids)} symbols, more than max_length {max_length}",
-                option="prefix",
-                value=prefix,
-            )
+        for option, text, ids in (("prefix", prefix, prefix_ids), ("suffix", suffix, suffix_ids)):
+            if len(ids) > max_length:
+                raise OptionError(
+                    f"{option} {text!r} has {len(ids)} symbols, more than max_length {max_length}",
+                    option=option,
+                    value=text,
+                )
         novel = _boolean("novel", options.get("novel", False))
         if novel and known is None:
             raise OptionError(
@@ -128,11 +135,12 @@ class Plan:
             raise _option_error("pattern", pattern, "a string or None")
         if pattern is not None:
             pattern = unicodedata.normalize("NFC", pattern)
-        constraint = Constraint(vocabulary.symbols, min_length, max_length, pattern)
+        avoid = _avoided_ids(options.get("avoid", ()), vocabulary)
+        constraint = Constraint(vocabulary.symbols, min_length, max_length, pattern, suffix_ids, avoid)
         start = constraint.state(prefix_ids)
-        if not constraint.possible(len(prefix_ids), start):
-            message = _no_match(str(pattern), prefix, min_length, max_length, vocabulary)
-            raise OptionError(message, option="pattern", value=pattern)
+        possible = constraint.possible(len(prefix_ids), np.array([start]))
+        if possible is not None and not possible[0]:
+            raise _no_match(options, min_length, max_length, vocabulary)
         top_k = options.get("top_k")
         top_p = options.get("top_p")
         return cls(
@@ -145,23 +153,30 @@ class Plan:
             exclude=_excluded_rows(options.get("exclude", ()), vocabulary, max_length),
             known=known if novel else None,
             constraint=constraint,
+            trivial=constraint.unrestricted and min_length == 1 and max_length >= longest,
             start=start,
             seed=_seed(options.get("seed")),
-            draws_per_name=draws_per_name(max(max_length, longest)),
+            draws_per_name=draws_per_name(max(max_length, longest) + 1),
         )
 
     def check_enough(self, n: int) -> None:
         """Check that the options allow ``n`` names.
 
         Raises:
-            GenerationError: if names must be unique, and prefix, lengths and pattern allow fewer than ``n``.
+            GenerationError: if names must be unique, and prefix and constraints allow fewer than ``n``.
         """
         if self.unique and n > self.constraint.count(len(self.prefix), self.start):
             available = int(self.constraint.count(len(self.prefix), self.start))
             raise GenerationError(
-                f"unique: {n} different names were requested, but prefix, lengths and pattern allow {available}; "
+                f"unique: {n} different names were requested, but the constraints allow {available}; "
                 "ask for fewer names or loosen the options"
             )
+
+    @property
+    def key(self) -> Hashable:
+        """What names are drawn from; ``seed``, ``unique``, ``novel`` and ``exclude`` are no part of it."""
+        sampling = self.temperature, self.top_k, self.top_p
+        return (*sampling, self.prefix.tobytes(), self.constraint.key, self.draws_per_name)
 
     @property
     def constant(self) -> bool:
@@ -223,18 +238,44 @@ def _excluded_rows(names: object, vocabulary: Vocabulary, max_length: int) -> fr
     return frozenset(vocabulary.rows(vocabulary.padded(ids, max_length)))
 
 
-def _no_match(pattern: str, prefix: str, least: int, most: int, vocabulary: Vocabulary) -> str:
+def _avoided_ids(texts: object, vocabulary: Vocabulary) -> frozenset[tuple[int, ...]]:
+    """Return strings as ids, without those that have a symbol that the model does not know."""
+    found = set()
+    for text in strings("avoid", texts):
+        if not text:
+            raise OptionError(
+                "avoid must not contain the empty string, which every name contains", option="avoid", value=""
+            )
+        ids = vocabulary.ids_of(unicodedata.normalize("NFC", text))
+        if None not in ids:
+            found.add(tuple(int(i) for i in ids if i is not None))
+    return frozenset(found)
+
+
+def _no_match(options: Mapping[str, object], least: int, most: int, vocabulary: Vocabulary) -> OptionError:
+    """Return the error for constraints that no name meets."""
     lengths = f"{least} to {most} symbols" if least < most else f"{least} symbols"
-    begins = f" that starts with {prefix!r}" if prefix else ""
+    asked = {option: options.get(option) for option in ("pattern", "prefix", "suffix", "avoid")}
+    value = asked["pattern"]
+    option = next((option for option, text in asked.items() if text and option != "prefix"), "prefix")
+    pattern = value if isinstance(value, str) else ""
+    parts = [
+        f"starts with {asked['prefix']!r}" if asked["prefix"] else "",
+        f"ends in {asked['suffix']!r}" if asked["suffix"] else "",
+        "contains none of the strings to avoid" if asked["avoid"] else "",
+        f"matches the pattern {pattern!r}" if pattern else "",
+    ]
     symbols = re.sub(r"\\.|\(\?P<\w+>", "", pattern)  # without escapes and group names
     anchored = set(re.sub(r"\[[^]]*\]", "", symbols)) & set("^$")
     anchors = "; a pattern always matches the whole name, and ^ and $ stand for themselves" if anchored else ""
     letters = dict.fromkeys(letter for letter in symbols if vocabulary.ids_of(letter) == [None])
     cases = [f"{other!r}, not {letter!r}" for letter in letters if (other := vocabulary.other_case(letter))]
     other_cases = f"; it has {', '.join(cases)}" if cases else ""
-    return (
-        f"no name of {lengths}{begins} matches the pattern {pattern!r} in the model's alphabet "
-        f"({vocabulary.describe()}){other_cases}{anchors}"
+    return OptionError(
+        f"no name of {lengths} {' and '.join(filter(None, parts))} in the model's alphabet "
+        f"({vocabulary.describe()}){other_cases}{anchors}",
+        option=option,
+        value=options.get(option),
     )
 
 

@@ -7,14 +7,16 @@ over the model's alphabet can reach. A pattern that needs too many states is ref
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .automaton import Automaton, TooManyStatesError
 from .errors import OptionError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _MAX_STATES: Final = 4096
 _MAX_SHOWN: Final = 200
@@ -37,26 +39,6 @@ _UNSUPPORTED: Final = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Automaton:
-    """A deterministic automaton that starts in state 0; from state -1 no match can be reached.
-
-    Attributes:
-        transitions: the next state by state and id, int32 [states + 1, ids]; the last row belongs to state -1.
-        accepting: whether a name may end in each state, bool [states + 1].
-    """
-
-    transitions: NDArray[np.int32]
-    accepting: NDArray[np.bool_]
-
-
-def match_all(ids: int) -> Automaton:
-    """Return the automaton that accepts every name; ``ids`` is the number of ids, the boundary included."""
-    transitions = np.zeros((2, ids), dtype=np.int32)
-    transitions[-1] = -1
-    return Automaton(transitions, np.array([True, False]))
-
-
 @lru_cache(maxsize=32)
 def compile_pattern(pattern: str, symbols: tuple[str, ...], max_length: int) -> Automaton:
     """Return the automaton of a pattern for names of at most ``max_length`` symbols.
@@ -76,7 +58,7 @@ def compile_pattern(pattern: str, symbols: tuple[str, ...], max_length: int) -> 
         ) from error
     try:
         return _determinize(_NFA(tree, symbols, max_length), len(symbols) + 1, max_length)
-    except _TooManyStatesError:
+    except TooManyStatesError:
         raise OptionError(
             f"pattern {_shorten(pattern)} is too complex: it needs more than {_MAX_STATES:,} states; "
             "shorten its repetitions",
@@ -114,10 +96,6 @@ def _syntax_error(pattern: str) -> str | None:
     return "a repetition has nothing to repeat" if re.search(r"(^|[(|*+?}])[*+?{]", outside) else None
 
 
-class _TooManyStatesError(Exception):
-    """The automaton has more states than allowed."""
-
-
 class _NFA:
     """A non-deterministic automaton; each state has a move on a set of ids and skips that take no symbol."""
 
@@ -142,7 +120,7 @@ class _NFA:
 
     def _add_state(self, move: tuple[frozenset[int], int] = (frozenset(), 0), skips: Iterable[int] = ()) -> int:
         if len(self.moves) == _MAX_STATES:
-            raise _TooManyStatesError
+            raise TooManyStatesError
         self.moves.append(move)
         self.skips.append(list(skips))
         return len(self.moves) - 1
@@ -195,7 +173,7 @@ def _determinize(nfa: _NFA, ids: int, max_length: int) -> Automaton:
                 following = closures[frozenset(states_after)]
                 if following not in numbers:
                     if len(numbers) == _MAX_STATES:
-                        raise _TooManyStatesError
+                        raise TooManyStatesError
                     numbers[following] = len(numbers)
                     next_level.append(following)
                 row[i] = numbers[following]

@@ -13,8 +13,8 @@ from .vocabulary import Names, Vocabulary
 
 _PATIENCE: Final = 10_000
 _MAX_ATTEMPTS: Final = 1 << 14  # at one name
-REASONS: Final = ("not NFC", "exclude", "novel")
-_NOT_NFC, _EXCLUDED, _KNOWN = range(1, len(REASONS) + 1)
+REASONS: Final = ("constraints", "not NFC", "exclude", "novel")
+_UNMET, _NOT_NFC, _EXCLUDED, _KNOWN = range(1, len(REASONS) + 1)
 
 
 class Drawn(NamedTuple):
@@ -49,11 +49,20 @@ class Rejection:
         self.selective = bool(plan.exclude or plan.known is not None or vocabulary.may_compose)
         self.max_attempts = 1 if plan.constant else _MAX_ATTEMPTS
 
-    def reasons(self, names: Names) -> NDArray[np.int8]:
+    def reasons(self, names: Names, met: NDArray[np.bool_]) -> NDArray[np.int8]:
         """Return why names are rejected, int8 [names]: 1 and up for each of ``REASONS``, or 0 if a name passes.
 
         Names that are not in NFC are rejected, because encoding them again would give other symbols.
+
+        Args:
+            names: their ids.
+            met: whether they meet the constraints, bool [names]; nothing else is asked of those that do not.
         """
+        reasons = np.full(len(names), _UNMET, dtype=np.int8)
+        reasons[met] = self._reasons(names if met.all() else names[met])
+        return reasons
+
+    def _reasons(self, names: Names) -> NDArray[np.int8]:
         plan, vocabulary = self._plan, self._vocabulary
         reasons = np.zeros(len(names), dtype=np.int8)
         texts = vocabulary.decode(names) if vocabulary.may_compose or plan.known is not None else []
@@ -125,7 +134,7 @@ class Acceptance:
     def _without_repeats(self, drawn: Drawn, limit: int | None) -> tuple[Names, int]:
         """Return names without repeats, and how many names were looked at."""
         names, rejected = drawn
-        attempts = np.zeros(len(names), dtype=int) if rejected is None else rejected[: len(names)].sum(axis=1)
+        attempts = np.zeros(len(names), dtype=int) if rejected is None else rejected[: len(names), _UNMET:].sum(axis=1)
         kept: list[int] = []
         used = 0
         for row, attempts_at_name in zip(self._vocabulary.rows(names), attempts.tolist(), strict=True):

@@ -6,6 +6,7 @@ specifies every step.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -27,7 +28,11 @@ _FARTHEST: Final = 1 << 25  # logits are between -2^24 and 2^24, in steps of 1/2
 
 _MAX_LINEAR_SEARCH: Final = 1 << 10  # probabilities; with fewer, a linear search is faster than a binary one
 _MANY_ROWS: Final = 256  # from there on, adding whole columns is faster than np.cumsum
-_SCATTERED: Final = 32  # rows are computed one by one if they are rarer than this
+_SCATTERED: Final = 8  # if rows are rarer than this, NumPy computes only theirs
+
+_WORD: Final = (1 << 64) - 1
+_MULTIPLIERS: Final = (0xD2E7470EE14C6C93, 0xCA5A826395121157)  # of Philox4x64
+_KEY_STEPS: Final = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 
 
 def seed_of(text: str) -> int:
@@ -66,13 +71,61 @@ def uniforms(seed: int, first: int, count: int, draws: int, attempt: int = 0) ->
     return scaled.reshape(count, draws)
 
 
-def uniforms_of(seed: int, first: int, rows: NDArray[np.intp], draws: int, attempt: int) -> NDArray[np.float64]:
-    """Return the uniform numbers of the names ``first + rows``, float64 [rows, draws]; the rows are in rising order."""
+def uniforms_of(
+    seed: int, first: int, rows: NDArray[np.intp], draws: int, attempts: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the uniform numbers of attempts at the names ``first + rows``, float64 [attempts, rows, draws].
+
+    The rows are in rising order.
+    """
     start, count = int(rows[0]), int(rows[-1] - rows[0]) + 1
     if count <= _SCATTERED * len(rows):
-        together = uniforms(seed, first + start, count, draws, attempt)
-        return together if count == len(rows) else together[rows - start]
-    return np.concatenate([uniforms(seed, first + row, 1, draws, attempt) for row in rows.tolist()])
+        together = np.stack([uniforms(seed, first + start, count, draws, attempt) for attempt in attempts])
+        return together if count == len(rows) else together[:, rows - start]
+    values = draws // _WORDS_PER_COUNTER
+    base = first * values + 1
+    later = (rows[:, None] * values + np.arange(values)).astype(np.uint64)
+    low = later + np.uint64(base & _WORD)
+    high = np.uint64(base >> 64) + (low < later)
+    words = philox(
+        seed,
+        low,
+        high,
+        np.array([attempt & _WORD for attempt in attempts], dtype=np.uint64)[:, None, None],
+        np.array([attempt >> 64 for attempt in attempts], dtype=np.uint64)[:, None, None],
+    )
+    scaled = (words >> np.uint64(11)).astype(np.float64)
+    scaled *= 2.0**-53
+    return scaled.reshape(len(attempts), len(rows), draws)
+
+
+def philox(key: int, *counter: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the four words that Philox4x64-10 makes of each counter: of many counters that do not follow each other.
+
+    Args:
+        key: of 128 bits.
+        counter: the four words of each counter, uint64, the lowest first; their shapes are broadcast.
+
+    Returns:
+        uint64 [..., 4].
+    """
+    a, b, c, d = np.broadcast_arrays(*counter)
+    keys = [key & _WORD, key >> 64]
+    for _ in range(10):
+        (left_high, left_low), (right_high, right_low) = _times(a, _MULTIPLIERS[0]), _times(c, _MULTIPLIERS[1])
+        a, b, c, d = right_high ^ b ^ np.uint64(keys[0]), right_low, left_high ^ d ^ np.uint64(keys[1]), left_low
+        keys = [(word + step) & _WORD for word, step in zip(keys, _KEY_STEPS, strict=True)]
+    return np.stack([a, b, c, d], axis=-1)
+
+
+def _times(x: NDArray[np.uint64], factor: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return the high and the low 64 bits of products."""
+    half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
+    high, low = np.uint64(factor >> 32), np.uint64(factor & 0xFFFFFFFF)
+    x_high, x_low = x >> half, x & mask
+    middle = x_high * low + (x_low * low >> half)
+    other = x_low * high + (middle & mask)
+    return x_high * high + (middle >> half) + (other >> half), x * np.uint64(factor)
 
 
 def log_softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -156,21 +209,35 @@ def weights(
     return found.T
 
 
+def running_sums(relative: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the sums of the first, the first two, … ids, float64 [ids, rows], added in the order of the ids.
+
+    Args:
+        relative: weights or unnormalised probabilities, floating [rows, ids]. Those of :func:`weights` are overwritten.
+    """
+    by_id = relative.T
+    ids, rows = by_id.shape
+    if rows < _MANY_ROWS:
+        return by_id.cumsum(axis=0, dtype=np.float64)
+    sums = by_id.astype(np.float64, order="C", copy=False)
+    for i in range(1, ids):
+        sums[i] += sums[i - 1]
+    return sums
+
+
 def choose(
-    relative: NDArray[np.floating], rows: NDArray[np.integer], uniform: NDArray[np.float64]
+    cumulative: NDArray[np.float64], rows: NDArray[np.integer], uniform: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Draw ids by inverse CDF: take the first id whose cumulative weight exceeds the uniform number times the total.
 
     Args:
-        relative: weights or unnormalised probabilities, floating [rows, ids]; each row has at least one that is not
-            zero. Whole numbers are added exactly. The array may be overwritten.
+        cumulative: running sums of weights, float64 [ids, rows]; no total is zero.
         rows: the row to draw each id from, integer [n].
         uniform: float64 [n], multiples of 2^-53 in [0, 1).
 
     Returns:
         int64 [n]; an id of probability 0 is never drawn.
     """
-    cumulative = _running_sums(relative.T)
     threshold = uniform * cumulative[-1].take(rows)  # below the total, because uniform is at most 1 - 2^-53
     ids, count = cumulative.shape
     if len(rows) * ids <= _MAX_LINEAR_SEARCH:
@@ -186,29 +253,18 @@ def choose(
     return place
 
 
-def _running_sums(by_id: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the sums of the first, the first two, … ids, float64 [ids, rows], from floating [ids, rows]."""
-    ids, rows = by_id.shape
-    if rows < _MANY_ROWS:
-        return by_id.cumsum(axis=0, dtype=np.float64)
-    sums = by_id.astype(np.float64, order="C", copy=False)
-    for i in range(1, ids):
-        sums[i] += sums[i - 1]
-    return sums
-
-
 class UnfinishedNames(Protocol):
     """Names in the making, and the distribution of the next symbol of each."""
 
-    def distributions(self) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
-        """Return unnormalised probabilities, [rows, ids], and the row of each unfinished name, [names]."""
+    def distributions(self) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Return running sums of weights, [ids, rows], and the row of each unfinished name, [names]."""
 
-    def advance(self, names: NDArray[np.intp], symbols: NDArray[np.int64]) -> None:
-        """Append a symbol, [n], to each of the given names, [n], and drop all others."""
+    def advance(self, symbols: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Append a symbol to each unfinished name, [names]; return which of them go on, and drop all others."""
 
 
 def draw_symbols(unfinished: UnfinishedNames, uniform: NDArray[np.float64], names: NDArray[np.integer]) -> None:
-    """Draw names symbol by symbol until each has drawn the boundary or used all of its uniform numbers.
+    """Draw names symbol by symbol until each has ended or used all of its uniform numbers.
 
     Args:
         unfinished: gives the distribution of each next symbol.
@@ -217,11 +273,9 @@ def draw_symbols(unfinished: UnfinishedNames, uniform: NDArray[np.float64], name
     """
     rows_left = np.arange(len(uniform))
     for position in range(uniform.shape[1]):
-        relative, rows = unfinished.distributions()
-        symbols = choose(relative, rows, uniform[rows_left, position])
+        cumulative, rows = unfinished.distributions()
+        symbols = choose(cumulative, rows, uniform[rows_left, position])
         names[rows_left, position] = symbols
-        (continuing,) = symbols.nonzero()  # BOUNDARY is 0
-        if not len(continuing):
+        rows_left = rows_left[unfinished.advance(symbols)]
+        if not len(rows_left):
             return
-        rows_left = rows_left[continuing]
-        unfinished.advance(continuing, symbols[continuing])

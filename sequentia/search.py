@@ -54,12 +54,12 @@ def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -
             if len(ids) == plan.max_length:
                 candidates = np.array([BOUNDARY])
             else:
-                candidates = np.flatnonzero((losses <= bound) & (True if allowed is None else allowed.reshape(-1)))
+                candidates = np.flatnonzero((losses <= bound) & allowed[0])
             after = plan.constraint.after(np.full(len(candidates), state), candidates).tolist()
             for symbol, state_after in zip(candidates.tolist(), after, strict=True):
                 if symbol != BOUNDARY:
                     heapq.heappush(frontier, (float(losses[symbol]), (*ids, symbol), state_after))
-                elif not rejection.reasons(vocabulary.padded([ids], plan.max_length))[0]:
+                elif not rejection.reasons(vocabulary.padded([ids], plan.max_length), np.array([True]))[0]:
                     insort(found, (float(losses[BOUNDARY]), ids))
         del found[n:]
     return [(_text(vocabulary, ids), -loss) for loss, ids in found]

@@ -134,7 +134,9 @@ def _weights() -> Iterator[Json]:
         cumulative = np.cumsum(relative[0]).astype(np.int64).tolist()
         edges = [(below << 53) // cumulative[-1] for below in cumulative[:-1]]  # draws next to the sums
         uniform = [0, 2**53 - 1, *numbers(0, 2**53 - 1, 4).tolist(), *(min(edge, 2**53 - 1) for edge in edges[:4])]
-        drawn = sampling.choose(relative.copy(), np.zeros(len(uniform), int), np.array(uniform) * 2.0**-53)
+        drawn = sampling.choose(
+            sampling.running_sums(relative.copy()), np.zeros(len(uniform), int), np.array(uniform) * 2.0**-53
+        )
         yield {
             "logits": row,
             "allowed": allowed,

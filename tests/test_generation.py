@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 import sequentia
 from sequentia import GenerationError, OptionError, SequenceModel, generation
+from sequentia.drawing import Attempts, draw_attempts
 from sequentia.export import export
 from sequentia.generation import stream_names
 from sequentia.logit_cache import LogitCache
+from sequentia.lookahead import Methods
 from sequentia.novelty import KnownNames
 from sequentia.options import Plan
 from sequentia.pattern import compile_pattern
@@ -226,7 +228,9 @@ def test_a_constraint_allows_exactly_what_the_pattern_matches(
     constraint = Constraint(ALPHABET.symbols, least, most, pattern)
     ids = ALPHABET.encode(prefix)
     start = constraint.state(ids)
-    assert constraint.possible(len(prefix), start) == bool(matching)
+    possible = constraint.possible(len(prefix), np.array([start]))
+    assert possible is not None
+    assert possible.tolist() == [bool(matching)]
     if not matching:
         return
     assert constraint.count(len(prefix), start) == len(matching)
@@ -235,7 +239,6 @@ def test_a_constraint_allows_exactly_what_the_pattern_matches(
         if len(name) == most:
             return {name}
         allowed = constraint.allowed(len(name), np.array([state]))
-        assert allowed is not None
         assert allowed.any(), "a dead end"
         found = {name} if allowed[0, 0] else set()
         for i in np.flatnonzero(allowed[0, 1:]) + 1:
@@ -414,13 +417,13 @@ def test_names_that_are_hardly_ever_accepted_are_found_one_by_one(moons: Sequenc
 def test_what_nothing_can_meet_is_given_up_soon(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a million names only the first few are drawn more than once."""
     drawn: list[int] = []
-    attempts = generation._attempts
+    attempts = draw_attempts
 
-    def counted(*arguments: Any) -> NDArray[np.unsignedinteger]:
+    def counted(*arguments: Any) -> Attempts:
         drawn.append(len(arguments[3]) * len(arguments[4]))
         return attempts(*arguments)
 
-    monkeypatch.setattr(generation, "_attempts", counted)
+    monkeypatch.setattr("sequentia.generation.draw_attempts", counted)
     with pytest.raises(GenerationError):
         moons.generate(1_000_000, pattern="ti|io", exclude=["ti", "io"])
     assert drawn[0] == generation._MAX_BATCH
@@ -569,12 +572,12 @@ def test_contexts_are_computed_once_and_remembered(moons: SequenceModel) -> None
 
     contexts = LogitCache(counted, moons.config.block_size, moons.vocabulary.size)
     plan = Plan.of({"seed": 1}, moons.vocabulary, moons.config.max_length)
-    (first,) = stream_names(contexts, moons.vocabulary, plan, 1000)
+    (first,) = stream_names(Methods(contexts), moons.vocabulary, plan, 1000)
     names = moons.vocabulary.decode(first)
     distinct = {name[:i][-4:].rjust(4) for name in names for i in range(len(name) + 1) if i < moons.config.max_length}
     assert sum(calls) < 1.05 * len(distinct)  # a place in the memory may be taken
     computed = sum(calls)
-    (again,) = stream_names(contexts, moons.vocabulary, plan, 1000)
+    (again,) = stream_names(Methods(contexts), moons.vocabulary, plan, 1000)
     np.testing.assert_array_equal(first, again)
     assert sum(calls) - computed < computed / 4
 

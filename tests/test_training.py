@@ -23,6 +23,7 @@ from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
 from sequentia.export import export
 from sequentia.generation import stream_names
 from sequentia.logit_cache import LogitCache
+from sequentia.lookahead import Methods
 from sequentia.options import Plan
 from sequentia.training import evaluate_model, read_corpus, read_recipe, recipe_names, split, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
@@ -264,7 +265,9 @@ def test_the_report_of_samples(trained: Path, run: Path) -> None:
     block_size, vocabulary = model.config.block_size, model.vocabulary
     cache = LogitCache(predictor(checkpoint.network().eval(), torch.device("cpu")), block_size, vocabulary.size)
     plan = Plan.of({"seed": 0}, vocabulary, model.config.max_length)
-    names = [name for batch in stream_names(cache, vocabulary, plan, 10_000) for name in vocabulary.decode(batch)]
+    names = [
+        name for batch in stream_names(Methods(cache), vocabulary, plan, 10_000) for name in vocabulary.decode(batch)
+    ]
     same = [ours == other for ours, other in zip(names, model.generate(10_000, seed=0), strict=True)]
     assert 0.8 < np.mean(same) < 1
     in_train = sum(name in set(words[:first]) for name in names)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sequentia.sampling import draw_symbols, draws_per_name, uniforms
+from sequentia.sampling import draw_symbols, draws_per_name, running_sums, uniforms
 from sequentia.vocabulary import BOUNDARY
 from sequentia.windows import windows
 
@@ -139,12 +139,13 @@ class _Recorder:
         self.contexts: list[Tensor] = []
         self.rows: list[Tensor] = []
 
-    def distributions(self) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    def distributions(self) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         self.contexts.append(self._context)
         self.rows.append(self._teacher.shared_probabilities(self._context))
-        return self.rows[-1].cpu().numpy(), np.arange(len(self._context))
+        return running_sums(self.rows[-1].cpu().numpy()), np.arange(len(self._context))
 
-    def advance(self, names: NDArray[np.intp], symbols: NDArray[np.int64]) -> None:
-        device = self._context.device
-        kept = self._context[torch.from_numpy(names).to(device), 1:]
-        self._context = torch.cat([kept, torch.from_numpy(symbols[:, None]).to(device)], dim=1)
+    def advance(self, symbols: NDArray[np.int64]) -> NDArray[np.intp]:
+        device, going = self._context.device, np.flatnonzero(symbols != BOUNDARY)
+        kept = self._context[torch.from_numpy(going).to(device), 1:]
+        self._context = torch.cat([kept, torch.from_numpy(symbols[going, None]).to(device)], dim=1)
+        return going

@@ -15,6 +15,7 @@ from sequentia.errors import GenerationError, VocabularyError
 from sequentia.generation import stream_names
 from sequentia.likelihood import Predict, name_losses
 from sequentia.logit_cache import LogitCache
+from sequentia.lookahead import Methods
 from sequentia.model import SequenceModel
 from sequentia.options import Plan
 from sequentia.vocabulary import BOUNDARY, Vocabulary
@@ -126,7 +127,7 @@ def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabula
     cache = LogitCache(predict, block_size, vocabulary.size, remember=False)
     names: list[str] = []
     with suppress(GenerationError):
-        for batch in stream_names(cache, vocabulary, plan, _SAMPLES):
+        for batch in stream_names(Methods(cache), vocabulary, plan, _SAMPLES):
             names.extend(vocabulary.decode(batch))
     drawn = fingerprint(vocabulary.tokens(names).astype(parts.train.dtype))
     in_train = _among(drawn, _sorted_fingerprints(parts.train))

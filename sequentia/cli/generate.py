@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import StreamOrFile, engine_options, json_option, model_option, seed_of_word
+from .options import StreamOrFile, Texts, engine_options, json_option, model_option, seed_of_word, together
 from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
 from .streams import STANDARD, standard_input
 
@@ -29,10 +29,24 @@ _MANY = 100_000
 )
 @click.option("--min-length", type=int, default=1, show_default=True, help="Fewest symbols (characters) in a name.")
 @click.option("--max-length", type=int, help="Most symbols in a name.  [default: as in the longest name trained on]")
-@click.option("--pattern", help="A regular expression that every name must match in full.")
+@click.option("--suffix", default="", help="Text that every name ends in.")
+@click.option("--pattern", help="A regular expression that every name matches in full.")
+@click.option(
+    "--avoid",
+    multiple=True,
+    type=Texts(),
+    metavar="TEXT",
+    help="Generate no name that contains this text; repeatable. @FILE: texts from a file, one per line.",
+)
 @click.option("--unique", is_flag=True, help="Generate no name twice.")
 @click.option("--novel", is_flag=True, help="Generate no name from the list that the model was trained on.")
-@click.option("--exclude", multiple=True, metavar="NAME", help="Never generate this name; repeatable.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    type=Texts(),
+    metavar="NAME",
+    help="Never generate this name; repeatable. @FILE: names from a file, one per line.",
+)
 @click.option(
     "--seed",
     type=seed_of_word,
@@ -66,11 +80,14 @@ def generate(
 ) -> None:
     """Print N invented names (10 by default), one per line.
 
+    With --prefix, --suffix, --pattern, --avoid and lengths: names that match, as often as the model would invent them.
+
     With --engine ray, all cores of this machine or a cluster write them to Parquet files in a folder. After an
     interruption, run the same command again: it generates only the missing files.
     """
     from sequentia.model import load
 
+    options |= {option: together(options[option]) for option in ("avoid", "exclude")}
     if engine is not None:
         folder = folder_for_ray(output)
         if as_json or options.pop("unique"):

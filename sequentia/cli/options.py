@@ -87,6 +87,37 @@ class StreamOrFile(_NonEmptyPath):
         return value if value == STANDARD else super().convert(value, param, ctx)
 
 
+class Texts(click.ParamType):  # type: ignore[type-arg]  # is not generic in earlier versions
+    """A text, or after ``@`` a file of texts, one per line; a text that begins with ``@`` is written with two."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the texts as a list."""
+        if not isinstance(value, str) or not value.startswith("@"):
+            return value
+        if value.startswith("@@"):
+            return [value[1:]]
+        from sequentia.text import RemovedCharacters, TextError, clean, read_lines
+
+        path = Path(value[1:])
+        try:
+            with path.open("rb") as file:
+                removed = RemovedCharacters()
+                texts = [clean(text, number, removed) for number, text in read_lines(file)]
+        except OSError as error:
+            self.fail(f"{path}: {error.strerror or error}", param, ctx)
+        except TextError as error:
+            self.fail(f"{path}: {error}", param, ctx)
+        removed.warn(path)
+        return [text for text in texts if text]
+
+
+def together(texts: tuple[str | list[str], ...]) -> list[str]:
+    """Return the texts of a repeatable option of type :class:`Texts`."""
+    return [text for each in texts for text in ([each] if isinstance(each, str) else each)]
+
+
 class OutputFolder(_NonEmptyPath):
     """A folder to write; ``-`` is an error."""
 

@@ -1,0 +1,334 @@
+"""How names that meet constraints are found: drawn freely, or proposed with a look ahead.
+
+A free name that meets the constraints is drawn from the model's distribution given that they are met: rejection is
+exact. It is slow where they are rarely met. There, symbols are proposed in proportion to the network's weights times
+the chance that the constraints will be met from here. A Markov model of the network gives that chance, by dynamic
+programming over the remaining length (Zhang et al. 2023, "Tractable control for autoregressive language generation").
+A candidate's weight says how wrong the chances were: the product, over its symbols, of what the factors summed to
+against what was expected. Accepting candidates in proportion to their weights makes the result exact again (von Neumann
+1951), but for the weights above a bound, which are clipped.
+
+Everything is computed with whole numbers, or with additions, multiplications and divisions of doubles in a fixed order,
+so that names are the same on every machine. docs/format.md specifies every step.
+"""
+
+import math
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._forks import renew_after_fork
+from .constraints import Constraint
+from .drawing import Nodes, complete, draw_candidates
+from .errors import GenerationError
+from .logit_cache import LogitCache
+from .options import Plan
+from .sampling import seed_of, uniforms
+from .windows import context_after
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+_FEWEST: Final = 64
+_FREE: Final = 4096  # free names that the Markov model is made from
+_PILOT: Final = 16_384  # candidates that the bound is made from
+_TRIED: Final = 65_536  # names or candidates that a probability is estimated from
+_NUMBERS: Final = 1 << 26  # weights that these names or candidates may take
+_COMMON: Final = 1 / 8  # constraints that so many free names meet need no look ahead
+_GAIN: Final = 2.5  # a look ahead has to accept so many times as many candidates, because they cost more
+_RAREST: Final = 1 / 2048  # candidates accepted
+_CLIPPED: Final = 0.0015
+_UNIT: Final = 1 << 16
+_PRIOR: Final = 16  # free names that a coarser context counts for
+_MOST_STEPS: Final = 1 << 25  # of the dynamic programming
+_MOST_NUMBERS: Final = 1 << 22  # of the Markov model
+_ORDERS: Final = (2, 1, 0)
+_NUMBERS_AT_ONCE: Final = 1 << 22
+_REMEMBERED: Final = 8
+
+
+class Probability(NamedTuple):
+    """How probable it is that a name meets the constraints.
+
+    Attributes:
+        value: the estimate.
+        error: its standard error.
+        clipped: an estimate of how much of the distribution given the constraints is missing from what is generated,
+            because weights are clipped; 0 where names are drawn freely.
+    """
+
+    value: float
+    error: float
+    clipped: float
+
+
+class MarkovModel:
+    """A Markov model of a network under sampling options: the next symbol after the last few, by length.
+
+    Args:
+        order: how many symbols it looks at.
+        lengths: lengths from this one less 1 on are alike.
+        ids: number of ids, the boundary included.
+    """
+
+    def __init__(self, order: int, lengths: int, ids: int) -> None:
+        self.order, self.ids = order, ids
+        self.counts = np.zeros((lengths, ids**order, ids))  # expected, in steps of 1 / _UNIT: whole numbers
+
+    def codes(self, contexts: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Return which contexts of the model those of the network are, int64 [n]."""
+        digits = self.ids ** np.arange(self.order - 1, -1, -1)
+        codes: NDArray[np.int64] = contexts[:, contexts.shape[1] - self.order :].astype(np.int64) @ digits
+        return codes
+
+    def observe(self, nodes: Nodes, weights: NDArray[np.float64]) -> None:
+        """Count the next symbols of unfinished names, as the network expects them."""
+        names = np.bincount(nodes.node_of_name, minlength=len(weights))
+        expected = np.floor(weights * (_UNIT / weights.sum(axis=1, keepdims=True)) + 0.5) * names[:, None]
+        length = min(nodes.length, len(self.counts) - 1)
+        np.add.at(self.counts[length], self.codes(nodes.context), expected)
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return the probability of each id, float64 [lengths, contexts, ids].
+
+        Each distribution is that of the next coarser context, as if seen a few times, and what was seen. The coarsest
+        context is none at all, then come those of the last symbol and of the last two, at last those at each length.
+        """
+        shape = (len(self.counts), *[self.ids] * self.order, self.ids)
+        counts = self.counts.reshape(shape)
+        found = np.full(self.ids, 1 / self.ids)
+        for known in range(self.order + 1):
+            seen = counts.sum(axis=tuple(range(1 + self.order - known)))
+            found = _smoothed(seen, found)
+        return _smoothed(self.counts, found.reshape(-1, self.ids))
+
+
+def _smoothed(counts: NDArray[np.float64], coarser: NDArray[np.float64]) -> NDArray[np.float64]:
+    prior = float(_PRIOR * _UNIT)
+    smoothed: NDArray[np.float64] = (counts + prior * coarser) / (counts.sum(axis=-1, keepdims=True) + prior)
+    return smoothed
+
+
+class Lookahead:
+    """The chance that names meet a constraint, from what is known of them so far.
+
+    Args:
+        markov: the Markov model.
+        constraint: the constraint.
+        start: length of the prefix.
+
+    Attributes:
+        bound: a candidate whose weight reaches it is accepted for certain.
+    """
+
+    def __init__(self, markov: MarkovModel, constraint: Constraint, start: int) -> None:
+        self._markov, self._constraint = markov, constraint
+        self._transitions = np.ascontiguousarray(constraint.automaton.transitions.T.astype(np.intp))  # [ids, states]
+        self._contexts = markov.ids**markov.order
+        self._chances = self._computed(markov.probabilities(), start)
+        self.bound = 1.0
+
+    def at(self, length: int, states: NDArray[np.integer], contexts: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return the chance for each node, float64 [nodes]."""
+        places = states * self._contexts + self._markov.codes(contexts)
+        chances: NDArray[np.float64] = self._chances[length].take(places)
+        return chances
+
+    def after(self, length: int, states: NDArray[np.integer], contexts: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return the chance after each id, float64 [ids, nodes]."""
+        found = np.zeros((self._markov.ids, len(states)))
+        found[0] = self._constraint.met(length, states)
+        if length < self._constraint.max_length:
+            after = (
+                self._transitions[1:].take(states, axis=1) * self._contexts
+            )  # the last chances are those of state -1
+            if self._markov.order:
+                kept = self._markov.codes(contexts) % (self._contexts // self._markov.ids) * self._markov.ids
+                after += kept + np.arange(1, self._markov.ids)[:, None]
+            self._chances[length + 1].take(after, out=found[1:], mode="wrap")
+        return found
+
+    def at_start(self, plan: Plan) -> float:
+        """Return the chance after the prefix of a plan."""
+        context = context_after(plan.prefix, max(self._markov.order, 1))
+        return float(self.at(len(plan.prefix), np.array([plan.start]), context)[0])
+
+    def _computed(self, probabilities: NDArray[np.float64], start: int) -> NDArray[np.float64]:
+        """Return the chances by length, state and context, float64 [lengths, states * contexts], backwards."""
+        constraint, ids, order = self._constraint, self._markov.ids, self._markov.order
+        states = np.arange(self._transitions.shape[1])
+        chances = np.zeros((constraint.max_length + 2, len(states), self._contexts))
+        for length in range(constraint.max_length, start - 1, -1):
+            next_symbol = probabilities[min(length, len(probabilities) - 1)]
+            chances[length] = constraint.met(length, states)[:, None] * next_symbol[:, 0]
+            if not order:
+                terms = next_symbol[0] * chances[length + 1][self._transitions, 0].T
+                terms[:, 0] = chances[length, :, 0]
+                chances[length, :, 0] = terms.cumsum(axis=1)[:, -1]
+            else:
+                older = ids ** (order - 1)
+                later = chances[length + 1].reshape(len(states), older, ids)
+                for i in range(1, ids):
+                    ahead = later[self._transitions[i], :, i]  # [states, older]: the oldest symbol is forgotten
+                    chances[length] += next_symbol[:, i] * np.tile(ahead, (1, ids))
+            chances[length, -1] = 0.0
+        return chances.reshape(len(chances), -1)
+
+
+class Method(NamedTuple):
+    """How the names of a stream are found.
+
+    Attributes:
+        accepted: an estimate of the share of candidates that meet the constraints and are accepted.
+        proposal: how symbols are proposed; ``None`` if names are drawn freely.
+        lookahead: the look ahead, if there is one, whether it is used or not.
+        value: an estimate of the probability that a free name meets the constraints.
+    """
+
+    accepted: float
+    proposal: Lookahead | None
+    lookahead: Lookahead | None
+    value: float
+
+
+FREELY: Final = Method(accepted=1.0, proposal=None, lookahead=None, value=1.0)
+
+
+class Methods:
+    """What a model remembers about constraints: the methods for the last options, safe to share between threads.
+
+    Args:
+        cache: computes the logits.
+    """
+
+    def __init__(self, cache: LogitCache) -> None:
+        self.cache = cache
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Forget all methods."""
+        self._lock = threading.Lock()
+        self._known: dict[Hashable, Method] = {}
+
+    def of(self, plan: Plan) -> Method:
+        """Return the method for a plan. It depends on the model and what names are drawn from alone.
+
+        Raises:
+            GenerationError: if the constraints are so rarely met that names cannot be found.
+        """
+        method = self._of(plan)
+        if method.accepted < _RAREST:
+            raise GenerationError(_too_rare(method, plan))
+        return method
+
+    def probability(self, plan: Plan) -> Probability:
+        """Return how probable it is that a name meets the constraints of a plan."""
+        method, most = self._of(plan), _NUMBERS // (self.cache.ids * plan.draws_per_name)
+        if plan.constant:
+            return Probability(method.value, 0.0, 0.0)
+        count = min(_TRIED, max(_FEWEST, most))
+        if method.lookahead is None:
+            share = _free_names(self.cache, plan, count) / count
+            return Probability(share, math.sqrt(share * (1 - share) / count), 0.0)
+        weights = _weights(method.lookahead, self.cache, plan, "probability", count)
+        total = float(weights.sum())
+        above = float(np.maximum(weights - method.lookahead.bound, 0).sum())
+        scale = method.lookahead.at_start(plan) / count
+        clipped = above / total if method.proposal is not None and total else 0.0
+        return Probability(scale * total, scale * float(weights.std()) * math.sqrt(count), clipped)
+
+    def _of(self, plan: Plan) -> Method:
+        with self._lock:
+            method = self._known.pop(plan.key, None)
+            if method is None:
+                method = _method(self.cache, plan)
+                if len(self._known) == _REMEMBERED:
+                    del self._known[next(iter(self._known))]
+            self._known[plan.key] = method
+        return method
+
+
+def _method(cache: LogitCache, plan: Plan) -> Method:
+    order, most = _order(cache, plan.constraint), _NUMBERS // (cache.ids * plan.draws_per_name)
+    lengths = min(plan.max_length + 1, max(1, _MOST_NUMBERS // cache.ids ** ((order or 0) + 1)))
+    markov = MarkovModel(order or 0, lengths, cache.ids)
+    names = 1 if plan.constant else min(_FREE, max(_FEWEST, most))
+    share = _free_names(cache, plan, names, markov) / names
+    if plan.constant or order is None or share >= _COMMON:
+        return Method(share, None, None, share)
+    lookahead = Lookahead(markov, plan.constraint, len(plan.prefix))
+    count = min(_PILOT, max(_FEWEST, most))
+    weights = np.sort(_weights(lookahead, cache, plan, "candidates", count))[::-1]
+    sums = weights.cumsum()
+    total = float(sums[-1])
+    value = lookahead.at_start(plan) * (total / count)
+    if not total:
+        return Method(0.0, None, lookahead, 0.0)
+    clipped = sums - np.arange(1, count + 1) * weights  # by a bound at each weight
+    last = int(np.searchsorted(clipped, _CLIPPED * total, side="right")) - 1
+    lookahead.bound = float(weights[last])
+    accepted = (total - float(clipped[last])) / (count * lookahead.bound)
+    if accepted >= _GAIN * value or value < _RAREST:
+        return Method(accepted, lookahead, lookahead, value)
+    return Method(value, None, lookahead, value)
+
+
+def _order(cache: LogitCache, constraint: Constraint) -> int | None:
+    """Return how many symbols the Markov model looks at, or None if the constraint has too many states for any."""
+    states = constraint.automaton.states * (constraint.max_length + 1)
+    for order in _ORDERS:
+        if order <= cache.block_size and states * cache.ids ** (order + 1) <= _MOST_STEPS:
+            return order
+    return None
+
+
+class _Observed(Nodes):
+    """The nodes of free names, whose next symbols a Markov model counts."""
+
+    def __init__(self, markov: MarkovModel, cache: LogitCache, plan: Plan, count: int) -> None:
+        super().__init__(cache, plan, count)
+        self._markov = markov
+
+    def weights(self) -> NDArray[np.float64]:
+        """Return the weight of each id at each node, float64 [nodes, ids], and count."""
+        found = super().weights()
+        self._markov.observe(self, found)
+        return found
+
+
+def _free_names(cache: LogitCache, plan: Plan, names: int, markov: MarkovModel | None = None) -> int:
+    """Return how many of some free names meet the constraints, and show the names to a Markov model."""
+    free = replace(plan, constraint=Constraint.none(plan.max_length), start=0)
+    seed, at_once = seed_of("sequentia: free names"), max(1, _NUMBERS_AT_ONCE // cache.ids)
+    met = 0
+    for first in range(0, names, at_once):
+        count = min(at_once, names - first)
+        nodes = Nodes(cache, free, count) if markov is None else _Observed(markov, cache, free, count)
+        drawn = complete(nodes, free, uniforms(seed, first, count, plan.draws_per_name))
+        met += int(np.count_nonzero(nodes.met & plan.constraint.accepts(drawn)))
+    return met
+
+
+def _weights(lookahead: Lookahead, cache: LogitCache, plan: Plan, what: str, count: int) -> NDArray[np.float64]:
+    """Return the weights of some candidates, float64 [count]: 0 for those that do not meet the constraints."""
+    trial, at_once = replace(plan, seed=seed_of(f"sequentia: {what}")), max(1, _NUMBERS_AT_ONCE // cache.ids)
+    found = []
+    for first in range(0, count, at_once):
+        rows = np.arange(min(at_once, count - first))
+        nodes = draw_candidates(cache, trial, first, rows, (0,), lookahead)[1]
+        found.append(np.where(nodes.met, nodes.weight, 0.0))
+    return np.concatenate(found)
+
+
+def _too_rare(method: Method, plan: Plan) -> str:
+    if plan.constant:
+        return (
+            "temperature=0 and top_k=1 give the same name every time, and it does not meet the other options; "
+            "most_likely finds the most probable names that do"
+        )
+    how_often = f"with a probability of about {method.value:.1e}" if method.value else "by none of the names tried"
+    return f"the options are met {how_often}, too rarely to find such names; loosen them"
