@@ -66,7 +66,8 @@ def draw_attempts(
         attempts: the numbers of the attempts.
         proposal: how to propose symbols; by default, as the network has them.
     """
-    names, nodes = draw_candidates(cache, plan, first, rows, attempts, proposal)
+    nodes = Nodes(cache, plan, len(attempts) * len(rows), proposal)
+    names = complete(nodes, plan, uniforms_of(plan.seed, first, rows, plan.draws_per_name, attempts))
     met = nodes.met
     if proposal is not None:
         accepting = [attempt + _ACCEPTANCE for attempt in attempts]
@@ -74,19 +75,6 @@ def draw_attempts(
         met &= numbers * proposal.bound < nodes.weight
     shape = len(attempts), len(rows)
     return Attempts(names.reshape(*shape, plan.max_length), met.reshape(shape))
-
-
-def draw_candidates(
-    cache: LogitCache,
-    plan: Plan,
-    first: int,
-    rows: NDArray[np.intp],
-    attempts: Sequence[int],
-    proposal: Proposal | None = None,
-) -> tuple[Names, "Nodes"]:
-    """Return the names of :func:`draw_attempts`, unsigned [attempts * rows, max_length], and their nodes."""
-    nodes = Nodes(cache, plan, len(attempts) * len(rows), proposal)
-    return complete(nodes, plan, uniforms_of(plan.seed, first, rows, plan.draws_per_name, attempts)), nodes
 
 
 def complete(nodes: "Nodes", plan: Plan, uniform: NDArray[np.float64]) -> Names:

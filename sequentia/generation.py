@@ -22,6 +22,7 @@ _MAX_BATCH: Final = 1 << 17
 _MAX_BATCH_NUMBERS: Final = 1 << 22  # logits, or uniform numbers; but a batch has at least _MIN_BATCH names
 _MIN_BATCH: Final = 8
 _CANDIDATES: Final = 1 << 14  # drawn at once in place of rejected names
+_UNLUCKY: Final = 4
 _FREE_ATTEMPTS: Final = 64  # at a name without constraints, before its length is looked ahead to
 
 
@@ -132,9 +133,8 @@ def draw(methods: Methods, plan: Plan, rejection: Rejection, first: int, count: 
             return Drawn(names[:missing], rejected[: missing + 1])
         method = _method(methods, plan, attempt)
         last = _FREE_ATTEMPTS if plan.trivial and attempt < _FREE_ATTEMPTS else most_attempts
-        # About as many attempts at once as one name needs, or as there were before, so that few rows take few steps.
-        number = min(max(attempt, math.ceil(2 / method.accepted)), max(1, at_once // len(rows)), last - attempt)
-        most = max(1, at_once // number)
+        number = min(_attempts_at_once(attempt, len(rows), method.accepted, at_once), at_once, last - attempt)
+        most = at_once // number
         if len(rows) > most:
             waiting.append((rows[most:], attempt))
             rows = rows[:most]
@@ -151,6 +151,18 @@ def draw(methods: Methods, plan: Plan, rejection: Rejection, first: int, count: 
     return Drawn(names, rejected)
 
 
+def _attempts_at_once(attempt: int, rows: int, accepted: float, at_once: int) -> int:
+    """Return how many attempts to make at some names at once.
+
+    Few attempts at many names waste least, many at few names take least steps. If a name has had more attempts than the
+    constraints explain, other options reject it: then as many again, so that the first names are soon done with.
+    """
+    if attempt * accepted > _UNLUCKY:
+        return attempt
+    return max(math.ceil(1 / (4 * accepted)), min(math.ceil(2 / accepted), at_once // (4 * rows)))
+
+
 def _method(methods: Methods, plan: Plan, attempt: int) -> Method:
     """Return how an attempt is drawn: freely at first, if nothing but the greatest length can be missed."""
-    return FREELY if plan.trivial and attempt < _FREE_ATTEMPTS else methods.of(plan)
+    free = plan.trivial and not plan.constant and attempt < _FREE_ATTEMPTS
+    return FREELY if free else methods.of(plan)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ._forks import renew_after_fork
 from .constraints import Constraint
-from .drawing import Nodes, complete, draw_candidates
+from .drawing import Nodes, complete
 from .errors import GenerationError
 from .logit_cache import LogitCache
 from .options import Plan
@@ -39,8 +39,10 @@ _TRIED: Final = 65_536  # names or candidates that a probability is estimated fr
 _NUMBERS: Final = 1 << 26  # weights that these names or candidates may take
 _COMMON: Final = 1 / 8  # constraints that so many free names meet need no look ahead
 _GAIN: Final = 2.5  # a look ahead has to accept so many times as many candidates, because they cost more
-_RAREST: Final = 1 / 2048  # candidates accepted
-_CLIPPED: Final = 0.0015
+_STEADY: Final = 1 / 1024  # with fewer accepted, the bound is uncertain; free names are better, if found
+_RAREST: Final = 2.0**-17  # candidates accepted
+_CLIPPED: Final = 0.005  # of the weights of the candidates, before the margin
+_MARGIN: Final = 1.5  # on the bound, because the largest weights are rare
 _UNIT: Final = 1 << 16
 _PRIOR: Final = 16  # free names that a coarser context counts for
 _MOST_STEPS: Final = 1 << 25  # of the dynamic programming
@@ -260,6 +262,9 @@ def _method(cache: LogitCache, plan: Plan) -> Method:
     share = _free_names(cache, plan, names, markov) / names
     if plan.constant or order is None or share >= _COMMON:
         return Method(share, None, None, share)
+    # What follows in the contexts of names that meet the constraints is learnt from first candidates.
+    lookahead = Lookahead(markov, plan.constraint, len(plan.prefix))
+    _weights(lookahead, cache, plan, "first candidates", names, markov)
     lookahead = Lookahead(markov, plan.constraint, len(plan.prefix))
     count = min(_PILOT, max(_FEWEST, most))
     weights = np.sort(_weights(lookahead, cache, plan, "candidates", count))[::-1]
@@ -270,9 +275,9 @@ def _method(cache: LogitCache, plan: Plan) -> Method:
         return Method(0.0, None, lookahead, 0.0)
     clipped = sums - np.arange(1, count + 1) * weights  # by a bound at each weight
     last = int(np.searchsorted(clipped, _CLIPPED * total, side="right")) - 1
-    lookahead.bound = float(weights[last])
-    accepted = (total - float(clipped[last])) / (count * lookahead.bound)
-    if accepted >= _GAIN * value or value < _RAREST:
+    lookahead.bound = _MARGIN * float(weights[last])
+    accepted = total / (count * lookahead.bound)
+    if value < _RAREST or accepted >= max(_GAIN * value, _STEADY):
         return Method(accepted, lookahead, lookahead, value)
     return Method(value, None, lookahead, value)
 
@@ -287,10 +292,12 @@ def _order(cache: LogitCache, constraint: Constraint) -> int | None:
 
 
 class _Observed(Nodes):
-    """The nodes of free names, whose next symbols a Markov model counts."""
+    """The nodes of names whose next symbols a Markov model counts."""
 
-    def __init__(self, markov: MarkovModel, cache: LogitCache, plan: Plan, count: int) -> None:
-        super().__init__(cache, plan, count)
+    def __init__(
+        self, cache: LogitCache, plan: Plan, count: int, lookahead: Lookahead | None, markov: MarkovModel
+    ) -> None:
+        super().__init__(cache, plan, count, lookahead)
         self._markov = markov
 
     def weights(self) -> NDArray[np.float64]:
@@ -307,28 +314,34 @@ def _free_names(cache: LogitCache, plan: Plan, names: int, markov: MarkovModel |
     met = 0
     for first in range(0, names, at_once):
         count = min(at_once, names - first)
-        nodes = Nodes(cache, free, count) if markov is None else _Observed(markov, cache, free, count)
+        nodes = _nodes(cache, free, count, None, markov)
         drawn = complete(nodes, free, uniforms(seed, first, count, plan.draws_per_name))
         met += int(np.count_nonzero(nodes.met & plan.constraint.accepts(drawn)))
     return met
 
 
-def _weights(lookahead: Lookahead, cache: LogitCache, plan: Plan, what: str, count: int) -> NDArray[np.float64]:
-    """Return the weights of some candidates, float64 [count]: 0 for those that do not meet the constraints."""
-    trial, at_once = replace(plan, seed=seed_of(f"sequentia: {what}")), max(1, _NUMBERS_AT_ONCE // cache.ids)
+def _weights(
+    lookahead: Lookahead, cache: LogitCache, plan: Plan, what: str, count: int, markov: MarkovModel | None = None
+) -> NDArray[np.float64]:
+    """Return the weights of some candidates, float64 [count], 0 if they do not meet the constraints, as above."""
+    seed, at_once = seed_of(f"sequentia: {what}"), max(1, _NUMBERS_AT_ONCE // cache.ids)
     found = []
     for first in range(0, count, at_once):
-        rows = np.arange(min(at_once, count - first))
-        nodes = draw_candidates(cache, trial, first, rows, (0,), lookahead)[1]
+        nodes = _nodes(cache, plan, min(at_once, count - first), lookahead, markov)
+        complete(nodes, plan, uniforms(seed, first, len(nodes.met), plan.draws_per_name))
         found.append(np.where(nodes.met, nodes.weight, 0.0))
     return np.concatenate(found)
+
+
+def _nodes(cache: LogitCache, plan: Plan, count: int, lookahead: Lookahead | None, markov: MarkovModel | None) -> Nodes:
+    return Nodes(cache, plan, count, lookahead) if markov is None else _Observed(cache, plan, count, lookahead, markov)
 
 
 def _too_rare(method: Method, plan: Plan) -> str:
     if plan.constant:
         return (
-            "temperature=0 and top_k=1 give the same name every time, and it does not meet the other options; "
-            "most_likely finds the most probable names that do"
+            f"temperature=0 and top_k=1 give the same name every time, and it has more than {plan.max_length} symbols "
+            "or does not meet the other options; most_likely finds the most probable names that do"
         )
     how_often = f"with a probability of about {method.value:.1e}" if method.value else "by none of the names tried"
     return f"the options are met {how_often}, too rarely to find such names; loosen them"

@@ -256,14 +256,13 @@ def _no_match(options: Mapping[str, object], least: int, most: int, vocabulary: 
     """Return the error for constraints that no name meets."""
     lengths = f"{least} to {most} symbols" if least < most else f"{least} symbols"
     asked = {option: options.get(option) for option in ("pattern", "prefix", "suffix", "avoid")}
-    value = asked["pattern"]
-    option = next((option for option, text in asked.items() if text and option != "prefix"), "prefix")
-    pattern = value if isinstance(value, str) else ""
+    option = next((option for option in ("pattern", "suffix", "avoid") if asked[option]), "pattern")
+    pattern = str(asked["pattern"] or "")
     parts = [
         f"starts with {asked['prefix']!r}" if asked["prefix"] else "",
         f"ends in {asked['suffix']!r}" if asked["suffix"] else "",
         "contains none of the strings to avoid" if asked["avoid"] else "",
-        f"matches the pattern {pattern!r}" if pattern else "",
+        f"matches the pattern {pattern!r}" if asked["pattern"] is not None else "",
     ]
     symbols = re.sub(r"\\.|\(\?P<\w+>", "", pattern)  # without escapes and group names
     anchored = set(re.sub(r"\[[^]]*\]", "", symbols)) & set("^$")

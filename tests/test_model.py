@@ -56,9 +56,10 @@ def test_a_shard_always_has_all_its_names(moons: SequenceModel) -> None:
         stream[40:], stream[:20], stream[20:40]
     ]  # fmt: skip
     assert list(moons.shard(10**9, 0)) == []
-    with pytest.raises(GenerationError, match="accepted: 0, rejected: exclude 16,384") as caught:
+    with pytest.raises(GenerationError, match=r"accepted: 0, rejected: constraints [\d,]+, exclude 16,") as caught:
         list(moons.shard(5, 3, pattern="ti", exclude=["ti"]))
-    assert (caught.value.candidates, caught.value.accepted) == (16_384, 0)
+    assert caught.value.rejected["exclude"] == pytest.approx(16_384, rel=0.1)
+    assert caught.value.accepted == 0
 
 
 def test_no_global_random_state_is_touched(moons: SequenceModel) -> None:
@@ -70,15 +71,16 @@ def test_no_global_random_state_is_touched(moons: SequenceModel) -> None:
 
 def test_what_cannot_be_met_ends_in_a_count(moons: SequenceModel) -> None:
     with pytest.raises(GenerationError, match="gave up after 1 rejected") as caught:
-        moons.generate(2, temperature=0, unique=True)
+        sequentia.generate(2, temperature=0, unique=True)
     assert (caught.value.candidates, caught.value.accepted, caught.value.rejected) == (2, 1, {"unique": 1})
 
 
 def test_patience_has_an_end(moons: SequenceModel) -> None:
     with pytest.raises(GenerationError, match="loosen the options") as caught:
-        moons.generate(10, max_length=1, temperature=0.01, unique=True, seed=1)
+        moons.generate(20, max_length=1, temperature=0.3, unique=True, seed=1)
     assert caught.value.accepted <= len(moons.vocabulary.symbols)
-    assert caught.value.rejected["unique"] == caught.value.candidates - caught.value.accepted > 10_000
+    assert caught.value.rejected["unique"] > 10_000
+    assert sum(caught.value.rejected.values()) == caught.value.candidates - caught.value.accepted
 
 
 def test_what_was_found_before_giving_up_is_not_lost(moons: SequenceModel) -> None:
@@ -118,8 +120,9 @@ def test_sampled_names_have_the_probabilities_they_score(moons: SequenceModel) -
     names = moons.generate(n, seed=17)
     values, counts = np.unique(names, return_counts=True)
     commonest = np.argsort(-counts)[:30]
-    # generate() never ends a name before its first symbol, and the score allows it
-    probability = np.exp(moons.score(values[commonest].tolist())) / (1 - moons.next_symbols()[""])
+    # generate() never ends a name before its first symbol, and none is longer than max_length; the score allows both
+    possible = (1 - moons.next_symbols()[""]) * moons.probability().value
+    probability = np.exp(moons.score(values[commonest].tolist())) / possible
     sigma = np.sqrt(n * probability * (1 - probability))
     assert (np.abs(counts[commonest] - n * probability) < 5 * sigma).all()
 
@@ -127,7 +130,7 @@ def test_sampled_names_have_the_probabilities_they_score(moons: SequenceModel) -
 def test_sampled_next_symbols_follow_the_softmax(moons: SequenceModel) -> None:
     """Draw 20,000 names that start with a prefix: one of 25 counts is 5 sigma off once in 70,000 seeds."""
     n = 20_000
-    followers = [name[2:3] for name in moons.generate(n, prefix="te", seed=23)]
+    followers = [name[2:3] for name in moons.generate(n, prefix="te", max_length=200, seed=23)]
     for symbol, probability in moons.next_symbols("te").items():
         sigma = math.sqrt(n * probability * (1 - probability))
         assert abs(followers.count(symbol) - n * probability) < max(5 * sigma, 5)

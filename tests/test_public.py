@@ -73,10 +73,12 @@ def test_signature_of_generate() -> None:
         "unique": False,
         "novel": False,
         "exclude": (),
+        "avoid": (),
         "pattern": None,
+        "suffix": "",
         "seed": None,
     }
-    assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 12
+    assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 14
 
 
 ERRORS = [

@@ -289,8 +289,8 @@ def test_defaults_and_what_numpy_users_pass() -> None:
 
 
 def test_a_tighter_length_leaves_the_draws_where_they_are() -> None:
-    assert plan(max_length=3).draws_per_name == plan().draws_per_name == 8
-    assert plan(max_length=9).draws_per_name == 12
+    assert plan(max_length=3).draws_per_name == plan().draws_per_name == 12
+    assert plan(max_length=12).draws_per_name == 16
 
 
 @given(STEPS, st.sampled_from([1, 40, 400]), st.booleans())
