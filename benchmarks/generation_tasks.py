@@ -1,4 +1,4 @@
-"""The tasks that generation_speed.py measures, each in a process of its own.
+"""The tasks that generation_speed.py and constraints.py measure, each in a process of its own.
 
     python benchmarks/generation_tasks.py TASK '{"argument": ...}'
 
@@ -91,6 +91,15 @@ def to_arrow(names: int, threads: int, seed: int) -> float:
 
     model = sequentia.load("names", threads=threads)
     return names / seconds_of(lambda: model.generate_arrow(names, seed=seed))
+
+
+def constrained(names: int, options: dict[str, Any]) -> list[float]:
+    """Return the seconds to the first name, and the names a second after it."""
+    import sequentia
+
+    model = sequentia.load("names")
+    first = seconds_of(lambda: model.generate(seed=0, **options))
+    return [first, names / seconds_of(lambda: model.generate(names, seed=1, **options))]
 
 
 def markov_chain(names: int, corpus: str) -> float:
@@ -312,6 +321,7 @@ TASKS: dict[str, Callable[..., Any]] = {
         facts,
         one_name,
         to_arrow,
+        constrained,
         markov_chain,
         makemore,
         matrix_rate,
