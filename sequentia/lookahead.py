@@ -38,11 +38,11 @@ _PILOT: Final = 16_384  # candidates that the bound is made from
 _TRIED: Final = 65_536  # names or candidates that a probability is estimated from
 _NUMBERS: Final = 1 << 26  # weights that these names or candidates may take
 _COMMON: Final = 1 / 8  # constraints that so many free names meet need no look ahead
-_GAIN: Final = 2.5  # a look ahead has to accept so many times as many candidates, because they cost more
+_GAIN: Final = 2.0  # a look ahead has to accept so many times as many candidates, because they cost more
 _STEADY: Final = 1 / 1024  # with fewer accepted, the bound is uncertain; free names are better, if found
 _RAREST: Final = 2.0**-17  # candidates accepted
 _CLIPPED: Final = 0.005  # of the weights of the candidates, before the margin
-_MARGIN: Final = 1.5  # on the bound, because the largest weights are rare
+_MARGIN: Final = 2.0  # on the bound, because the largest weights are rare
 _UNIT: Final = 1 << 16
 _PRIOR: Final = 16  # free names that a coarser context counts for
 _MOST_STEPS: Final = 1 << 25  # of the dynamic programming
@@ -262,21 +262,26 @@ def _method(cache: LogitCache, plan: Plan) -> Method:
     share = _free_names(cache, plan, names, markov) / names
     if plan.constant or order is None or share >= _COMMON:
         return Method(share, None, None, share)
-    # What follows in the contexts of names that meet the constraints is learnt from first candidates.
     lookahead = Lookahead(markov, plan.constraint, len(plan.prefix))
-    _weights(lookahead, cache, plan, "first candidates", names, markov)
+    method = _bounded(lookahead, plan, _weights(lookahead, cache, plan, "first candidates", names, markov))
+    if method.proposal is None:
+        return method
+    # They showed what follows in the contexts of names that meet the constraints.
     lookahead = Lookahead(markov, plan.constraint, len(plan.prefix))
-    count = min(_PILOT, max(_FEWEST, most))
-    weights = np.sort(_weights(lookahead, cache, plan, "candidates", count))[::-1]
-    sums = weights.cumsum()
+    return _bounded(lookahead, plan, _weights(lookahead, cache, plan, "candidates", min(_PILOT, max(_FEWEST, most))))
+
+
+def _bounded(lookahead: Lookahead, plan: Plan, weights: NDArray[np.float64]) -> Method:
+    """Set the bound of a look ahead from the weights of some candidates, and return the method that is quicker."""
+    ranked, count = np.sort(weights)[::-1], len(weights)
+    sums = ranked.cumsum()
     total = float(sums[-1])
-    value = lookahead.at_start(plan) * (total / count)
     if not total:
         return Method(0.0, None, lookahead, 0.0)
-    clipped = sums - np.arange(1, count + 1) * weights  # by a bound at each weight
+    clipped = sums - np.arange(1, count + 1) * ranked  # by a bound at each weight
     last = int(np.searchsorted(clipped, _CLIPPED * total, side="right")) - 1
-    lookahead.bound = _MARGIN * float(weights[last])
-    accepted = total / (count * lookahead.bound)
+    lookahead.bound = _MARGIN * float(ranked[last])
+    accepted, value = total / (count * lookahead.bound), lookahead.at_start(plan) * (total / count)
     if value < _RAREST or accepted >= max(_GAIN * value, _STEADY):
         return Method(accepted, lookahead, lookahead, value)
     return Method(value, None, lookahead, value)

@@ -345,9 +345,7 @@ def test_contradictions_are_told_before_sampling(moons: SequenceModel) -> None:
             OptionError, match=message.replace("1 to 15", f"1 to {most}").replace("3 to 15", f"3 to {most}")
         ):
             moons.stream(**options)
-    with pytest.raises(
-        GenerationError, match="7 different names were requested, but the constraints allow 6"
-    ):
+    with pytest.raises(GenerationError, match="7 different names were requested, but the constraints allow 6"):
         moons.generate(7, pattern="(ti|ca|io){1}[ab]", unique=True)
     assert sorted(moons.generate(6, pattern="(ti|ca|io){1}[ab]", unique=True)) == [
         "caa", "cab", "ioa", "iob", "tia", "tib"
