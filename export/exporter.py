@@ -79,4 +79,5 @@ def export(run: Path, folder: Path) -> Config:
         contents[artifact.NOVELTY] = known.to_bytes()
     source = Artifact(config, Vocabulary(config.vocabulary), tensors, contents[artifact.GRAPH], known, folder)
     contents[artifact.CARD] = model_card(source, pictures).encode()
-    return artifact.write(folder, config, contents, {} if folder.resolve() == run.resolve() else pictures)
+    in_place = folder.resolve() == run.resolve()
+    return artifact.write(folder, config, contents, {} if in_place else pictures, own=in_place)

@@ -91,7 +91,10 @@ def _present(folder: Path) -> CardData | None:
         return None if card is None else ModelCard(card.decode(), ignore_metadata_errors=True).data
     except (ValueError, yaml.YAMLError) as error:
         raise ArtifactError.at(
-            folder / CARD, expected="a model card, with metadata in YAML", found=str(error)
+            folder / CARD,
+            expected="a model card, with metadata in YAML",
+            found=str(error),
+            advice="mend the metadata, or delete the file",
         ) from error
 
 

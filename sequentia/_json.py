@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from .errors import TrainingError
+from .errors import START_AGAIN, TrainingError
 
 _T = TypeVar("_T")
 
@@ -36,4 +36,4 @@ def decode_json(data: bytes | str, kind: type[_T], path: Path, error: Callable[[
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as reason:
-        raise error(f"{path} is damaged, or of another version: {reason}") from reason
+        raise error(f"{path} is damaged, or of another version: {reason}; {START_AGAIN}") from reason

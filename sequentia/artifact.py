@@ -4,7 +4,7 @@
     model.safetensors  the weights
     model.onnx         the network, in one self-contained file
     README.md          the model card
-    novelty.crc32      hashes of the training names, unless the recipe says novelty = false
+    novelty.crc32      hashes of the names of the list, unless the recipe says novelty = false
     pictures/          pictures for the card; not part of the model
 
 ``config.json`` records the size and SHA-256 of the other files. No file is trusted: sizes are checked before
@@ -23,7 +23,7 @@ import msgspec
 from ._json import format_json
 from .arithmetic import Bounds, OnnxWriter
 from .config import FORMAT_VERSION, Config, FileRecord
-from .errors import ArtifactError, ModelNotFoundError, VocabularyError
+from .errors import COPY_AGAIN, ArtifactError, ModelNotFoundError, VocabularyError
 from .hub_cache import snapshot_at
 from .novelty import KnownNames
 from .vocabulary import Vocabulary
@@ -59,7 +59,7 @@ class Artifact:
         vocabulary: its alphabet.
         tensors: the weights.
         graph: the contents of ``model.onnx``.
-        known: hashes of the names that it was trained on, if the artifact has them.
+        known: hashes of the names of its list, if the artifact has them.
         folder: the folder that it was read from, for messages.
     """
 
@@ -101,9 +101,9 @@ def read(folder: Path) -> Artifact:
     """
     config = read_config(folder)
     ids = len(config.vocabulary) + 1
+    weights = read_listed(folder, WEIGHTS, config)
     try:
-        shapes = config.architecture.tensors(config.block_size, ids)
-        tensors = read_tensors(read_listed(folder, WEIGHTS, config), shapes)
+        tensors = read_tensors(weights, config.architecture.tensors(config.block_size, ids))
         config.architecture.network(Bounds(tensors, ids), config.block_size, ids)
     except ValueError as error:
         raise ArtifactError.at(folder / WEIGHTS, expected="the model of config.json", found=str(error)) from error
@@ -151,7 +151,7 @@ def _decode_config(path: Path, data: bytes) -> Config:
     try:
         version = msgspec.json.decode(data, type=_Versioned).format_version
         if version != FORMAT_VERSION:
-            raise ArtifactError.at(path, expected=f"format_version {FORMAT_VERSION}", found=_other_version(version))
+            raise _other_version(path, version)
         config = msgspec.json.decode(data, type=Config)
         Vocabulary(config.vocabulary)
     except (msgspec.MsgspecError, VocabularyError, UnicodeDecodeError, RecursionError) as error:
@@ -167,17 +167,18 @@ class _Versioned(msgspec.Struct):
     format_version: int
 
 
-class _Earlier(_Versioned):
+class _OfAnyVersion(_Versioned):
     files: dict[str, FileRecord]
 
 
-def _other_version(version: int) -> str:
-    if 1 <= version < FORMAT_VERSION:
-        return (
-            f"{version}: it was written by an earlier version of sequentia; "
-            "export it again: sequentia export RUN -o DIR (RUN: its run folder)"
-        )
-    return f"{version}: it was written by another version of sequentia"
+def _other_version(path: Path, version: int) -> ArtifactError:
+    when, advice = "another", COPY_AGAIN
+    if version > FORMAT_VERSION:
+        when, advice = "a later", "install a newer sequentia"
+    elif version >= 1:
+        when, advice = "an earlier", "export it again: sequentia export RUN -o DIR (RUN: its run folder)"
+    found = f"{version}: it was written by {when} version of sequentia"
+    return ArtifactError.at(path, expected=f"format_version {FORMAT_VERSION}", found=found, advice=advice)
 
 
 def read_listed(folder: Path, name: str, config: Config) -> bytes:
@@ -211,6 +212,8 @@ def _read_bounded(folder: Path, name: str, most: int) -> bytes:
         with _place(folder, name).open("rb") as file:
             data: bytes = file.read(most)
             return data
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: missing; {COPY_AGAIN}", path=path, expected="a file", found="nothing") from error
     except OSError as error:
         raise ArtifactError.at(path, expected="a readable file", found=error.strerror or str(error)) from error
 
@@ -224,7 +227,12 @@ def _check_file(folder: Path, path: Path, most: int) -> None:
     # In the hub's cache, files are links to blobs, which may be on another disk. In any other folder, a link could make
     # `push` send a private file.
     if not path.resolve().is_relative_to(folder.resolve()) and snapshot_at(folder) is None:
-        raise ArtifactError.at(path, expected="a file of this folder", found=f"a link to {path.resolve()}")
+        raise ArtifactError.at(
+            path,
+            expected="a file of this folder",
+            found=f"a link to {path.resolve()}",
+            advice="replace the link by the file",
+        )
 
 
 def read_card(folder: Path) -> bytes | None:
@@ -248,7 +256,8 @@ def read_pictures(folder: Path) -> dict[str, bytes]:
         if _place(folder, path).is_file():
             pictures[name] = _read_bounded(folder, path, MAX_PICTURE_BYTES)
             if not pictures[name].startswith(_PNG):
-                raise ArtifactError.at(folder / path, expected="a PNG picture", found="something else")
+                advice = "delete it, or draw it again: sequentia plot RUN"
+                raise ArtifactError.at(folder / path, expected="a PNG picture", found="something else", advice=advice)
     return pictures
 
 
@@ -261,7 +270,12 @@ def file_record(data: bytes) -> FileRecord:
 
 
 def write(
-    folder: Path, config: Config, files: Mapping[str, bytes], pictures: Mapping[str, bytes] = MappingProxyType({})
+    folder: Path,
+    config: Config,
+    files: Mapping[str, bytes],
+    pictures: Mapping[str, bytes] = MappingProxyType({}),
+    *,
+    own: bool = False,
 ) -> Config:
     """Write an artifact atomically: after a crash, the folder holds the old artifact or the new one.
 
@@ -272,6 +286,7 @@ def write(
         config: the configuration; this function fills in its ``files``.
         files: the contents of the other files, by name; the card is not recorded in ``config.json``.
         pictures: the contents of the subfolder ``pictures``, by name.
+        own: whether a ``config.json`` in the folder is known to be a model's, so that a damaged one is replaced too.
 
     Returns:
         The configuration as written.
@@ -281,7 +296,7 @@ def write(
     """
     from ._files import write_file, write_folder  # imported here because only writing needs them
 
-    _check_target(folder)
+    _check_target(folder, own=own)
     contents = pack(folder, config, files)
     write_folder(folder, contents, last=CONFIG, removed={*FILES, CARD} - set(files))
     for name, picture in pictures.items():
@@ -301,29 +316,43 @@ def pack(folder: Path, config: Config, files: Mapping[str, bytes]) -> dict[str, 
     _decode_config(folder / CONFIG, contents[CONFIG])
     for name, data in contents.items():
         if len(data) > MAX_BYTES[name]:
-            raise ArtifactError.at(folder / name, expected=f"at most {MAX_BYTES[name]} bytes", found=f"{len(data)}")
+            raise ArtifactError.at(
+                folder / name,
+                expected=f"at most {MAX_BYTES[name]} bytes",
+                found=f"{len(data)}",
+                advice="a model cannot hold more",
+            )
     return contents
 
 
-def _check_target(folder: Path) -> None:
+def _check_target(folder: Path, *, own: bool) -> None:
     """Refuse to overwrite a README.md or config.json that belongs to another project."""
+    another = "choose another folder"
     if folder.exists() and not folder.is_dir():
-        raise ArtifactError.at(folder, expected="a folder to write to", found="a file")
+        raise ArtifactError.at(folder, expected="a folder to write to", found="a file", advice=another)
     if (folder / CONFIG).exists():
-        if not _holds_earlier_version(folder):
-            read_config(folder)
+        if not own and not _holds_model(folder):
+            raise ArtifactError(
+                f"{folder / CONFIG} is not a model of sequentia; delete it or {another}",
+                path=folder / CONFIG,
+                expected="no file, or a model's",
+                found="another file",
+            )
     elif (folder / CARD).exists() and not (
         folder / GRAPH
     ).exists():  # a crashed write moves the graph in before the card
         raise ArtifactError.at(
-            folder / CARD, expected="no file, or a model card", found="the README.md of another project"
+            folder / CARD,
+            expected="no file, or a model card",
+            found="the README.md of another project",
+            advice=f"delete it or {another}",
         )
 
 
-def _holds_earlier_version(folder: Path) -> bool:
-    """Return whether a folder holds an artifact of an earlier version, which may be overwritten but not read."""
+def _holds_model(folder: Path) -> bool:
+    """Return whether a folder's ``config.json`` is that of a model of any version, which may be overwritten."""
     try:
-        config = msgspec.json.decode(_read_bounded(folder, CONFIG, MAX_BYTES[CONFIG]), type=_Earlier)
+        config = msgspec.json.decode(_read_bounded(folder, CONFIG, MAX_BYTES[CONFIG]), type=_OfAnyVersion)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    return 1 <= config.format_version < FORMAT_VERSION and set(REQUIRED) <= set(config.files)
+    return set(REQUIRED) <= set(config.files)

@@ -19,6 +19,10 @@ Each error stores its details as attributes and can be pickled.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
+
+COPY_AGAIN: Final = "copy or download the model again, or export its run again"
+START_AGAIN: Final = "restore it from a copy, or start again in another folder"
 
 
 class SequentiaError(Exception):
@@ -41,9 +45,9 @@ class ArtifactError(SequentiaError, ValueError):
         self.found = found
 
     @classmethod
-    def at(cls, path: Path, *, expected: str, found: str) -> "ArtifactError":
-        """Return the error for one file, with the standard message."""
-        return cls(f"{path}: expected {expected}, found {found}", path=path, expected=expected, found=found)
+    def at(cls, path: Path, *, expected: str, found: str, advice: str = COPY_AGAIN) -> "ArtifactError":
+        """Return the error for one file, with the standard message, which ends in what to do."""
+        return cls(f"{path}: expected {expected}, found {found}; {advice}", path=path, expected=expected, found=found)
 
 
 class CorpusError(SequentiaError, ValueError):
@@ -103,8 +107,9 @@ class GenerationError(SequentiaError, RuntimeError):
 
     def with_names(self, names: Sequence[str]) -> "GenerationError":
         """Return a copy of the error that carries the names found so far."""
+        found = "1 name found so far is" if len(names) == 1 else f"{len(names):,} names found so far are"
         return GenerationError(
-            f"{self} (the {len(names):,} names found so far are in error.names)" if names else str(self),
+            f"{self} (the {found} in error.names)" if names else str(self),
             candidates=self.candidates,
             accepted=self.accepted,
             rejected=self.rejected,

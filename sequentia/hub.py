@@ -218,7 +218,8 @@ class _Source:
                 raise ArtifactError.at(
                     folder / name,
                     expected=f"{record.size} bytes, as {CONFIG} says",
-                    found=f"{found}: have its owner push {self} again, or choose an earlier revision",
+                    found=found,
+                    advice=f"have its owner push {self} again, or choose an earlier revision",
                 )
         for name in (*config.files, CARD, *(PICTURE_PATHS if pictures else ())):
             if name in files:
@@ -233,7 +234,10 @@ class _Source:
         max_bytes = MAX_BYTES.get(name, MAX_PICTURE_BYTES)
         if file.size is None or file.size > max_bytes:
             raise ArtifactError.at(
-                Path(self.repo_id, name), expected=f"at most {max_bytes} bytes", found=f"{file.size}"
+                Path(self.repo_id, name),
+                expected=f"at most {max_bytes} bytes",
+                found=f"{file.size}",
+                advice="choose another revision or model",
             )
         for force in (self.force, True):
             path = self._fetched(name, commit, force=force)
@@ -241,7 +245,7 @@ class _Source:
                 return path
         remove_file(path)  # or the next load would find it
         raise ArtifactError.at(
-            path, expected="the bytes whose hash the hub gives", found="other bytes, twice: try again later"
+            path, expected="the bytes whose hash the hub gives", found="other bytes, twice", advice="try again later"
         )
 
     def _fetched(self, name: str, commit: str, *, force: bool) -> Path:

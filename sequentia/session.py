@@ -101,7 +101,8 @@ class Session:
         return session
 
     def _error(self, expected: str, found: str) -> ArtifactError:
-        return ArtifactError.at(self._artifact.folder / artifact.GRAPH, expected=expected, found=found)
+        path, advice = self._artifact.folder / artifact.GRAPH, "install another version of onnxruntime"
+        return ArtifactError.at(path, expected=expected, found=found, advice=advice)
 
 
 _abandoned: list[Any] = []

@@ -38,9 +38,13 @@ def read_tensors(data: bytes, shapes: Shapes) -> Tensors:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"a damaged header ({error})") from error
     for name in sorted(headers.keys() | shapes.keys()):
-        found = tuple(headers[name].shape) if name in headers else None
-        if found != shapes.get(name):
-            raise ValueError(f"tensor {name!r} of shape {found}, not {shapes.get(name)}")
+        if name not in headers:
+            raise ValueError(f"no tensor {name!r}")
+        if name not in shapes:
+            raise ValueError(f"an unknown tensor {name!r}")
+        found = tuple(headers[name].shape)
+        if found != shapes[name]:
+            raise ValueError(f"tensor {name!r} of shape {found}, not {shapes[name]}")
     tensors: Tensors = {}
     place = 0
     for name, header in sorted(headers.items(), key=lambda item: item[1].data_offsets):

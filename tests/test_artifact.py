@@ -40,7 +40,8 @@ def change_graph(run: Path, change: Callable[[onnx.ModelProto], object]) -> None
 
 
 BAD_CONFIGS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
-    ("format_version 2, found 3: it was written by another version", lambda c: c.update(format_version=3)),
+    ("found 3: it was written by a later version of sequentia; install a newer", lambda c: c.update(format_version=3)),
+    ("found 0: it was written by another version of sequentia; copy or", lambda c: c.update(format_version=0)),
     ("missing required field `vocabulary`", lambda c: c.pop("vocabulary")),
     ("unknown field `extra`", lambda c: c.update(extra=1)),
     ("Expected `int`, got `str`", lambda c: c.update(block_size="4")),
@@ -51,12 +52,12 @@ BAD_CONFIGS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("expected files", lambda c: c["files"].update({"../evil": c["files"][artifact.GRAPH]})),
     ("expected files", lambda c: c["files"].pop(artifact.WEIGHTS)),
     # consistent by itself, at odds with the weights or the graph
-    ("model.safetensors: expected .*tensor 'first.4' of shape None", lambda c: c.update(block_size=5)),
+    ("model.safetensors: expected .*, found no tensor 'first.4'; copy", lambda c: c.update(block_size=5)),
     ("model.safetensors: expected .*tensor 'first.0' of shape", lambda c: c["vocabulary"].append("!")),
     ("model.onnx: expected the graph of config.json", lambda c: c.update(max_length=99)),
     ("model.onnx: expected the graph of config.json", lambda c: c["architecture"].update(first_bits=1)),
     ("model.safetensors: expected .*tensor 'first.0'", lambda c: c["architecture"].update(hidden_sizes=[7])),
-    ("model.safetensors: expected .*tensor 'direct' of shape None", lambda c: c["architecture"].update(direct=2)),
+    ("model.safetensors: expected .*, found no tensor 'direct'; copy", lambda c: c["architecture"].update(direct=2)),
     ("model.safetensors: .*direct 5, more than block_size 4", lambda c: c["architecture"].update(direct=5)),
     ("2 layers for 1 hidden_sizes", lambda c: c["architecture"]["layers"].append(c["architecture"]["layers"][0])),
     ("`array` of length <= 65535", lambda c: c.update(vocabulary=["a"] * 65_536)),
@@ -179,10 +180,12 @@ def test_a_file_that_was_changed_cut_or_lost(run: Path, name: str) -> None:
     data = path.read_bytes()
     for damaged in (data[:-1], data + b"x", bytes([data[0] ^ 1]) + data[1:], b""):
         path.write_bytes(damaged)
-        with pytest.raises(ArtifactError, match=rf"{name}: expected (at most )?{len(data)} bytes"):
+        with pytest.raises(ArtifactError, match=rf"{name}: expected (at most )?{len(data)} bytes") as caught:
             sequentia.load(run)
+        assert str(caught.value).count("expected") == 1
+        assert str(caught.value).endswith("; copy or download the model again, or export its run again")
     path.unlink()
-    with pytest.raises(ArtifactError, match=rf"{name}: expected a readable file, found No such file"):
+    with pytest.raises(ArtifactError, match=rf"{name}: missing; copy or download the model again, or export"):
         sequentia.load(run)
     os.mkfifo(path)
     with pytest.raises(ArtifactError, match=rf"{name}: expected a file"):
@@ -223,8 +226,8 @@ def widen(entry: dict[str, Any]) -> None:
         (r"layer\.0\.bias' of shape \(1000000000,\), not \(", lambda h, _: h[BIAS].update(shape=[10**9])),
         (r"layer\.0\.bias' of dtype F16, not one of I8", lambda h, _: h[BIAS].update(dtype="F16")),
         (r"contradicts the bytes of tensor '", lambda h, _: widen(h[BIAS])),
-        (r"layer\.0\.bias' of shape None", lambda h, _: h.pop(BIAS)),
-        (r"tensor 'x' of shape \(.*, not None", lambda h, _: h.update(x=h[BIAS])),
+        (r"found no tensor 'layer\.0\.bias'", lambda h, _: h.pop(BIAS)),
+        (r"found an unknown tensor 'x'", lambda h, _: h.update(x=h[BIAS])),
         (r"contradicts the bytes of tensor 'layer\.0\.bias'", lambda h, _: h[BIAS].update(data_offsets=[8, 4])),
         (r"contradicts the bytes of tensor", lambda h, _: h[BIAS].update(data_offsets=[0, 108])),
         (r"contradicts the bytes of tensor", lambda _, values: values.pop()),
@@ -307,7 +310,11 @@ def test_a_strangers_files_are_not_overwritten(run: Path, tmp_path: Path, name: 
     project = tmp_path / "project"
     project.mkdir()
     (project / name).write_text("{}", encoding="utf-8")
-    with pytest.raises(ArtifactError, match=name):
+    message = {
+        artifact.CARD: "found the README.md of another project; delete it or choose another folder",
+        artifact.CONFIG: r"config\.json is not a model of sequentia; delete it or choose another folder",
+    }
+    with pytest.raises(ArtifactError, match=message[name]):
         artifact.write(project, artifact.read(run).config, contents(run))
     assert [path.name for path in project.iterdir()] == [name]
     with pytest.raises(ArtifactError, match="a folder to write to"):

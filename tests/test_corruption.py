@@ -15,7 +15,7 @@ MESSAGES = {
     "sealed bytes: the graph": r"model\.onnx: expected the graph of config\.json and model\.safetensors, found another",
     "config: another format_version": r"format_version 2, found|the schema of an artifact, found",
     "config: another scale": (
-        r"only whole numbers below|model\.onnx: expected the graph|schema of an artifact|tensor '.*' of shape"
+        r"only whole numbers below|model\.onnx: expected the graph|schema of an artifact|tensor '.*' of shape|no tensor"
     ),
     "config: layers of another number": r"layers for \d hidden_sizes|Expected `array` of length >= 1|missing required",
     "weights: other dtypes": r"of dtype (F64|F32|F16|I64|U8|U16|U32|BOOL), not one of I8, I16, I32",

@@ -453,6 +453,20 @@ def test_a_failed_export_leaves_the_old_artifact(run: Path, monkeypatch: pytest.
     assert sorted(path.name for path in run.parent.iterdir()) == ["moons"]
 
 
+@pytest.mark.parametrize("content", ["", "{}", '{"format_version": 2'])
+def test_a_damaged_config_is_replaced_by_an_export_in_place(run: Path, tmp_path: Path, content: str) -> None:
+    """The checkpoint shows that the folder is a run's; in any other folder the file may be somebody else's."""
+    intact = (run / artifact.CONFIG).read_bytes()
+    (run / artifact.CONFIG).write_text(content, encoding="utf-8")
+    train(MOONS, run, resume=True)
+    export(run, run)
+    assert (run / artifact.CONFIG).read_bytes() == intact
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / artifact.CONFIG).write_text(content, encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"config\.json is not a model of sequentia; delete it or choose another"):
+        export(run, tmp_path / "other")
+
+
 def test_only_a_finished_run_is_exported(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no training run here"):
         export(tmp_path, tmp_path / "out")

@@ -22,7 +22,7 @@ from sequentia._files import write_file
 from sequentia._json import decode_json
 from sequentia.artifact import MAX_BYTES, WEIGHTS
 from sequentia.config import CorpusRecord, Metrics, Samples
-from sequentia.errors import TrainingError
+from sequentia.errors import START_AGAIN, TrainingError
 from sequentia.novelty import KnownNames
 
 from .corpus import Corpus, Tokens
@@ -193,12 +193,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - file is no dict
         except SafetensorError as error:
-            raise TrainingError(f"{path} is damaged: {error}") from error
+            raise TrainingError(f"{path} is damaged: {error}; {START_AGAIN}") from error
         text, digest = metadata.get(_KEY, "null"), metadata.get(_DIGEST)
         if digest == _earlier_digest(tensors):
             text = _upgraded(text)
         elif digest != _digest(text, tensors):
-            raise TrainingError(f"{path} is damaged: its hash differs")
+            raise TrainingError(f"{path} is damaged: its hash differs; {START_AGAIN}")
         return cls(record=decode_json(text, RunRecord, path), tensors=tensors)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sequentia.errors import TrainingError
+from sequentia.errors import START_AGAIN, TrainingError
 
 from .checkpoint import Checkpoint, RunRecord
 from .corpus import Tokens
@@ -241,7 +241,7 @@ class Descent:
         try:
             self._restore(checkpoint)
         except (KeyError, ValueError, RuntimeError) as error:
-            raise TrainingError(f"the checkpoint is damaged: {str(error).splitlines()[0]}") from error
+            raise TrainingError(f"the checkpoint is damaged: {str(error).splitlines()[0]}; {START_AGAIN}") from error
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.step = checkpoint.record.step
@@ -322,7 +322,7 @@ def _history(path: Path, length: int) -> Iterator[BinaryIO]:
     """Open the history, cut to the length it had at the checkpoint."""
     with path.open("ab") as file:
         if file.tell() < length:
-            raise TrainingError(f"{path} is missing or shorter than the checkpoint says; the run cannot be resumed")
+            raise TrainingError(f"{path} is missing or shorter than the checkpoint says; {START_AGAIN}")
         if length < file.tell():
             file.truncate(length)
         yield file

@@ -10,7 +10,7 @@ import msgspec
 from sequentia._files import write_file
 from sequentia._json import read_json
 from sequentia.config import CorpusRecord
-from sequentia.errors import TrainingError
+from sequentia.errors import START_AGAIN, TrainingError
 
 from .kinds import Recipe
 from .search_space import Space
@@ -123,7 +123,7 @@ def read_trials(folder: Path) -> list[Trial]:
         (read_json(path, Trial) for path in (folder / RESULTS).glob("[0-9]*.json")), key=lambda trial: trial.number
     )
     if [trial.number for trial in trials] != list(range(len(trials))):
-        raise TrainingError(f"{folder / RESULTS} is damaged: a trial is missing")
+        raise TrainingError(f"{folder / RESULTS} is damaged: a trial is missing; {START_AGAIN}")
     return trials
 
 
