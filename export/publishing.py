@@ -18,6 +18,7 @@ from huggingface_hub import (
     constants,
     get_session,
 )
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from sequentia import artifact, hub
 from sequentia.artifact import CARD, CONFIG, FILES, PICTURES, WEIGHTS, Artifact
@@ -81,14 +82,17 @@ def assemble(checked: Artifact, repo_id: str, facts: CardFacts) -> dict[str, byt
 
 
 def _present(folder: Path) -> CardData | None:
-    """Return the metadata of a folder's card, which anyone may have edited, or None if there is no card.
+    """Return the metadata of a folder's card, which anyone may have edited, or None without a card or metadata.
 
     Raises:
         ArtifactError: if they are damaged: what they say of the license would be lost.
     """
     card = artifact.read_card(folder)
     try:
-        return None if card is None else ModelCard(card.decode(), ignore_metadata_errors=True).data
+        text = "" if card is None else card.decode()
+        if not REGEX_YAML_BLOCK.search(text):  # the client would log a warning
+            return None
+        return ModelCard(text, ignore_metadata_errors=True).data
     except (ValueError, yaml.YAMLError) as error:
         raise ArtifactError.at(
             folder / CARD,

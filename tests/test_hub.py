@@ -780,6 +780,10 @@ def test_what_an_edited_card_says_is_kept(signed_in: HubServer, run: Path) -> No
     sequentia.load(run).push_to_hub(REPO)
     assert card_of(signed_in).data.license == "cc0-1.0"
     assert "# Mine" not in card_of(signed_in).text, "the rest is written anew"
+    (run / artifact.CARD).write_text("# Mine\n", encoding="utf-8")
+    result = run_cli("push", run, REPO, "--dry-run")
+    assert result.returncode == 0
+    assert "metadata" not in result.stderr, "the client's log"
     for damaged in (b"---\nlicense: [mit\n---\n", b"---\n- mit\n---\n", b"\xff"):
         (run / artifact.CARD).write_bytes(damaged)
         with pytest.raises(ArtifactError, match=r"README\.md: expected a model card, with metadata in YAML"):
