@@ -152,6 +152,15 @@ class MissingExtraError(SequentiaError, ImportError):
             extra=extra,
         )
 
+    @classmethod
+    def in_source_folder(cls) -> "MissingExtraError":
+        """Return the error where Python finds the source folder, which lacks training and export, as the package."""
+        folder = Path(__file__).parent
+        return cls(
+            f"the source folder {folder} hides the installed package: run the command from another folder",
+            extra="train",
+        )
+
 
 class ModelNotFoundError(SequentiaError, FileNotFoundError):
     """The requested model does not exist.

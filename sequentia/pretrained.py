@@ -7,6 +7,7 @@ from typing import Self, Unpack
 
 from . import artifact
 from .artifact import Artifact
+from .errors import MissingExtraError
 from .options import check_int
 from .resolve import DownloadOptions, locate
 
@@ -87,14 +88,18 @@ class Pretrained:
             The URL of the repository, of its branch or of the pull request.
 
         Raises:
-            MissingExtraError: if the extra ``[train]`` is missing.
+            MissingExtraError: if the extra ``[train]`` is missing, or the source folder hides the installed package.
             ArtifactError: if the files that it was loaded from are no longer there or have changed.
             ExportError: if the graph and the weights are not the same model.
             OptionError: if an option is out of its range or contradicts another.
             HubError: if the hub cannot be reached or refuses.
         """
-        from .export import CardFacts, publish
-
+        try:
+            from .export import CardFacts, publish
+        except ModuleNotFoundError as error:
+            if error.name != f"{__package__}.export":
+                raise
+            raise MissingExtraError.in_source_folder() from error
         return publish(
             self._artifact.folder,
             repo_id,

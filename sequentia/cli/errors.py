@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import warnings
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -62,8 +61,7 @@ def message_of(error: Exception) -> str:
         )  # errors on files name them
         return error.strerror if where is None else f"{where}: {error.strerror}"
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("sequentia."):
-        package = Path(__file__).parents[1]
-        return f"the source folder {package} hides the installed package: run the command from another folder"
+        return str(MissingExtraError.in_source_folder())
     if isinstance(error, ModuleNotFoundError) and error.name in _OF_TRAINING:
         return str(MissingExtraError.of(error.name, "train"))
     return " ".join(str(error).split())
