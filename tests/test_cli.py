@@ -221,9 +221,20 @@ def test_output_is_an_ordinary_file(tmp_path: Path, umask: int) -> None:
 
 
 def test_a_seed_is_a_number_or_a_word() -> None:
-    for word, seed in (("7", 7), ("007", 7), ("emma", "emma"), ("-1", "-1"), ("1.5", "1.5"), ("é", "é"), ("٣", "٣")):
+    for word, seed in (
+        ("7", 7),
+        ("007", 7),
+        ("emma", "emma"),
+        ("4 July", "4 July"),
+        ("-a", "-a"),
+        ("_", "_"),
+        ("é", "é"),
+    ):
         assert succeed("generate", 3, "--seed", word).split() == sequentia.generate(3, seed=seed), word
+    for word in ("-4", "+4", "4.0", ".5", "1_0", "٣"):
+        assert f"{word!r} looks like a number, but a seed is a whole" in fail("generate", "--seed", word, code=2), word
     assert "the seed is empty" in fail("generate", "--seed", "", code=2)
+    assert "not empty" in succeed("generate", "--help")
     assert "seed must be a whole number from 0 to 2**128 - 1, or a string" in fail("generate", "--seed", 2**128)
 
 
@@ -238,7 +249,6 @@ def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
     assert "flags such as (?i) are not supported" in fail("generate", "--pattern", "(?i)anna")
     assert "Is a directory" in fail("score", "-i", tmp_path)
     assert "'!' at position 2" in fail("score", "io!")
-    assert "accepted: 1, rejected: unique 1" in fail("generate", 5, "--temperature", 0, "--unique")
     assert "there is no such file" in fail("evaluate", "names", tmp_path / "nothing.txt")
     assert "no model 'nowhere'" in fail("evaluate", "names", MOONS, "--against", "nowhere")
     assert "no recipe 'mpl'" in fail("recipes", "mpl")
@@ -253,6 +263,18 @@ def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
     assert "n must be a whole number" in fail("generate", 10**30)
     (run / "model.onnx").write_bytes(b"")
     assert "model.onnx: expected" in fail("info", "--model", run)
+
+
+def test_the_names_found_before_giving_up_are_printed(tmp_path: Path) -> None:
+    """A file appears only when it is complete."""
+    command = ["generate", 5, "--temperature", 0, "--unique"]
+    name = succeed("generate", 1, "--temperature", 0)
+    for shown, arguments in ((name, command), (f'[\n  "{name.strip()}"\n]\n', [*command, "--json"])):
+        result = run_here(*arguments)
+        assert (result.returncode, result.stdout) == (1, shown)
+        assert "accepted: 1, rejected: unique 1" in result.stderr
+    assert "accepted: 1, rejected: unique 1" in fail(*command, "-o", tmp_path / "names.txt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_usage() -> None:
@@ -495,6 +517,17 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     assert "nats/symbol" in succeed("evaluate", "names", MOONS, PYTHONPATH=path)
     assert "names" in succeed("recipes", PYTHONPATH=path)
     assert "hidden_sizes" in succeed("recipes", "mlp", PYTHONPATH=path)
+
+
+def test_the_source_folder_says_that_it_hides_the_package(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sequentia.export", None)
+    message = fail("export", trained, "-o", tmp_path / "copy")
+    assert "hides the installed package: run the command from another folder" in message
+    with pytest.raises(sequentia.MissingExtraError) as caught:
+        sequentia.load(trained).push_to_hub("you/moons")
+    assert message == f"Error: {caught.value}\n"
 
 
 def test_help_and_version() -> None:

@@ -107,6 +107,12 @@ def test_errors_are_builtins_too_and_survive_pickling(
     assert type(error).__name__ in str(errors.__doc__)
 
 
+def test_an_error_counts_its_names() -> None:
+    error = errors.GenerationError("m")
+    assert str(error.with_names(["io"])) == "m (the 1 name found so far is in error.names)"
+    assert str(error.with_names(["io", "rhea"])) == "m (the 2 names found so far are in error.names)"
+
+
 def test_every_error_is_tested() -> None:
     defined = {value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Exception)}
     assert defined - {errors.SequentiaError} == {type(error) for error, _ in ERRORS}

@@ -28,7 +28,7 @@ _MANY = 100_000
     "--top-p", type=float, help="Choose each symbol from the most probable that together have this probability."
 )
 @click.option("--min-length", type=int, default=1, show_default=True, help="Fewest symbols (characters) in a name.")
-@click.option("--max-length", type=int, help="Most symbols in a name.  [default: as in the longest name trained on]")
+@click.option("--max-length", type=int, help="Most symbols in a name.  [default: as in the longest name of the list]")
 @click.option("--suffix", default="", help="Text that every name ends in.")
 @click.option("--pattern", help="A regular expression that every name matches in full.")
 @click.option(
@@ -39,7 +39,7 @@ _MANY = 100_000
     help="Generate no name that contains this text; repeatable. @FILE: texts from a file, one per line.",
 )
 @click.option("--unique", is_flag=True, help="Generate no name twice.")
-@click.option("--novel", is_flag=True, help="Generate no name from the list that the model was trained on.")
+@click.option("--novel", is_flag=True, help="Generate no name from the list that the model was made from.")
 @click.option(
     "--exclude",
     multiple=True,
@@ -51,7 +51,7 @@ _MANY = 100_000
     "--seed",
     type=seed_of_word,
     metavar="SEED",
-    help="A whole number or any text. The same seed gives the same names everywhere.",
+    help="A whole number from 0 on, or any other text, not empty. The same seed gives the same names everywhere.",
 )
 @click.option("--scores", is_flag=True, help="Add the natural logarithm of each name's probability.")
 @click.option(
@@ -118,8 +118,6 @@ def generate(
         threads = available_cores() if n >= _MANY else 1
     loaded = load(model, threads=threads)
     batches = loaded.batches(n, **options)
-    if n < _MANY:  # print all of them, or none if an error occurs
-        batches = iter(list(batches))
     with writer_to(kind, output, loaded, scored=scores, total=n) as (writer, report):
         for names in batches:
             writer.write(names, loaded.score(loaded.vocabulary.decode(names)) if scores else None)

@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,11 +71,15 @@ def _copy_of_standard_input() -> Iterator[Path]:
 def seed_of_word(word: str) -> int | str:
     """Return the seed that a word on the command line means: a whole number if it is all digits, else itself.
 
-    The empty word, which an unset shell variable gives, is an error.
+    The empty word, which an unset shell variable gives, is an error, and so is a word that looks like another number.
     """
     if not word:
         raise click.BadParameter("the seed is empty")
-    return int(word) if word.isascii() and word.isdecimal() else word
+    if word.isascii() and word.isdecimal():
+        return int(word)
+    if re.fullmatch(r"[+-]?[\d_.]*\d[\d_.]*", word):
+        raise click.BadParameter(f"{word!r} looks like a number, but a seed is a whole number from 0 on, or a text")
+    return word
 
 
 class StreamOrFile(_NonEmptyPath):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sequentia._files import writing
+from sequentia.errors import GenerationError
 
 from .streams import notice, standard_output
 
@@ -57,7 +58,10 @@ def format_for(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
 def writer_to(
     kind: "type[Writer]", output: Path | str | None, model: "SequenceModel", *, scored: bool, total: int | None
 ) -> "Iterator[tuple[Writer, Callable[[int], object]]]":
-    """Open a writer of names to a file or to standard output, and a function that advances the progress bar."""
+    """Open a writer of names to a file or to standard output, and a function that advances the progress bar.
+
+    A file appears only when it is complete. Standard output keeps the names found before a :class:`GenerationError`.
+    """
 
     def report(count: int) -> None:
         if bar is not None:
@@ -70,8 +74,11 @@ def writer_to(
         writer = kind(file, model.vocabulary, scored=scored)
         try:
             yield writer, report
-        except BaseException:
-            writer.abandon()
+        except BaseException as error:
+            if isinstance(error, GenerationError) and not isinstance(output, Path):
+                writer.close()
+            else:
+                writer.abandon()
             raise
         writer.close()
 
