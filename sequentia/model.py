@@ -54,7 +54,7 @@ class SequenceModel(Pretrained):
 
     @property
     def knows_its_names(self) -> bool:
-        """Whether the model includes the hashes of its training names, which the option ``novel`` needs."""
+        """Whether the model includes the hashes of the names of its list, which the option ``novel`` needs."""
         return self._artifact.known is not None
 
     @property
@@ -145,7 +145,9 @@ class SequenceModel(Pretrained):
     def score(self, names: Iterable[str]) -> NDArray[np.float64]:
         """Return the natural-log probability of each name, float64 [n].
 
-        This is the probability of drawing exactly this name, its end included, without any options.
+        This is the network's own probability of the name and its end: the sum of the log-probabilities of its symbols,
+        then of the end. It ignores all options. It also ignores that a sampled name has at least one symbol and at
+        most ``max_length``. So the empty name has a score, and so has a longer name.
 
         Raises:
             OptionError: if ``names`` is not an iterable of strings.
@@ -203,11 +205,11 @@ class SequenceModel(Pretrained):
             n: number of names, at most a million; memory and time grow with it.
             prefix: start of every name.
             min_length: fewest symbols in a name, the prefix included.
-            max_length: most symbols, the prefix included; by default the length of the longest training name.
+            max_length: most symbols, the prefix included; by default the length of the longest name of the list.
             pattern: a regular expression that every name matches in full; see :func:`sequentia.generate`.
             suffix: end of every name.
             avoid: strings that no name contains.
-            novel: exclude the names that the model was trained on.
+            novel: exclude the names of the list that the model was made from.
             exclude: names not to return.
 
         Raises:
@@ -369,16 +371,19 @@ def generate(
         top_k: draw each symbol from this many of the most probable ones.
         top_p: draw each symbol from the smallest set of most probable ones with at least this total probability.
         min_length: fewest symbols in a name, the prefix included.
-        max_length: most symbols in a name, the prefix included. By default the length of the longest training name.
+        max_length: most symbols in a name, the prefix included. By default the length of the longest name of the list;
+            if ``min_length``, the prefix or the suffix is longer, that.
         unique: return no name twice in one call.
-        novel: return no name that the model was trained on. For each training name, it also rejects one in 2**32 other
-            names by mistake.
-        exclude: names not to return, spelled as the model would spell them.
+        novel: return no name of the list that the model was made from: of no part, train, dev or test. For each name of
+            the list, it also rejects one in 2**32 other names by mistake.
+        exclude: names not to return, spelled as the model spells them: a name with a symbol that the model does not
+            know, such as a capital letter, has no effect.
         avoid: strings that no name contains.
         pattern: a regular expression that every name matches in full: literals, ``.``, classes such as ``[a-e]``,
             ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``.
         suffix: end of every name, normalised to NFC.
-        seed: a whole number from 0 to 2**128 - 1, or a string; by default a random number for each call.
+        seed: a whole number from 0 to 2**128 - 1, or a string, taken as it is and not normalised; by default a random
+            number for each call.
 
     Returns:
         The names.

@@ -1,8 +1,9 @@
-"""Hashes of the training names, so that ``novel`` can avoid these names without storing them.
+"""Hashes of the names of the list, so that ``novel`` can avoid these names without storing them.
 
 The file ``novelty.crc32`` of an artifact contains the distinct CRC-32 hashes of the names' UTF-8 bytes, in increasing
-order, as little-endian unsigned 32-bit numbers. ``novel`` never returns a training name. It drops any other name with a
-probability of about the number of hashes divided by 2^32.
+order, as little-endian unsigned 32-bit numbers. The names are those of all parts of the list: train, dev and test.
+``novel`` never returns one of them. It drops any other name with a probability of about the number of hashes divided by
+2^32.
 """
 
 from collections.abc import Iterable, Sequence

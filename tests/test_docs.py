@@ -58,6 +58,35 @@ def test_the_commands_run() -> None:
         assert result.stdout
 
 
+def test_the_probabilities_are_those_of_the_model() -> None:
+    (shown,) = re.findall(r'next_symbols\("emm"\)  # \{(.*?), …\}', GUIDES)
+    found = sequentia.load().next_symbols("emm")
+    stated = re.findall(r"'(.)': (0\.\d{4})…", shown)
+    assert [symbol for symbol, _ in stated] == list(found)[:2]
+    assert all(str(found[symbol]).startswith(figure) for symbol, figure in stated)
+
+
+def test_the_files_of_a_run_are_in_the_table(trained: Path, tmp_path: Path) -> None:
+    (table,) = re.findall(r"## What a run leaves in its folder\n\n(.*?)\n\n", GUIDES, flags=re.DOTALL)
+    listed = set(re.findall(r"`([\w.]+)/?`", "".join(re.findall(r"(?m)^\|.*?\|", table))))
+    assert {path.name for path in trained.iterdir()} | {"pictures", "teachers"} == listed
+    for recipe in ("ngram", "bigram-counts"):
+        train(MOONS, tmp_path / recipe, recipe=recipe)
+        assert not (tmp_path / recipe / "history.jsonl").exists()
+        assert f"`{recipe}`" in table
+
+
+def test_the_options_of_the_table_of_losses_are_those_of_train() -> None:
+    """A row leaves out what the text before the table says: the list and -o."""
+    rows = re.findall(r"(?m)^\| [^|]*?`(--recipe [^`]*)` \|", README)
+    assert len(rows) == 7
+    (command,) = re.findall(r"`(sequentia train [^`]*)` with the options of a row", README)
+    for options in rows:
+        _, name, *arguments = shlex.split(f"{command} {options}")
+        cli.commands[name].make_context(name, arguments)
+    assert not re.search(r"sequentia train (?!.* -o )", README)
+
+
 def in_a_shell(commands: str, folder: Path) -> None:
     """Run a block of commands in a shell with the environment activated."""
     result = subprocess.run(

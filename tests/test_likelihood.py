@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sequentia import SequenceModel
 from sequentia.likelihood import name_losses
 from sequentia.sampling import log_softmax
 
@@ -18,6 +20,13 @@ def predict(contexts: NDArray[np.int64]) -> NDArray[np.float32]:
     place = contexts @ np.arange(1, contexts.shape[1] + 1)
     logits: NDArray[np.float32] = np.sin(place[:, None] + np.arange(IDS)).astype(np.float32)
     return logits
+
+
+def test_a_score_ignores_the_lengths_of_sampled_names(moons: SequenceModel) -> None:
+    """It is the sum over symbols and the end, also for the empty name and one longer than ``max_length``."""
+    for name in ("", "io", "a" * (moons.config.max_length + 1)):
+        steps = [moons.next_symbols(name[:i])[symbol] for i, symbol in enumerate([*name, ""])]
+        assert moons.score([name])[0] == pytest.approx(np.log(steps).sum())
 
 
 @given(st.lists(st.lists(st.integers(1, IDS - 1), max_size=100), max_size=9))
