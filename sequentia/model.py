@@ -79,7 +79,8 @@ class SequenceModel(Pretrained):
     def stream(self, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """Return an endless stream of names; :meth:`generate` returns its start.
 
-        The stream raises :class:`~sequentia.GenerationError` when 16,384 attempts at a name are rejected, or with
+        The stream raises :class:`~sequentia.GenerationError` when names that match are too rare to be found, when
+        ``novel`` and ``exclude`` reject 16,384 candidates for a name, or with
         ``unique``, when the number of candidates rejected in a row exceeds 10,000 plus the number accepted before.
         """
         return chain.from_iterable(map(self.vocabulary.decode, self._names(self._plan(options))))
@@ -113,7 +114,8 @@ class SequenceModel(Pretrained):
 
         Raises:
             OptionError: if an option is out of range or contradicts another.
-            GenerationError: while the batches are drawn, if 16,384 attempts at a name are rejected.
+            GenerationError: while the batches are drawn, if names that match are too rare to be found, or ``novel`` and
+                ``exclude`` reject 16,384 candidates for a name.
         """
         first, count = check_int("first", first, least=0), check_int("count", count, least=0)
         plan = self._plan(options)

@@ -53,7 +53,7 @@ class Plan:
         max_length: most symbols in a name, the prefix included; by default the model's own limit.
         unique: whether each name may occur only once.
         exclude: names not to return, encoded by :meth:`Vocabulary.rows`.
-        known: the training names if ``novel`` excludes them; otherwise ``None``.
+        known: the names of the list if ``novel`` excludes them; otherwise ``None``.
         constraint: what lengths, pattern, suffix and strings to avoid ask of a name.
         trivial: whether it asks for nothing that the model's own names miss but rarely.
         start: the state of the constraint after the prefix.
@@ -85,7 +85,7 @@ class Plan:
             options: as in :class:`SamplingOptions`.
             vocabulary: the model's.
             longest: the model's own ``max_length``.
-            known: the training names, if the model includes their hashes.
+            known: the names of the list, if the model includes their hashes.
 
         Raises:
             OptionError: if an option is out of range or contradicts another.

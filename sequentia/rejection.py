@@ -123,8 +123,9 @@ class Acceptance:
         rejected = +self._rejected
         total = self.accepted + rejected.total()
         counts = ", ".join(f"{reason} {count:,}" for reason, count in rejected.items())
+        candidates = "candidate" if self._rejected_in_a_row == 1 else "candidates"
         raise GenerationError(
-            f"gave up after {self._rejected_in_a_row:,} rejected candidates in a row; {total:,} candidates in total, "
+            f"gave up after {self._rejected_in_a_row:,} rejected {candidates} in a row; {total:,} in total, "
             f"accepted: {self.accepted:,}, rejected: {counts}; ask for fewer names or loosen the options",
             candidates=total,
             accepted=self.accepted,
