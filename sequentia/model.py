@@ -18,7 +18,7 @@ from .generation import draw_shard, stream_names
 from .likelihood import name_losses
 from .logit_cache import LogitCache
 from .lookahead import Methods, Probability
-from .options import Plan, SamplingOptions, check_int, strings
+from .options import ConstraintOptions, Plan, SamplingOptions, check_int, check_names, strings
 from .pretrained import Pretrained
 from .resolve import local_folder, locate, requested_model
 from .sampling import log_softmax
@@ -185,19 +185,7 @@ class SequenceModel(Pretrained):
         results = [{symbols[i]: row[i] for i in order} for order, row in ranked]
         return results[0] if isinstance(prefix, str) else results
 
-    def most_likely(
-        self,
-        n: int = 1,
-        *,
-        prefix: str = "",
-        min_length: int = 1,
-        max_length: int | None = None,
-        pattern: str | None = None,
-        suffix: str = "",
-        avoid: Iterable[str] = (),
-        novel: bool = False,
-        exclude: Iterable[str] = (),
-    ) -> list[tuple[str, float]]:
+    def most_likely(self, n: int = 1, **options: Unpack[ConstraintOptions]) -> list[tuple[str, float]]:
         """Return the ``n`` most probable names with their natural-log probabilities, the most probable first.
 
         The result is exact, not sampled. It is shorter than ``n`` if the options allow fewer names. The probabilities
@@ -205,14 +193,8 @@ class SequenceModel(Pretrained):
 
         Args:
             n: number of names, at most a million; memory and time grow with it.
-            prefix: start of every name.
-            min_length: fewest symbols in a name, the prefix included.
-            max_length: most symbols, the prefix included; by default the length of the longest name of the list.
-            pattern: a regular expression that every name matches in full; see :func:`sequentia.generate`.
-            suffix: end of every name.
-            avoid: strings that no name contains.
-            novel: exclude the names of the list that the model was made from.
-            exclude: names not to return.
+            options: ``prefix``, ``suffix``, ``min_length``, ``max_length``, ``pattern``, ``avoid``, ``novel`` and
+                ``exclude``; see :func:`sequentia.generate`.
 
         Raises:
             OptionError: if an option is out of range or contradicts another.
@@ -223,18 +205,8 @@ class SequenceModel(Pretrained):
         from .search import MOST_PREFIXES, most_likely
 
         n = check_int("n", n, least=0, most=MOST_PREFIXES)
-        plan = self._plan(
-            {
-                "prefix": prefix,
-                "min_length": min_length,
-                "max_length": max_length,
-                "pattern": pattern,
-                "suffix": suffix,
-                "avoid": avoid,
-                "novel": novel,
-                "exclude": exclude,
-            }
-        )
+        check_names(options, ConstraintOptions)
+        plan = self._plan(options)
         return most_likely(self._cache, self.vocabulary, plan, n)
 
     def probability(self, **options: Unpack[SamplingOptions]) -> Probability:

@@ -23,21 +23,26 @@ from .vocabulary import Vocabulary
 _SEED_LIMIT: Final = 1 << 128  # the width of Philox's key
 
 
-class SamplingOptions(TypedDict, total=False):
-    """The keyword options of ``generate`` and ``stream``; :func:`sequentia.generate` documents them."""
+class ConstraintOptions(TypedDict, total=False):
+    """The keyword options that say which names are allowed; :func:`sequentia.generate` documents them."""
 
     prefix: str
+    min_length: int
+    max_length: int | None
+    pattern: str | None
+    suffix: str
+    avoid: Iterable[str]
+    novel: bool
+    exclude: Iterable[str]
+
+
+class SamplingOptions(ConstraintOptions, total=False):
+    """The keyword options of ``generate`` and ``stream``; :func:`sequentia.generate` documents them."""
+
     temperature: float
     top_k: int | None
     top_p: float | None
-    min_length: int
-    max_length: int | None
     unique: bool
-    novel: bool
-    exclude: Iterable[str]
-    avoid: Iterable[str]
-    pattern: str | None
-    suffix: str
     seed: int | str | None
 
 
@@ -92,11 +97,7 @@ class Plan:
             VocabularyError: if the prefix contains an unknown symbol.
             TypeError: if an option does not exist.
         """
-        unknown = sorted(set(options) - set(SamplingOptions.__annotations__))
-        if unknown:
-            raise TypeError(
-                f"unknown option {unknown[0]!r}; the options are {', '.join(SamplingOptions.__annotations__)}"
-            )
+        check_names(options, SamplingOptions)
         prefix, suffix = options.get("prefix", ""), options.get("suffix", "")
         if not isinstance(prefix, str):
             raise _option_error("prefix", prefix, "a string")
@@ -182,6 +183,13 @@ class Plan:
     def constant(self) -> bool:
         """Whether every name is the same."""
         return self.temperature == 0 or self.top_k == 1
+
+
+def check_names(options: Mapping[str, object], known: type) -> None:
+    """Raise TypeError for an option that a ``TypedDict`` does not have."""
+    unknown = sorted(set(options) - set(known.__annotations__))
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(known.__annotations__)}")
 
 
 def check_int(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
