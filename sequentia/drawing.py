@@ -136,7 +136,7 @@ class Nodes:
         total = relative.sum(axis=1) * self._proposal.at(*here)
         relative.T[:] *= self._proposal.after(*here)
         cumulative = running_sums(relative)
-        ratio = cumulative[-1] / total
+        ratio = np.divide(cumulative[-1], total, out=np.zeros(len(total)), where=total > 0)
         cumulative[:, ratio == 0] = 1.0  # nothing may follow: let the name end, with a weight of 0
         self.weight[self._name] *= ratio.take(self.node_of_name)
         return cumulative, self.node_of_name

@@ -67,6 +67,13 @@ class Probability(NamedTuple):
     clipped: float
 
 
+def _codes(contexts: NDArray[np.integer], order: int, ids: int) -> NDArray[np.int64]:
+    """Return which contexts of a Markov model those of a network are, int64 [n]."""
+    digits = ids ** np.arange(order - 1, -1, -1)
+    codes: NDArray[np.int64] = contexts[:, contexts.shape[1] - order :].astype(np.int64) @ digits
+    return codes
+
+
 class MarkovModel:
     """A Markov model of a network under sampling options: the next symbol after the last few, by length.
 
@@ -80,18 +87,12 @@ class MarkovModel:
         self.order, self.ids = order, ids
         self.counts = np.zeros((lengths, ids**order, ids))  # expected, in steps of 1 / _UNIT: whole numbers
 
-    def codes(self, contexts: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Return which contexts of the model those of the network are, int64 [n]."""
-        digits = self.ids ** np.arange(self.order - 1, -1, -1)
-        codes: NDArray[np.int64] = contexts[:, contexts.shape[1] - self.order :].astype(np.int64) @ digits
-        return codes
-
     def observe(self, nodes: Nodes, weights: NDArray[np.float64]) -> None:
         """Count the next symbols of unfinished names, as the network expects them."""
         names = np.bincount(nodes.node_of_name, minlength=len(weights))
         expected = np.floor(weights * (_UNIT / weights.sum(axis=1, keepdims=True)) + 0.5) * names[:, None]
         length = min(nodes.length, len(self.counts) - 1)
-        np.add.at(self.counts[length], self.codes(nodes.context), expected)
+        np.add.at(self.counts[length], _codes(nodes.context, self.order, self.ids), expected)
 
     def probabilities(self) -> NDArray[np.float64]:
         """Return the probability of each id, float64 [lengths, contexts, ids].
@@ -127,7 +128,7 @@ class Lookahead:
     """
 
     def __init__(self, markov: MarkovModel, constraint: Constraint, start: int) -> None:
-        self._markov, self._constraint = markov, constraint
+        self._order, self._ids, self._constraint = markov.order, markov.ids, constraint
         self._transitions = np.ascontiguousarray(constraint.automaton.transitions.T.astype(np.intp))  # [ids, states]
         self._contexts = markov.ids**markov.order
         self._chances = self._computed(markov.probabilities(), start)
@@ -135,32 +136,31 @@ class Lookahead:
 
     def at(self, length: int, states: NDArray[np.integer], contexts: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return the chance for each node, float64 [nodes]."""
-        places = states * self._contexts + self._markov.codes(contexts)
+        places = states * self._contexts + _codes(contexts, self._order, self._ids)
         chances: NDArray[np.float64] = self._chances[length].take(places)
         return chances
 
     def after(self, length: int, states: NDArray[np.integer], contexts: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return the chance after each id, float64 [ids, nodes]."""
-        found = np.zeros((self._markov.ids, len(states)))
+        found = np.zeros((self._ids, len(states)))
         found[0] = self._constraint.met(length, states)
         if length < self._constraint.max_length:
-            after = (
-                self._transitions[1:].take(states, axis=1) * self._contexts
-            )  # the last chances are those of state -1
-            if self._markov.order:
-                kept = self._markov.codes(contexts) % (self._contexts // self._markov.ids) * self._markov.ids
-                after += kept + np.arange(1, self._markov.ids)[:, None]
+            # The chances of state -1 are the last ones.
+            after = self._transitions[1:].take(states, axis=1) * self._contexts
+            if self._order:
+                kept = _codes(contexts, self._order, self._ids) % (self._contexts // self._ids) * self._ids
+                after += kept + np.arange(1, self._ids)[:, None]
             self._chances[length + 1].take(after, out=found[1:], mode="wrap")
         return found
 
     def at_start(self, plan: Plan) -> float:
         """Return the chance after the prefix of a plan."""
-        context = context_after(plan.prefix, max(self._markov.order, 1))
+        context = context_after(plan.prefix, max(self._order, 1))
         return float(self.at(len(plan.prefix), np.array([plan.start]), context)[0])
 
     def _computed(self, probabilities: NDArray[np.float64], start: int) -> NDArray[np.float64]:
         """Return the chances by length, state and context, float64 [lengths, states * contexts], backwards."""
-        constraint, ids, order = self._constraint, self._markov.ids, self._markov.order
+        constraint, ids, order = self._constraint, self._ids, self._order
         states = np.arange(self._transitions.shape[1])
         chances = np.zeros((constraint.max_length + 2, len(states), self._contexts))
         for length in range(constraint.max_length, start - 1, -1):
