@@ -23,7 +23,7 @@ _MAX_BATCH_NUMBERS: Final = 1 << 22  # logits, or uniform numbers; but a batch h
 _MIN_BATCH: Final = 8
 _CANDIDATES: Final = 1 << 14  # drawn at once in place of rejected names
 _UNLUCKY: Final = 4
-_FREE_ATTEMPTS: Final = 64  # at a name without constraints, before its length is looked ahead to
+_FREE_ATTEMPTS: Final = 4  # at a name without constraints, before its length is looked ahead to
 
 
 def stream_names(
