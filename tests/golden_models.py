@@ -25,7 +25,7 @@ from sequentia.config import FORMAT_VERSION, Config, CorpusRecord, Metrics, Samp
 from sequentia.novelty import KnownNames
 from sequentia.weights import Tensors, narrowest
 
-from . import plain
+from . import plain, plain_names
 
 LETTERS = "abcdefgh"
 UNUSUAL = "aex\u0301é😀 ß"  # a letter and U+0301 may compose, so that some names are not in NFC
@@ -205,5 +205,5 @@ def write(folder: Path, name: str) -> None:
     files = {artifact.WEIGHTS: save(tensors), artifact.GRAPH: artifact.graph_of(config, tensors)}
     artifact.write(folder, config, files)
     if name != "ngram-1":  # novelty.crc32 is optional
-        known = KnownNames.of(plain.Plain(folder).names("known", 0, 20, {}))
+        known = KnownNames.of(plain_names.names(plain.Plain(folder), "known", 0, 20, {}))
         artifact.write(folder, config, {**files, artifact.NOVELTY: known.to_bytes()})

@@ -1,6 +1,6 @@
-"""A second evaluator, written from docs/format.md alone: whole numbers of plain Python, no NumPy, no onnxruntime.
+"""A second evaluator, written from docs/format.md alone: numbers of plain Python, no NumPy, no onnxruntime.
 
-The tests hold the library against it.
+The tests hold the library against it. :mod:`tests.plain_constraints` is its other half: which names a stream has.
 """
 
 import hashlib
@@ -8,9 +8,10 @@ import json
 import math
 import struct
 import unicodedata
-import zlib
-from functools import cache
-from itertools import accumulate, count
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from itertools import accumulate
 from operator import mul
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,12 @@ def philox(key: int, counter: tuple[int, int, int, int]) -> tuple[int, int, int,
     return c0, c1, c2, c3
 
 
+@cache
 def key_of(seed: int | str) -> int:
     return seed if isinstance(seed, int) else int.from_bytes(hashlib.sha256(seed.encode()).digest()[:16], "little")
 
 
+@lru_cache(2**16)
 def uniforms(seed: int | str, name: int, draws: int, attempt: int = 0) -> list[int]:
     """Return a name's uniform numbers, in steps of 2^-53."""
     counters = range(name * draws // 4 + 1, (name + 1) * draws // 4 + 1)
@@ -77,9 +80,12 @@ def weights(
 
 
 def draw(relative: list[int], uniform: int) -> int:
-    cumulative = list(accumulate(relative))
-    point = (uniform * 2.0**-53) * cumulative[-1]
-    return next(i for i, reached in enumerate(cumulative) if reached > point)
+    return choose(list(accumulate(relative)), uniform)
+
+
+def choose(sums: Sequence[float], uniform: int) -> int:
+    """Return the first id whose sum is greater than the uniform share of the last one."""
+    return bisect_right(sums, (uniform * 2.0**-53) * sums[-1])
 
 
 class Plain:
@@ -94,6 +100,7 @@ class Plain:
         hashes = folder / "novelty.crc32"
         self.known = {number for (number,) in struct.iter_unpack("<I", hashes.read_bytes())} if hashes.is_file() else {}
         self.after = cache(lambda context: self.logits(list(context)))
+        self.weights_after = cache(self.weights_of)
         self.columns = cache(lambda name: list(zip(*self.tensors[name], strict=True)))
 
     def logits(self, context: list[int]) -> list[int]:
@@ -156,43 +163,17 @@ class Plain:
         bits = a["state_bits"] + a["output_bits"] - a["output_low_bits"] - 8
         return [shift(x + bias, bits) for x, bias in zip(sums, t["output.bias"], strict=True)]
 
-    def candidate(self, seed: int | str, index: int, attempt: int, o: dict[str, Any], show: Any = None) -> str:
-        """Return one attempt at a name. ``o`` has its options; ``show`` is called with what each draw used."""
-        prefix = [self.symbols.index(symbol) for symbol in unicodedata.normalize("NFC", o.get("prefix", ""))]
-        least = o.get("min_length", 1)
-        most = o.get("max_length") or max(self.longest, least, len(prefix))
-        numbers = uniforms(seed, index, -(-max(most, self.longest) // 4) * 4, attempt)
-        ids = prefix
-        for uniform in numbers[: most - len(prefix)]:
-            context = ([0] * self.block_size + ids)[-self.block_size :]
-            logits = self.after(tuple(context))
-            allowed = [len(ids) >= least] + [True] * (len(logits) - 1)
-            relative = weights(logits, allowed, o.get("temperature", 1.0), o.get("top_k"), o.get("top_p") or 1.0)
-            symbol = draw(relative, uniform)
-            if show:
-                show(context, logits, relative, uniform, symbol)
-            if not symbol:
-                break
-            ids = [*ids, symbol]
-        return "".join(self.symbols[i] for i in ids)
+    def context(self, ids: list[int]) -> tuple[int, ...]:
+        return tuple(([0] * self.block_size + ids)[-self.block_size :])
 
-    def name(self, seed: int | str, index: int, o: dict[str, Any]) -> str:
-        """Return a name of a stream by its index: the first attempt that is not rejected."""
-        excluded = [unicodedata.normalize("NFC", text) for text in o.get("exclude", ())]
-        for attempt in range(2**14):
-            text = self.candidate(seed, index, attempt, o)
-            known = o.get("novel", False) and zlib.crc32(text.encode()) in self.known
-            if unicodedata.is_normalized("NFC", text) and text not in excluded and not known:
-                return text
-        raise ValueError("no attempt is accepted")
+    def relative(self, ids: list[int], o: dict[str, Any]) -> list[int]:
+        """Return the weights of the next id after the ids of a name."""
+        context = self.context(ids)
+        return self.weights_after(context, o.get("temperature", 1.0), o.get("top_k"), o.get("top_p") or 1.0)
 
-    def names(self, seed: int | str, first: int, number: int, o: dict[str, Any]) -> list[str]:
-        """Return names of a stream from an index on; with ``unique``, without those that came before."""
-        found: list[str] = []
-        for index in count(first):
-            if len(found) == number:
-                break
-            text = self.name(seed, index, o)
-            if not (o.get("unique") and text in found):
-                found.append(text)
-        return found
+    def weights_of(self, context: tuple[int, ...], *options: Any) -> list[int]:
+        logits = self.after(context)
+        return weights(logits, [any(context)] + [True] * (len(logits) - 1), *options)
+
+    def encode(self, text: str) -> list[int]:
+        return [self.symbols.index(symbol) for symbol in unicodedata.normalize("NFC", text)]

@@ -32,7 +32,7 @@ import sequentia
 from sequentia import SequenceModel, session
 from sequentia.windows import windows
 
-from . import golden, plain
+from . import golden, plain, plain_names
 
 ROOT: Final = Path(__file__).parents[1]
 NAMES: Final = 2000
@@ -171,7 +171,9 @@ def names_contexts(count: int) -> NDArray[np.int64]:
 def run_plain() -> Row:
     """Return the row of the evaluator in plain Python, which is written from docs/format.md."""
     bundled = plain.Plain(Path(sequentia.__file__).parent / "models" / "names")
-    same = bundled.names("plain", 0, PLAIN_NAMES, {}) == sequentia.load("names").generate(PLAIN_NAMES, seed="plain")
+    same = plain_names.names(bundled, "plain", 0, PLAIN_NAMES, {}) == sequentia.load("names").generate(
+        PLAIN_NAMES, seed="plain"
+    )
     place = f"{platform.machine()}, tests/plain.py"
     return Row(place, "neither NumPy nor onnxruntime", f"{PLAIN_NAMES} names", _result([] if same else ["the names"]))
 

