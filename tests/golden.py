@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import sequentia
-from sequentia import SequenceModel, sampling
+from sequentia import GenerationError, SequenceModel, sampling
 from sequentia.sampling import seed_of
 
 from . import golden_models
@@ -35,11 +35,14 @@ CASES: list[dict[str, Any]] = [
     {"seed": 6, "top_k": 3},
     {"seed": 7, "top_p": 0.8},
     {"seed": 8, "min_length": 9},
-    {"seed": 9, "max_length": 40, "min_length": 20},
+    {"seed": 9, "max_length": 40, "min_length": 12},
     {"seed": 10, "top_k": 2, "unique": True},
     {"seed": "emma"},
     {"seed": "", "prefix": "j", "novel": True},
     {"seed": "mar\u00eda", "pattern": "ma[rt].*a", "exclude": ["maria", "mara", "marina"]},
+    {"seed": 12, "suffix": "lyn"},
+    {"seed": 13, "suffix": "a", "avoid": ["ia", "y"], "max_length": 6},
+    {"seed": 14, "pattern": "[^aeiou]+.*", "suffix": "o", "unique": True, "temperature": 1.2},
     {"seed": 11, "temperature": 0.7, "top_k": 9, "top_p": 0.9, "min_length": 3, "unique": True, "novel": True},
 ]
 
@@ -91,6 +94,17 @@ OPTIONS: list[Json] = [
     {"max_length": 3},
     {"min_length": 12, "max_length": 21},
     {"max_length": 2, "unique": True},
+]
+CONSTRAINTS: list[Json] = [
+    {"suffix": "a"},
+    {"suffix": "lyn"},
+    {"suffix": "x"},  # rare, and yet drawn freely
+    {"suffix": "nn", "temperature": 0.0},
+    {"suffix": "son", "prefix": "jo", "temperature": 0.7, "top_k": 12, "top_p": 0.95},
+    {"avoid": ["ee", "y", "Z"]},
+    {"avoid": ["a", "n"], "suffix": "o", "min_length": 4, "max_length": 7, "novel": True},
+    {"pattern": "[a-m]*n[aeiou]{1,2}"},
+    {"pattern": ".*q.*", "suffix": "e", "avoid": ["qua"]},
 ]
 PREFIXES = {"names": "ma", "bigram": "e\u0301x"}  # the second is not in NFC
 
@@ -172,8 +186,7 @@ def _names() -> Iterator[Json]:
         ]
         if model.knows_its_names:
             cases += [{"novel": True}, {"novel": True, "exclude": usual[:3], "top_p": 0.8}]
-        if model_name == "names":
-            cases.append({"pattern": "[a-m]*n[aeiou]{1,2}"})
+        cases += CONSTRAINTS if model_name == "names" else _constraints(*model.vocabulary.symbols[:4])
         for options in cases:
             yield _case(model_name, model, {"number": "0"}, 0, 12, options)
         for seed in SEEDS[1:]:
@@ -181,12 +194,26 @@ def _names() -> Iterator[Json]:
         yield _case(model_name, model, {"text": "far"}, 10**12, 4, {"exclude": usual[:1]})
 
 
+def _constraints(a: str, b: str, c: str, d: str) -> Iterator[Json]:
+    """Yield constraints for a small model, from four symbols of its alphabet."""
+    yield {"suffix": a}
+    yield {"suffix": c + b + c}
+    yield {"suffix": b, "temperature": 0.6, "top_p": 0.9}
+    yield {"avoid": [a, c + b, "?"]}
+    yield {"avoid": [a, b + b, c + d], "suffix": d + d, "exclude": [d + d], "prefix": d}
+    yield {"suffix": b, "avoid": [a], "prefix": c, "min_length": 4, "max_length": 7}
+    yield {"avoid": [b], "max_length": 4, "unique": True, "temperature": 1.6}
+
+
 def _case(name: str, model: SequenceModel, seed: Json, first: int, count: int, options: Json) -> Json:
     given = {"seed": seed_from(seed), **options}
-    if first:
-        names = [text for batch in model.shard(first, count, **given) for text in model.vocabulary.decode(batch)]
-    else:
-        names = model.generate(count, **given)
+    try:
+        if first:
+            names = [text for batch in model.shard(first, count, **given) for text in model.vocabulary.decode(batch)]
+        else:
+            names = model.generate(count, **given)
+    except GenerationError:  # at the first name
+        names = None
     return {"model": name, "seed": seed, "first": first, "options": options, "names": names}
 
 

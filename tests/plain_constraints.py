@@ -73,7 +73,7 @@ class Chances:
     def compute(self, length: int, state: State, c: Ids) -> float:
         """Return h after ``length`` symbols in a state, the last ids being ``c``."""
         probabilities = self.probabilities(min(length, self.last_length), c)
-        chance = self.ends(length, state) * probabilities[0]
+        chance: float = self.ends(length, state) * probabilities[0]
         for x in range(1, self.ids if length < self.most else 1):
             after = self.after(state, x)
             chance += probabilities[x] * self.of(length + 1, after, (*c, x)[1:]) if after is not None else 0

@@ -90,12 +90,25 @@ def test_the_plain_evaluator_gives_the_logits(evaluators: dict[str, plain.Plain]
         assert [model.logits(context) for context in case["contexts"]] == case["logits"]
 
 
-def test_the_plain_evaluator_gives_the_names(evaluators: dict[str, plain.Plain]) -> None:
-    cases = [case for case in VECTORS["names.json"]["cases"] if "pattern" not in case["options"]]
-    assert len(cases) >= len(VECTORS["names.json"]["cases"]) - 1
-    for case in cases:
-        expected = case["names"]
-        model, seed = evaluators[case["model"]], seed_from(case["seed"])
+@pytest.mark.parametrize("name", golden.folders())
+def test_the_plain_evaluator_gives_the_names(name: str, evaluators: dict[str, plain.Plain]) -> None:
+    """But for patterns, which it does not have, and most constraints on the bundled model, which take it minutes."""
+    model, left_out = evaluators[name], {"pattern"}
+    if name == "names":
+        left_out |= {"avoid", "min_length", "max_length"}
+    for case in VECTORS["names.json"]["cases"]:
+        options = case["options"]
+        if (
+            case["model"] != name
+            or left_out & {*options}
+            or (name == "names" and options.get("suffix", "son") != "son")
+        ):
+            continue
+        expected, seed = case["names"], seed_from(case["seed"])
+        if expected is None:
+            with pytest.raises(ValueError, match="no attempt is accepted"):
+                plain_names.names(model, seed, case["first"], 1, case["options"])
+            continue
         assert plain_names.names(model, seed, case["first"], len(expected), case["options"]) == expected, case
 
 
