@@ -12,9 +12,8 @@ from . import plain_constraints
 from .plain import MASK, Plain, choose, draw, key_of, philox, uniforms
 from .plain_constraints import Automaton, Chances, Ids, State, Step
 
-FREE, CANDIDATES, FIRST, ATTEMPTS = 4096, 16384, 64, 16384
+FREE, CANDIDATES, FIRST, ATTEMPTS, MOST_NUMBERS = 4096, 16384, 64, 16384, 2**26
 COMMON, GAIN, CLIPPED, LEAST = 1 / 8, 2.5, 0.0015, 1 / 2048
-MOST_NUMBERS = 2**26
 
 
 class Attempts:
@@ -105,10 +104,8 @@ class Attempts:
         names = [self.free("sequentia: free names", i, 0, steps) for i in range(number)]
         common = sum(ids is not None and self.ends(len(ids), self.state(ids)) for ids in names) / number
         size = (self.most + 1) * self.states(ids)
-        k = next(
-            (k for k in (2, 1, 0) if k <= self.block_size and size * ids ** (k + 1) <= plain_constraints.MOST_CHANCES),
-            None,
-        )
+        orders = (k for k in (2, 1, 0) if size * ids ** (k + 1) <= plain_constraints.MOST_CHANCES)
+        k = next((k for k in orders if k <= self.block_size), None)
         if self.constant or common >= COMMON or k is None:
             return common
         self.chances = Chances(steps, k, self.most, ids, self.after, self.ends)
@@ -143,16 +140,18 @@ class Attempts:
         most = math.ceil(ATTEMPTS / self.share) if self.constrained and self.share else ATTEMPTS
         return self.share >= LEAST and attempt < most
 
+    def is_free(self, attempt: int) -> bool:
+        if not self.constrained and attempt < FIRST:
+            return True
+        return self.share == 0 or not self.is_guided  # computing the share decides
+
     def passes(self, seed: int | str, index: int, attempt: int) -> list[int] | None:
         """Return the ids of an attempt at a name, if it passes."""
-        if not self.constrained and attempt < FIRST:
-            return self.free(seed, index, attempt)
-        if self.share == 0 or not self.is_guided:
-            ids = self.free(seed, index, attempt)
-            return ids if ids is not None and self.ends(len(ids), self.state(ids)) else None
+        if self.is_free(attempt):
+            free = self.free(seed, index, attempt)
+            return free if free is not None and self.ends(len(free), self.state(free)) else None
         ids, weight = self.guided(seed, index, attempt)
-        place = index + 1
-        uniform = philox(key_of(seed), (place & MASK, place >> 64, attempt, 1))[0] >> 11
+        uniform = philox(key_of(seed), (index + 1 & MASK, index + 1 >> 64, attempt, 1))[0] >> 11
         return ids if uniform * 2.0**-53 * self.bound < weight else None
 
 

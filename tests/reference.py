@@ -1,22 +1,26 @@
-"""A sampler written from the documentation alone: one name at a time, symbol by symbol, nothing remembered.
+"""A sampler written from the documentation alone: one name at a time, symbol by symbol.
 
-The tests hold the library's sampler against it. From the library it takes a model's logits, alphabet and sizes.
+The tests hold the library's sampler against it. From the library it takes a model's logits, alphabet and sizes; from
+:mod:`tests.plain_names` the look ahead.
 """
 
 import hashlib
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import accumulate, count
+from itertools import accumulate, count, takewhile
 from zlib import crc32
 
 import numpy as np
 from greenery import Fsm, parse
 
 from sequentia import SequenceModel
+
+from .plain_constraints import Automaton, Ids, State
+from .plain_names import LEAST, Attempts
 
 _WORD = 2**64 - 1
 
@@ -52,6 +56,8 @@ class Options:
     min_length: int = 1
     max_length: int | None = None
     pattern: str | None = None
+    suffix: str = ""
+    avoid: Iterable[str] = ()
     unique: bool = False
     novel: bool = False
     exclude: Iterable[str] = ()
@@ -63,48 +69,58 @@ def _machine(pattern: str) -> Fsm:
 
 
 class Language:
-    """The names that have an allowed length and match a pattern in full.
+    """The names that have an allowed length, match a pattern in full, end in a suffix and avoid some strings.
+
+    It is an automaton for :mod:`tests.plain_names`: a state says what was read of the pattern, and of the rest.
 
     Args:
-        symbols: the alphabet.
+        symbols: the alphabet, from id 1 on.
         least: fewest symbols of a name.
         most: most symbols of a name.
         pattern: a regular expression.
+        suffix: ids that names end in.
+        avoid: strings of ids that no name contains.
     """
 
-    def __init__(self, symbols: Iterable[str], least: int, most: int, pattern: str) -> None:
-        machine = _machine(pattern)
-        self.start, self._ends = machine.initial, machine.finals
+    def __init__(
+        self, symbols: Sequence[str], least: int, most: int, pattern: str, suffix: Ids, avoid: Collection[Ids]
+    ) -> None:
+        machine, self._others = _machine(pattern), Automaton(suffix, avoid)
+        self.start: State = (machine.initial, self._others.start)
+        self._ends = machine.finals
         self._after = {
-            (state, symbol): target
+            (state, i): target
             for state, moves in machine.map.items()
             for symbols_of_move, target in moves.items()
-            for symbol in symbols
+            for i, symbol in enumerate(symbols, 1)
             if symbols_of_move.accepts(symbol)
         }
-        self._symbols, self._least, self._most = tuple(symbols), least, most
-        self._counts: dict[tuple[int, int], int] = {}
+        self._ids, self._least, self._most = range(1, len(symbols) + 1), least, most
+        self.count = cache(self._count)
 
-    def after(self, state: int, text: str) -> int:
-        """Return the state that a text leads to."""
-        for symbol in text:
-            state = self._after[state, symbol]
-        return state
+    def after(self, state: State, symbol: int) -> State:
+        """Return the state after one more id; None if no name can be met any more."""
+        others = state and self._others.after(state[1], symbol)
+        return others and (self._after[state[0], symbol], others)
 
-    def allows(self, state: int, length: int, symbol: str) -> bool:
-        """Return whether ``symbol``, or if that is empty the end, may come after ``length`` symbols."""
-        if not symbol:
-            return state in self._ends and self._least <= length <= self._most
-        return self.count(self._after[state, symbol], length + 1) > 0
+    def accepts(self, state: State) -> bool:
+        return state is not None and state[0] in self._ends and self._others.accepts(state[1])
 
-    def count(self, state: int, length: int) -> int:
+    def _count(self, state: State, length: int) -> int:
         """Return how many names begin with ``length`` given symbols that lead to ``state``."""
-        if length > self._most:
+        if length > self._most or state is None:
             return 0
-        if (state, length) not in self._counts:
-            longer = sum(self.count(self._after[state, symbol], length + 1) for symbol in self._symbols)
-            self._counts[state, length] = self.allows(state, length, "") + longer
-        return self._counts[state, length]
+        longer = sum(self.count(self.after(state, i), length + 1) for i in self._ids)
+        return (length >= self._least and self.accepts(state)) + longer
+
+
+@cache
+def _logits(model: SequenceModel, context: Ids) -> list[int]:
+    """Return the logits after a context, in steps of 1/256."""
+    steps = model.logits(np.array([context], dtype=np.int64))[0] * 256
+    whole: list[int] = steps.astype(np.int64).tolist()
+    assert whole == steps.tolist()
+    return whole
 
 
 class Reference:
@@ -114,31 +130,46 @@ class Reference:
         model: computes the logits.
         options: those of ``sequentia.generate``.
         patience: how many rejected candidates in a row, and one more for each name, end a stream with ``unique``.
-        attempts: how many rejected attempts at a name end any stream.
 
     Attributes:
         rejected: number of rejected candidates by reason, of the names so far.
+        too_rare: whether the names ended because the constraints are hardly ever met.
     """
 
-    def __init__(self, model: SequenceModel, options: Options, patience: int = 10_000, attempts: int = 1 << 14) -> None:
+    def __init__(self, model: SequenceModel, options: Options, patience: int = 10_000) -> None:
         self._model, self._options, self._patience = model, options, patience
         self._constant = options.temperature == 0 or options.top_k == 1
-        self._attempts = 1 if self._constant else attempts
         self._symbols = ["", *model.vocabulary.symbols]
-        self._prefix = unicodedata.normalize("NFC", options.prefix)
+        self._prefix, suffix = self._encode(options.prefix), self._encode(options.suffix)
         longest = model.config.max_length
-        self._max_length = options.max_length or max(longest, options.min_length, len(self._prefix))
-        self._counters_per_name = math.ceil(max(self._max_length, longest) / 4)
+        self._most = options.max_length or max(longest, options.min_length, len(self._prefix), len(suffix))
+        self._counters_per_name = math.ceil((max(self._most, longest) + 1) / 4)
+        avoid = [unicodedata.normalize("NFC", text) for text in options.avoid]
+        known = [tuple(self._encode(text)) for text in avoid if {*text} <= {*self._symbols}]
         pattern = unicodedata.normalize("NFC", ".*" if options.pattern is None else options.pattern)
-        self._language = Language(self._symbols[1:], options.min_length, self._max_length, pattern)
-        self._start = self._language.after(self._language.start, self._prefix)
+        lengths = options.min_length, self._most
+        self._language = Language(self._symbols[1:], *lengths, pattern, tuple(suffix), known)
+        self._attempts = Attempts(
+            self.relative,
+            model.config.block_size,
+            self._prefix,
+            lengths,
+            4 * self._counters_per_name,
+            self._language,
+            constrained=bool(options.pattern is not None or suffix or known or lengths[0] > 1 or lengths[1] < longest),
+            constant=self._constant,
+        )
         self._excluded = {unicodedata.normalize("NFC", name) for name in options.exclude}
         self.rejected: Counter[str] = Counter()
+        self.too_rare = False
+
+    def _encode(self, text: str) -> list[int]:
+        return [self._symbols.index(symbol) for symbol in unicodedata.normalize("NFC", text)]
 
     @property
     def possible(self) -> int:
-        """How many different names the prefix, the lengths and the pattern allow."""
-        return self._language.count(self._start, len(self._prefix))
+        """How many different names the options allow."""
+        return self._language.count(self._attempts.state(self._prefix), len(self._prefix))
 
     @cached_property
     def _seed(self) -> int:
@@ -155,7 +186,7 @@ class Reference:
         names: list[str] = []
         in_a_row = 0
         for index in count():
-            before = self.rejected.total()
+            before = self._rejected_though_passing
             name = self.name(index)
             if name is None:
                 return
@@ -165,9 +196,13 @@ class Reference:
                 yield name
                 continue
             self.rejected["unique"] += 1
-            in_a_row += self.rejected.total() - before
+            in_a_row += self._rejected_though_passing - before
             if in_a_row > (0 if self._constant else self._patience + len(names)):
                 return
+
+    @property
+    def _rejected_though_passing(self) -> int:
+        return self.rejected.total() - self.rejected["constraints"]
 
     def shard(self, first: int, number: int) -> list[str]:
         """Return the names from index ``first`` on, up to one that cannot be found; ``unique`` is not looked at."""
@@ -181,34 +216,45 @@ class Reference:
 
     def name(self, index: int) -> str | None:
         """Return the first attempt at a name that is not rejected, if there is one."""
-        for attempt in range(self._attempts):
+        for attempt in takewhile(self._attempts.goes_on, count()):
             name = self.candidate(index, attempt)
             reason = self.reason(name)
             if not reason:
                 return name
             self.rejected[reason] += 1
+        self.too_rare = "share" in vars(self._attempts) and self._attempts.share < LEAST
         return None
 
-    def reason(self, name: str) -> str:
+    def reason(self, name: str | None) -> str:
         """Return why a name is rejected, or nothing."""
+        if name is None:
+            return "constraints"
         if not unicodedata.is_normalized("NFC", name):
             return "not NFC"
         if name in self._excluded:
             return "exclude"
         return "novel" if self._options.novel and crc32(name.encode()) in self._known else ""
 
-    def candidate(self, index: int, attempt: int = 0) -> str:
-        """Return one attempt at a name, drawn symbol by symbol."""
-        name, state = self._prefix, self._start
+    def candidate(self, index: int, attempt: int = 0) -> str | None:
+        """Return one attempt at a name, drawn symbol by symbol, if it passes."""
+        if self._attempts.is_free(attempt):
+            ids = self.free(index, attempt)
+            if not self._attempts.ends(len(ids), self._attempts.state(ids)):
+                return None
+        else:
+            ids = self._attempts.passes(self._seed, index, attempt)
+        return None if ids is None else "".join(self._symbols[i] for i in ids)
+
+    def free(self, index: int, attempt: int) -> list[int]:
+        """Return the ids of a free attempt, too many of them if it does not end."""
+        ids = self._prefix
         for uniform in self.uniforms(index, attempt):
-            if len(name) == self._max_length:
+            cumulative = list(accumulate(self.relative(ids)))
+            symbol = next(i for i, reached in enumerate(cumulative) if reached > uniform * cumulative[-1])
+            if not symbol or len(ids) > self._most:
                 break
-            allowed = [i for i, symbol in enumerate(self._symbols) if self._language.allows(state, len(name), symbol)]
-            symbol = self._symbols[self.choose(self.weights(name, allowed), uniform)]
-            if not symbol:
-                break
-            name, state = name + symbol, self._language.after(state, symbol)
-        return name
+            ids = [*ids, symbol]
+        return ids
 
     def uniforms(self, index: int, attempt: int = 0) -> Iterator[float]:
         """Yield the numbers in [0, 1) that an attempt at a name owns: 53 bits of each word of its counters."""
@@ -217,21 +263,14 @@ class Reference:
             for word in philox(attempt * 2**128 + counter, self._seed):
                 yield (word >> 11) * 2.0**-53
 
-    def logits(self, name: str) -> list[int]:
-        """Return the logits after a text, in steps of 1/256."""
-        block_size = self._model.config.block_size
-        context = [0] * block_size + [self._symbols.index(symbol) for symbol in name]
-        steps = self._model.logits(np.array([context[-block_size:]], dtype=np.int64))[0] * 256
-        whole: list[int] = steps.astype(np.int64).tolist()
-        assert whole == steps.tolist()
-        return whole
-
-    def weights(self, name: str, allowed: list[int]) -> dict[int, int]:
-        """Return the ids that the options leave, and their weights."""
-        options, logits = self._options, self.logits(name)
+    def relative(self, ids: list[int]) -> list[int]:
+        """Return the weight of each next id after the ids of a name."""
+        options, block_size = self._options, self._model.config.block_size
+        logits = _logits(self._model, tuple(([0] * block_size + ids)[-block_size:]))
+        allowed = range(0 if ids else 1, len(logits))  # no name is empty
         best = max(allowed, key=lambda i: (logits[i], -i))
         if options.temperature == 0:
-            return {best: 2**32}
+            return [2**32 * (i == best) for i in range(len(logits))]
         exact = {i: (logits[best] - logits[i]) / options.temperature for i in allowed}
         distances = {i: math.floor(min(distance, 5856.0) + 0.5) for i, distance in exact.items()}
         weights = {i: weight(distance) for i, distance in distances.items()}
@@ -240,11 +279,4 @@ class Reference:
             ranked.sort(key=lambda i: (-weights[i], i))
             reached = [0, *accumulate(weights[i] for i in ranked)]
             ranked = [i for i, before in zip(ranked, reached, strict=False) if before < options.top_p * reached[-1]]
-        return {i: weights[i] for i in sorted(ranked)}
-
-    @staticmethod
-    def choose(weights: dict[int, int], uniform: float) -> int:
-        """Return the first id whose cumulative weight exceeds the uniform share of the total."""
-        cumulative = list(accumulate(weights.values()))
-        point = uniform * cumulative[-1]
-        return next(i for i, reached in zip(weights, cumulative, strict=True) if reached > point)
+        return [weights[i] if i in ranked else 0 for i in range(len(logits))]
