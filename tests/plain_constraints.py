@@ -36,6 +36,16 @@ class Automaton:
             return None
         return next(x for x in read if x in self.starts), next(x for x in to_avoid if x in self.starts_to_avoid)
 
+    def states(self, ids: int) -> int:
+        """Return how many states there are, without None."""
+        found, frontier = set(), [self.start]
+        while frontier:
+            state = frontier.pop()
+            if state is not None and state not in found:
+                found.add(state)
+                frontier += [self.after(state, x) for x in range(1, ids)]
+        return len(found)
+
     def accepts(self, state: State) -> bool:
         return state is not None and state[0] == self.suffix
 

@@ -103,7 +103,7 @@ class Attempts:
         number = 1 if self.constant else min(FREE, most)
         names = [self.free("sequentia: free names", i, 0, steps) for i in range(number)]
         common = sum(ids is not None and self.ends(len(ids), self.state(ids)) for ids in names) / number
-        size = (self.most + 1) * self.states(ids)
+        size = (self.most + 1) * self.automaton.states(ids)
         orders = (k for k in (2, 1, 0) if size * ids ** (k + 1) <= plain_constraints.MOST_CHANCES)
         k = next((k for k in orders if k <= self.block_size), None)
         if self.constant or common >= COMMON or k is None:
@@ -120,16 +120,6 @@ class Attempts:
         value = start * (sums[-1] / number)
         self.is_guided = accepted >= GAIN * value or value < LEAST
         return accepted if self.is_guided else value
-
-    def states(self, ids: int) -> int:
-        """Return how many states the automaton has, without the one after a string to avoid."""
-        found, frontier = set(), [self.automaton.start]
-        while frontier:
-            state = frontier.pop()
-            if state is not None and state not in found:
-                found.add(state)
-                frontier += [self.after(state, x) for x in range(1, ids)]
-        return len(found)
 
     def goes_on(self, attempt: int) -> bool:
         """Return whether there is an attempt of this number at a name."""

@@ -1,7 +1,7 @@
 """A sampler written from the documentation alone: one name at a time, symbol by symbol.
 
 The tests hold the library's sampler against it. From the library it takes a model's logits, alphabet and sizes; from
-:mod:`tests.plain_names` the look ahead.
+:mod:`tests.plain_names` the look ahead, but for the number of states, which the documentation takes from the library.
 """
 
 import hashlib
@@ -18,9 +18,11 @@ import numpy as np
 from greenery import Fsm, parse
 
 from sequentia import SequenceModel
+from sequentia.constraints import Constraint
 
+from . import plain_names
 from .plain_constraints import Automaton, Ids, State
-from .plain_names import LEAST, Attempts
+from .plain_names import Attempts
 
 _WORD = 2**64 - 1
 
@@ -77,15 +79,15 @@ class Language:
         symbols: the alphabet, from id 1 on.
         least: fewest symbols of a name.
         most: most symbols of a name.
-        pattern: a regular expression.
+        pattern: a regular expression, or None for all names.
         suffix: ids that names end in.
         avoid: strings of ids that no name contains.
     """
 
     def __init__(
-        self, symbols: Sequence[str], least: int, most: int, pattern: str, suffix: Ids, avoid: Collection[Ids]
+        self, symbols: Sequence[str], least: int, most: int, pattern: str | None, suffix: Ids, avoid: Collection[Ids]
     ) -> None:
-        machine, self._others = _machine(pattern), Automaton(suffix, avoid)
+        machine, self._others = _machine(".*" if pattern is None else pattern), Automaton(suffix, avoid)
         self.start: State = (machine.initial, self._others.start)
         self._ends = machine.finals
         self._after = {
@@ -95,13 +97,20 @@ class Language:
             for i, symbol in enumerate(symbols, 1)
             if symbols_of_move.accepts(symbol)
         }
-        self._ids, self._least, self._most = range(1, len(symbols) + 1), least, most
+        self._symbols, self._least, self._most, self._pattern = tuple(symbols), least, most, pattern
+        self._suffix, self._avoid = suffix, frozenset(avoid)
         self.count = cache(self._count)
 
     def after(self, state: State, symbol: int) -> State:
         """Return the state after one more id; None if no name can be met any more."""
         others = state and self._others.after(state[1], symbol)
         return others and (self._after[state[0], symbol], others)
+
+    def states(self, ids: int) -> int:
+        """Return how many states the library's automaton has, because this number decides about the look ahead."""
+        assert ids == len(self._symbols) + 1
+        library = Constraint(self._symbols, self._least, self._most, self._pattern, self._suffix, self._avoid)
+        return library.automaton.states
 
     def accepts(self, state: State) -> bool:
         return state is not None and state[0] in self._ends and self._others.accepts(state[1])
@@ -110,7 +119,7 @@ class Language:
         """Return how many names begin with ``length`` given symbols that lead to ``state``."""
         if length > self._most or state is None:
             return 0
-        longer = sum(self.count(self.after(state, i), length + 1) for i in self._ids)
+        longer = sum(self.count(self.after(state, i), length + 1) for i in range(1, len(self._symbols) + 1))
         return (length >= self._least and self.accepts(state)) + longer
 
 
@@ -146,7 +155,7 @@ class Reference:
         self._counters_per_name = math.ceil((max(self._most, longest) + 1) / 4)
         avoid = [unicodedata.normalize("NFC", text) for text in options.avoid]
         known = [tuple(self._encode(text)) for text in avoid if {*text} <= {*self._symbols}]
-        pattern = unicodedata.normalize("NFC", ".*" if options.pattern is None else options.pattern)
+        pattern = None if options.pattern is None else unicodedata.normalize("NFC", options.pattern)
         lengths = options.min_length, self._most
         self._language = Language(self._symbols[1:], *lengths, pattern, tuple(suffix), known)
         self._attempts = Attempts(
@@ -156,7 +165,7 @@ class Reference:
             lengths,
             4 * self._counters_per_name,
             self._language,
-            constrained=bool(options.pattern is not None or suffix or known or lengths[0] > 1 or lengths[1] < longest),
+            constrained=bool(pattern is not None or suffix or known or lengths[0] > 1 or lengths[1] < longest),
             constant=self._constant,
         )
         self._excluded = {unicodedata.normalize("NFC", name) for name in options.exclude}
@@ -222,7 +231,7 @@ class Reference:
             if not reason:
                 return name
             self.rejected[reason] += 1
-        self.too_rare = "share" in vars(self._attempts) and self._attempts.share < LEAST
+        self.too_rare = "share" in vars(self._attempts) and self._attempts.share < plain_names.LEAST
         return None
 
     def reason(self, name: str | None) -> str:
@@ -237,13 +246,14 @@ class Reference:
 
     def candidate(self, index: int, attempt: int = 0) -> str | None:
         """Return one attempt at a name, drawn symbol by symbol, if it passes."""
+        ids: list[int] | None
         if self._attempts.is_free(attempt):
             ids = self.free(index, attempt)
-            if not self._attempts.ends(len(ids), self._attempts.state(ids)):
-                return None
+            passes = self._attempts.ends(len(ids), self._attempts.state(ids))
         else:
             ids = self._attempts.passes(self._seed, index, attempt)
-        return None if ids is None else "".join(self._symbols[i] for i in ids)
+            passes = ids is not None
+        return "".join(self._symbols[i] for i in ids or []) if passes else None
 
     def free(self, index: int, attempt: int) -> list[int]:
         """Return the ids of a free attempt, too many of them if it does not end."""
