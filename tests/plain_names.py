@@ -12,8 +12,8 @@ from . import plain_constraints
 from .plain import MASK, Plain, choose, draw, key_of, philox, uniforms
 from .plain_constraints import Automaton, Chances, Ids, State, Step
 
-FREE, CANDIDATES, FIRST, ATTEMPTS, MOST_NUMBERS = 4096, 16384, 64, 16384, 2**26
-COMMON, GAIN, CLIPPED, LEAST = 1 / 8, 2.5, 0.0015, 1 / 2048
+FREE, CANDIDATES, FIRST, ATTEMPTS, MOST_NUMBERS = 4096, 16384, 4, 16384, 2**26
+COMMON, GAIN, STEADY, CLIPPED, MARGIN, LEAST = 1 / 8, 2, 1 / 1024, 0.005, 2, 2**-17
 
 
 class Attempts:
@@ -46,7 +46,6 @@ class Attempts:
         (self.least, self.most), self.automaton = lengths, automaton
         self.after = cache(automaton.after)
         self.constrained, self.constant = constrained, constant
-        self.guided_sums = cache(self.compute_guided_sums)
 
     def ends(self, length: int, state: State) -> bool:
         """Return whether a name of ``length`` symbols in a state meets the constraints: e."""
@@ -68,16 +67,18 @@ class Attempts:
             ids = [*ids, symbol]
         return None
 
-    def guided(self, seed: int | str, index: int, attempt: int) -> tuple[list[int], float]:
-        """Return the ids of a guided candidate, and its weight."""
+    def guided(
+        self, seed: int | str, index: int, attempt: int, steps: list[Step] | None = None
+    ) -> tuple[list[int], float]:
+        """Return the ids of a guided candidate, and its weight; add its draws to ``steps``."""
         ids, state, weight = self.prefix, self.state(self.prefix), 1.0
         for uniform in uniforms(seed, index, self.draws, attempt):
             context = ([0] * self.block_size + ids)[-self.block_size :]
             sums, factor = self.guided_sums(len(ids), state, tuple(context))
             weight *= factor
-            if not weight:
-                break
-            symbol = choose(sums, uniform)
+            symbol = choose(sums, uniform) if weight else 0
+            if steps is not None:
+                steps.append((ids, self.relative(ids), uniform, symbol))
             if not symbol:
                 break
             ids, state = [*ids, symbol], self.after(state, symbol)
@@ -108,18 +109,23 @@ class Attempts:
         k = next((k for k in orders if k <= self.block_size), None)
         if self.constant or common >= COMMON or k is None:
             return common
-        self.chances = Chances(steps, k, self.most, ids, self.after, self.ends)
-        number = min(CANDIDATES, most)
-        weights = sorted((self.guided("sequentia: candidates", i, 0)[1] for i in range(number)), reverse=True)
+        for what, number in (("first candidates", FREE), ("candidates", CANDIDATES)):
+            self.chances = Chances(steps, k, self.most, ids, self.after, self.ends)
+            self.guided_sums = cache(self.compute_guided_sums)
+            accepted, value = self.bounded(f"sequentia: {what}", min(number, most), steps)
+            self.is_guided = bool(accepted) and (value < LEAST or accepted >= max(GAIN * value, STEADY))
+            if not self.is_guided:
+                return value
+        return accepted
+
+    def bounded(self, seed: str, number: int, steps: list[Step]) -> tuple[float, float]:
+        """Set ``bound`` from the weights of some candidates; return the share accepted, and the value."""
+        weights = sorted((self.guided(seed, i, 0, steps)[1] for i in range(number)), reverse=True)
         sums = list(accumulate(weights))
         over = [total - j * weight for j, (total, weight) in enumerate(zip(sums, weights, strict=True), 1)]
-        last = max(j for j, excess in enumerate(over) if excess <= CLIPPED * sums[-1])
-        self.bound = weights[last]
-        accepted = (sums[-1] - over[last]) / (number * self.bound) if self.bound else 0.0
+        self.bound = MARGIN * weights[max(j for j, excess in enumerate(over) if excess <= CLIPPED * sums[-1])]
         start = self.chances.of(len(self.prefix), self.state(self.prefix), self.chances.newest(self.prefix))
-        value = start * (sums[-1] / number)
-        self.is_guided = accepted >= GAIN * value or value < LEAST
-        return accepted if self.is_guided else value
+        return (sums[-1] / (number * self.bound) if self.bound else 0.0), start * (sums[-1] / number)
 
     def goes_on(self, attempt: int) -> bool:
         """Return whether there is an attempt of this number at a name."""

@@ -114,7 +114,7 @@ def test_the_plain_evaluator_gives_the_names(name: str, evaluators: dict[str, pl
 
 def test_both_give_up_after_as_many_attempts(evaluators: dict[str, plain.Plain]) -> None:
     options: dict[str, Any] = {"max_length": 1, "exclude": list(golden_models.LETTERS)}
-    with pytest.raises(GenerationError, match="gave up after 16,384 rejected candidates in a row"):
+    with pytest.raises(GenerationError, match=r"gave up after [\d,]+ rejected candidates in a row"):
         sequentia.load(golden.MODELS / "ngram-1").generate(1, seed=0, **options)
     with pytest.raises(ValueError, match="no attempt is accepted"):
         plain_names.names(evaluators["ngram-1"], 0, 0, 1, options)
