@@ -1,5 +1,6 @@
 """Deterministic automata over a vocabulary's ids: of all names, of a suffix, of strings to avoid, and their product."""
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -62,26 +63,33 @@ def match_none_of(strings: Collection[tuple[int, ...]], ids: int) -> Automaton:
     Raises:
         TooManyStatesError: if the strings have too many different beginnings.
     """
-    beginnings = sorted({(), *(string[:end] for string in strings for end in range(1, len(string)))}, key=len)
-    if len(beginnings) * ids > MAX_TRANSITIONS:
-        raise TooManyStatesError
-    numbers = {beginning: number for number, beginning in enumerate(beginnings)}
-    shorter = [0] * len(beginnings)  # the longest beginning that a beginning ends in, itself excluded
-    rows = np.zeros((len(beginnings), ids), dtype=np.int32)
-    longer: dict[int, list[tuple[int, int]]] = {}
-    for beginning in beginnings[1:]:
-        longer.setdefault(numbers[beginning[:-1]], []).append((beginning[-1], numbers[beginning]))
-    ends: dict[int, list[int]] = {}
+    longer: list[dict[int, int]] = [{}]  # by state: the states of beginnings with one more id
+    ends: list[list[int]] = [[]]  # by state: the ids that complete a string
     for string in strings:
-        ends.setdefault(numbers[string[:-1]], []).append(string[-1])
-    for number, row in enumerate(rows):
-        if number:
-            row[:] = rows[shorter[number]]
-        for i, after in longer.get(number, ()):
+        state = 0
+        for i in string[:-1]:
+            if i not in longer[state]:
+                longer[state][i] = len(longer)
+                longer.append({})
+                ends.append([])
+                if len(longer) * ids > MAX_TRANSITIONS:
+                    raise TooManyStatesError
+            state = longer[state][i]
+        ends[state].append(string[-1])
+    rows = np.zeros((len(longer), ids), dtype=np.int32)
+    shorter = [0] * len(longer)  # the longest beginning that a beginning ends in, itself excluded
+    pending = deque([0])  # in the order of their lengths
+    while pending:
+        state = pending.popleft()
+        row = rows[state]
+        if state:
+            row[:] = rows[shorter[state]]
+        for i, after in longer[state].items():
             if row[i] >= 0:  # else a shorter string ends here
-                shorter[after] = int(row[i]) if number else 0
+                shorter[after] = int(row[i]) if state else 0
                 row[i] = after
-        row[ends.get(number, [])] = -1
+            pending.append(after)
+        row[ends[state]] = -1
     return _automaton(rows, np.ones(len(rows), dtype=bool))
 
 

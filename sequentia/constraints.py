@@ -6,7 +6,7 @@ from functools import cached_property, reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from .automaton import Automaton, TooManyStatesError, intersect, match_all, match_none_of, match_suffix
+from .automaton import MAX_TRANSITIONS, Automaton, TooManyStatesError, intersect, match_all, match_none_of, match_suffix
 from .errors import OptionError
 from .vocabulary import BOUNDARY, Names
 
@@ -67,10 +67,13 @@ class Constraint:
                 parts.append(match_none_of(self._avoid, ids))
             return reduce(intersect, parts) if parts else match_all(ids)
         except TooManyStatesError:
+            asked = {"pattern": self._pattern, "suffix": self._suffix, "avoid": self._avoid}
+            used = [option for option, value in asked.items() if value]
             raise OptionError(
-                "pattern, suffix and avoid are too complex together; shorten the pattern or avoid fewer strings",
-                option="avoid" if self._avoid else "pattern",
-                value=sorted(self._avoid),
+                f"{' and '.join(used)} would need an automaton of more than {MAX_TRANSITIONS // ids:,} states (each "
+                "beginning of a string to avoid is one); avoid fewer or shorter strings, or shorten the pattern",
+                option=used[-1],
+                value=asked[used[-1]],
             ) from None
 
     @cached_property

@@ -23,6 +23,7 @@ _MAX_BATCH_NUMBERS: Final = 1 << 22  # logits, or uniform numbers; but a batch h
 _MIN_BATCH: Final = 8
 _CANDIDATES: Final = 1 << 14  # drawn at once in place of rejected names
 _UNLUCKY: Final = 4
+_MOST_ATTEMPTS: Final = 1 << 24
 _FREE_ATTEMPTS: Final = 4  # at a name without constraints, before its length is looked ahead to
 
 
@@ -122,7 +123,7 @@ def draw(methods: Methods, plan: Plan, rejection: Rejection, first: int, count: 
     rows = np.flatnonzero(reasons)
     rejected[rows, reasons[rows] - 1] = 1
     at_once = min(_CANDIDATES, _batch_limit(cache, plan))
-    most_attempts = math.ceil(rejection.max_attempts / method.accepted)
+    most_attempts = min(math.ceil(rejection.max_attempts / method.accepted), _MOST_ATTEMPTS)
     waiting = [(rows, 1)]  # a stack of rows and their next attempt; the lowest rows are on top
     while waiting:
         rows, attempt = waiting.pop()

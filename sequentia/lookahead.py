@@ -39,7 +39,8 @@ _TRIED: Final = 65_536  # names or candidates that a probability is estimated fr
 _NUMBERS: Final = 1 << 26  # weights that these names or candidates may take
 _COMMON: Final = 1 / 8  # constraints that so many free names meet need no look ahead
 _GAIN: Final = 2.0  # a look ahead has to accept so many times as many candidates, because they cost more
-_STEADY: Final = 1 / 1024  # with fewer accepted, the bound is uncertain; free names are better, if found
+_STEADY: Final = 1 / 1024  # with fewer accepted, the bound is uncertain; free names are better,
+_OFTEN: Final = 2.0**-13  # if so many meet the constraints
 _RAREST: Final = 2.0**-17  # candidates accepted
 _CLIPPED: Final = 0.005  # of the weights of the candidates, before the margin
 _MARGIN: Final = 2.0  # on the bound, because the largest weights are rare
@@ -282,7 +283,7 @@ def _bounded(lookahead: Lookahead, plan: Plan, weights: NDArray[np.float64]) -> 
     last = int(np.searchsorted(clipped, _CLIPPED * total, side="right")) - 1
     lookahead.bound = _MARGIN * float(ranked[last])
     accepted, value = total / (count * lookahead.bound), lookahead.at_start(plan) * (total / count)
-    if value < _RAREST or accepted >= max(_GAIN * value, _STEADY):
+    if accepted >= _GAIN * value and (accepted >= _STEADY or value < _OFTEN):
         return Method(accepted, lookahead, lookahead, value)
     return Method(value, None, lookahead, value)
 
@@ -348,5 +349,9 @@ def _too_rare(method: Method, plan: Plan) -> str:
             f"temperature=0 and top_k=1 give the same name every time, and it has more than {plan.max_length} symbols "
             "or does not meet the other options; most_likely finds the most probable names that do"
         )
-    how_often = f"with a probability of about {method.value:.1e}" if method.value else "by none of the names tried"
-    return f"the options are met {how_often}, too rarely to find such names; loosen them"
+    if not method.value:
+        return (
+            "the options are met by none of the names tried: their probability is 0 or nearly so; loosen them "
+            "(top_k, top_p and a low temperature may leave no such name)"
+        )
+    return f"the options are met with a probability of about {method.value:.1e}, too rarely to find names; loosen them"

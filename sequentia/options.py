@@ -136,7 +136,7 @@ class Plan:
             raise _option_error("pattern", pattern, "a string or None")
         if pattern is not None:
             pattern = unicodedata.normalize("NFC", pattern)
-        avoid = _avoided_ids(options.get("avoid", ()), vocabulary)
+        avoid = _avoided_ids(options.get("avoid", ()), vocabulary, max_length)
         constraint = Constraint(vocabulary.symbols, min_length, max_length, pattern, suffix_ids, avoid)
         start = constraint.state(prefix_ids)
         possible = constraint.possible(len(prefix_ids), np.array([start]))
@@ -246,8 +246,8 @@ def _excluded_rows(names: object, vocabulary: Vocabulary, max_length: int) -> fr
     return frozenset(vocabulary.rows(vocabulary.padded(ids, max_length)))
 
 
-def _avoided_ids(texts: object, vocabulary: Vocabulary) -> frozenset[tuple[int, ...]]:
-    """Return strings as ids, without those that have a symbol that the model does not know."""
+def _avoided_ids(texts: object, vocabulary: Vocabulary, max_length: int) -> frozenset[tuple[int, ...]]:
+    """Return strings as ids, without those that no name can contain."""
     found = set()
     for text in strings("avoid", texts):
         if not text:
@@ -255,7 +255,7 @@ def _avoided_ids(texts: object, vocabulary: Vocabulary) -> frozenset[tuple[int, 
                 "avoid must not contain the empty string, which every name contains", option="avoid", value=""
             )
         ids = vocabulary.ids_of(unicodedata.normalize("NFC", text))
-        if None not in ids:
+        if None not in ids and len(ids) <= max_length:
             found.add(tuple(int(i) for i in ids if i is not None))
     return frozenset(found)
 

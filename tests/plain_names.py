@@ -13,7 +13,7 @@ from .plain import MASK, Plain, choose, draw, key_of, philox, uniforms
 from .plain_constraints import Automaton, Chances, Ids, State, Step
 
 FREE, CANDIDATES, FIRST, ATTEMPTS, MOST_NUMBERS = 4096, 16384, 4, 16384, 2**26
-COMMON, GAIN, STEADY, CLIPPED, MARGIN, LEAST = 1 / 8, 2, 1 / 1024, 0.005, 2, 2**-17
+COMMON, GAIN, STEADY, OFTEN, CLIPPED, MARGIN, LEAST = 1 / 8, 2, 1 / 1024, 2**-13, 0.005, 2, 2**-17
 
 
 class Attempts:
@@ -113,7 +113,7 @@ class Attempts:
             self.chances = Chances(steps, k, self.most, ids, self.after, self.ends)
             self.guided_sums = cache(self.compute_guided_sums)
             accepted, value = self.bounded(f"sequentia: {what}", min(number, most), steps)
-            self.is_guided = bool(accepted) and (value < LEAST or accepted >= max(GAIN * value, STEADY))
+            self.is_guided = 0 < accepted >= GAIN * value and (accepted >= STEADY or value < OFTEN)
             if not self.is_guided:
                 return value
         return accepted
@@ -133,7 +133,7 @@ class Attempts:
             return attempt == 0
         if not self.constrained and attempt < FIRST:
             return True
-        most = math.ceil(ATTEMPTS / self.share) if self.constrained and self.share else ATTEMPTS
+        most = min(math.ceil(ATTEMPTS / self.share), 2**24) if self.constrained and self.share else ATTEMPTS
         return self.share >= LEAST and attempt < most
 
     def is_free(self, attempt: int) -> bool:
@@ -155,9 +155,9 @@ def attempts_of(model: Plain, o: dict[str, Any]) -> Attempts:
     """Return the attempts at names of a model under some options."""
     prefix, suffix = model.encode(o.get("prefix", "")), model.encode(o.get("suffix", ""))
     avoid = [unicodedata.normalize("NFC", text) for text in o.get("avoid", ())]
-    known = [tuple(model.encode(text)) for text in avoid if {*text} <= {*model.symbols}]
     least = o.get("min_length", 1)
     most = o.get("max_length") or max(model.longest, least, len(prefix), len(suffix))
+    known = [tuple(model.encode(text)) for text in avoid if {*text} <= {*model.symbols} and len(text) <= most]
     return Attempts(
         lambda ids: model.relative(ids, o),
         model.block_size,

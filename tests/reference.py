@@ -154,7 +154,7 @@ class Reference:
         self._most = options.max_length or max(longest, options.min_length, len(self._prefix), len(suffix))
         self._counters_per_name = math.ceil((max(self._most, longest) + 1) / 4)
         avoid = [unicodedata.normalize("NFC", text) for text in options.avoid]
-        known = [tuple(self._encode(text)) for text in avoid if {*text} <= {*self._symbols}]
+        known = [tuple(self._encode(text)) for text in avoid if {*text} <= {*self._symbols} and len(text) <= self._most]
         pattern = None if options.pattern is None else unicodedata.normalize("NFC", options.pattern)
         lengths = options.min_length, self._most
         self._language = Language(self._symbols[1:], *lengths, pattern, tuple(suffix), known)
@@ -231,7 +231,8 @@ class Reference:
             if not reason:
                 return name
             self.rejected[reason] += 1
-        self.too_rare = "share" in vars(self._attempts) and self._attempts.share < plain_names.LEAST
+        decided = self._constant or "share" in vars(self._attempts)
+        self.too_rare = decided and self._attempts.share < plain_names.LEAST
         return None
 
     def reason(self, name: str | None) -> str:

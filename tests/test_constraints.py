@@ -53,7 +53,7 @@ def test_automata_accept_what_they_should(suffix: tuple[int, ...], avoid: frozen
 def test_too_many_states_are_refused() -> None:
     with pytest.raises(TooManyStatesError):
         match_none_of({tuple(range(1, 3000))}, 3000)
-    with pytest.raises(OptionError, match="too complex together"):
+    with pytest.raises(OptionError, match="more than 155,344 states"):
         sequentia.generate(1, avoid=["".join(word) + "a" for word in itertools.product("abcdefghijk", repeat=5)])
 
 
@@ -102,7 +102,7 @@ def test_names_as_often_as_the_model_would_invent_them() -> None:
 
 def test_what_cannot_be_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     model = sequentia.load("names")
-    with pytest.raises(GenerationError, match="by none of the names tried, too rarely to find"):
+    with pytest.raises(GenerationError, match="by none of the names tried: their probability is 0"):
         model.generate(1, pattern="(zx){4}", top_k=3)
     with pytest.raises(GenerationError, match="the same name every time"):
         model.generate(1, temperature=0, suffix="zz")
@@ -111,6 +111,14 @@ def test_what_cannot_be_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sequentia.lookahead._RAREST", 0.5)
     with pytest.raises(GenerationError, match=r"with a probability of about 9\..e-03, too rarely to find"):
         model.generate(1, suffix="son")
+
+
+def test_extreme_lengths() -> None:
+    model = sequentia.load("names")
+    with pytest.raises(GenerationError, match="their probability is 0 or nearly so"):
+        model.generate(1, min_length=4096)
+    assert model.generate(3, avoid=["x" * 4000, "y" * 3999], seed=1) == model.generate(3, seed=1)
+    assert all(len(name) >= 20 for name in model.generate(20, min_length=20, max_length=22, seed="s"))
 
 
 def test_texts_to_avoid(moons: SequenceModel) -> None:
