@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MAX_BATCH: Final = 1 << 17
 _MAX_BATCH_NUMBERS: Final = 1 << 22  # logits, or uniform numbers; but a batch has at least _MIN_BATCH names
 _MIN_BATCH: Final = 8
-_CANDIDATES: Final = 1 << 14  # drawn at once in place of rejected names
+_CANDIDATES: Final = 1 << 16  # drawn at once in place of rejected names
 _UNLUCKY: Final = 4
 _MOST_ATTEMPTS: Final = 1 << 24
 _FREE_ATTEMPTS: Final = 4  # at a name without constraints, before its length is looked ahead to
