@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import StreamOrFile, Texts, engine_options, json_option, model_option, seed_of_word, together
+from .options import StreamOrFile, engine_options, json_option, model_option, seed_of_word, texts_option
 from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
 from .streams import STANDARD, standard_input
 
@@ -31,22 +31,10 @@ _MANY = 100_000
 @click.option("--max-length", type=int, help="Most symbols in a name.  [default: as in the longest name of the list]")
 @click.option("--suffix", default="", help="Text that every name ends in.")
 @click.option("--pattern", help="A regular expression that every name matches in full.")
-@click.option(
-    "--avoid",
-    multiple=True,
-    type=Texts(),
-    metavar="TEXT",
-    help="Generate no name that contains this text; repeatable. @FILE: texts from a file, one per line.",
-)
+@texts_option("--avoid", "TEXT", "Generate no name that contains this text")
 @click.option("--unique", is_flag=True, help="Generate no name twice.")
 @click.option("--novel", is_flag=True, help="Generate no name from the list that the model was made from.")
-@click.option(
-    "--exclude",
-    multiple=True,
-    type=Texts(),
-    metavar="NAME",
-    help="Never generate this name; repeatable. @FILE: names from a file, one per line.",
-)
+@texts_option("--exclude", "NAME", "Never generate this name")
 @click.option(
     "--seed",
     type=seed_of_word,
@@ -87,7 +75,6 @@ def generate(
     """
     from sequentia.model import load
 
-    options |= {option: together(options[option]) for option in ("avoid", "exclude")}
     if engine is not None:
         folder = folder_for_ray(output)
         if as_json or options.pop("unique"):

@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +93,17 @@ class StreamOrFile(_NonEmptyPath):
         return value if value == STANDARD else super().convert(value, param, ctx)
 
 
-class Texts(click.ParamType):  # type: ignore[type-arg]  # is not generic in earlier versions
+class _Texts(click.ParamType):  # type: ignore[type-arg]  # is not generic in earlier versions
     """A text, or after ``@`` a file of texts, one per line; a text that begins with ``@`` is written with two."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the texts as a list."""
-        if not isinstance(value, str) or not value.startswith("@"):
+        if not isinstance(value, str):
             return value
+        if not value.startswith("@"):
+            return [value]
         if value.startswith("@@"):
             return [value[1:]]
         from sequentia.text import RemovedCharacters, TextError, clean, read_lines
@@ -118,9 +121,16 @@ class Texts(click.ParamType):  # type: ignore[type-arg]  # is not generic in ear
         return [text for text in texts if text]
 
 
-def together(texts: tuple[str | list[str], ...]) -> list[str]:
-    """Return the texts of a repeatable option of type :class:`Texts`."""
-    return [text for each in texts for text in ([each] if isinstance(each, str) else each)]
+def texts_option(name: str, metavar: str, text: str) -> Callable[..., Any]:
+    """Add a repeatable option for texts, given one by one or in files; the command receives a list of all."""
+    return click.option(
+        name,
+        multiple=True,
+        type=_Texts(),
+        metavar=metavar,
+        callback=lambda _context, _option, lists: list(chain.from_iterable(lists)),
+        help=f"{text}; repeatable. @FILE: those in a file, one per line.",
+    )
 
 
 class OutputFolder(_NonEmptyPath):
