@@ -155,8 +155,9 @@ def draw(methods: Methods, plan: Plan, rejection: Rejection, first: int, count: 
 def _attempts_at_once(attempt: int, rows: int, accepted: float, at_once: int) -> int:
     """Return how many attempts to make at some names at once.
 
-    Few attempts at many names waste least, many at few names take least steps. If a name has had more attempts than the
-    constraints explain, other options reject it: then as many again, so that the first names are soon done with.
+    With many names, a few attempts at a time waste the fewest. With few names, many at a time save steps. A name that
+    has had more attempts than the constraints explain is rejected by other options. It gets as many attempts again, so
+    that the first names are completed soon.
     """
     if attempt * accepted > _UNLUCKY:
         return attempt
@@ -164,6 +165,6 @@ def _attempts_at_once(attempt: int, rows: int, accepted: float, at_once: int) ->
 
 
 def _method(methods: Methods, plan: Plan, attempt: int) -> Method:
-    """Return how an attempt is drawn: freely at first, if nothing but the greatest length can be missed."""
+    """Return how an attempt is drawn: the first ones freely, if only the greatest length can be missed."""
     free = plan.trivial and not plan.constant and attempt < _FREE_ATTEMPTS
     return FREELY if free else methods.of(plan)

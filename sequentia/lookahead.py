@@ -230,10 +230,9 @@ class Methods:
 
     def probability(self, plan: Plan) -> Probability:
         """Return how probable it is that a name meets the constraints of a plan."""
-        method, most = self._of(plan), _NUMBERS // (self.cache.ids * plan.draws_per_name)
+        method, count = self._of(plan), _affordable(_TRIED, self.cache, plan)
         if plan.constant:
             return Probability(method.value, 0.0, 0.0)
-        count = min(_TRIED, max(_FEWEST, most))
         if method.lookahead is None:
             share = _free_names(self.cache, plan, count) / count
             return Probability(share, math.sqrt(share * (1 - share) / count), 0.0)
@@ -256,10 +255,10 @@ class Methods:
 
 
 def _method(cache: LogitCache, plan: Plan) -> Method:
-    order, most = _order(cache, plan.constraint), _NUMBERS // (cache.ids * plan.draws_per_name)
+    order = _order(cache, plan.constraint)
     lengths = min(plan.max_length + 1, max(1, _MOST_NUMBERS // cache.ids ** ((order or 0) + 1)))
     markov = MarkovModel(order or 0, lengths, cache.ids)
-    names = 1 if plan.constant else min(_FREE, max(_FEWEST, most))
+    names = 1 if plan.constant else _affordable(_FREE, cache, plan)
     share = _free_names(cache, plan, names, markov) / names
     if plan.constant or order is None or share >= _COMMON:
         return Method(share, None, None, share)
@@ -269,7 +268,12 @@ def _method(cache: LogitCache, plan: Plan) -> Method:
         return method
     # They showed what follows in the contexts of names that meet the constraints.
     lookahead = Lookahead(markov, plan.constraint, len(plan.prefix))
-    return _bounded(lookahead, plan, _weights(lookahead, cache, plan, "candidates", min(_PILOT, max(_FEWEST, most))))
+    return _bounded(lookahead, plan, _weights(lookahead, cache, plan, "candidates", _affordable(_PILOT, cache, plan)))
+
+
+def _affordable(names: int, cache: LogitCache, plan: Plan) -> int:
+    """Return how many of so many names or candidates to draw: fewer of a large model, but not too few."""
+    return min(names, max(_FEWEST, _NUMBERS // (cache.ids * plan.draws_per_name)))
 
 
 def _bounded(lookahead: Lookahead, plan: Plan, weights: NDArray[np.float64]) -> Method:

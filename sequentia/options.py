@@ -60,7 +60,7 @@ class Plan:
         exclude: names not to return, encoded by :meth:`Vocabulary.rows`.
         known: the names of the list if ``novel`` excludes them; otherwise ``None``.
         constraint: what lengths, pattern, suffix and strings to avoid ask of a name.
-        trivial: whether it asks for nothing that the model's own names miss but rarely.
+        trivial: whether it asks only for a symbol and the model's own greatest length, as nearly all names have.
         start: the state of the constraint after the prefix.
         seed: the given seed as a number, or a random one.
         draws_per_name: uniform numbers reserved for each name: one for each symbol of the longest, and one for its end.
