@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ try:
     from pyarrow import parquet
 except ModuleNotFoundError as error:
     raise MissingExtraError.of("pyarrow", "arrow") from error
+
+_BUFFER: Final = 1 << 16  # bytes of a column that are read at a time
 
 
 def column(chunks: list[pa.StringArray]) -> pa.ChunkedArray:
@@ -63,6 +65,18 @@ def count_rows(path: Path, column: str) -> int:
     return int(_opened(path, column).metadata.num_rows)
 
 
+def names_of_columns(path: Path) -> list[str]:
+    """Return the names of the columns of a Parquet file."""
+    return list(_opened(path).schema_arrow.names)
+
+
+def read_rows(path: Path, columns: list[str], most: int) -> Iterator[tuple[object, ...]]:
+    """Yield the values of some columns of a Parquet file, row by row; ``most`` rows are read at a time."""
+    source = _opened(path, *columns, buffer_size=_BUFFER)
+    for batch in _batches(source, path, most, columns=columns, use_threads=False):
+        yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
+
 def read_column(path: Path, column: str, first: int, count: int, most: int) -> Iterator[list[str]]:
     """Yield ``count`` values of a column of a Parquet file from index ``first`` on, in batches of at most ``most``."""
     source, before = _opened(path, column), 0
@@ -71,25 +85,33 @@ def read_column(path: Path, column: str, first: int, count: int, most: int) -> I
         start, stop = max(first - before, 0), min(first + count - before, rows)
         before += rows
         place = 0
-        batches = source.iter_batches(most, row_groups=[group], columns=[column]) if start < stop else iter(())
-        while True:
-            try:
-                batch = next(batches, None)
-            except (pa.ArrowException, OSError) as error:
-                raise OptionError(f"{path} is damaged: {error}", option="input", value=path) from error
-            if batch is None:
-                break
+        if start >= stop:
+            continue
+        for batch in _batches(source, path, most, row_groups=[group], columns=[column]):
             names = batch.column(0)[max(start - place, 0) : max(stop - place, 0)]
             place += len(batch)
             if len(names):
                 yield names.to_pylist()
 
 
-def _opened(path: Path, column: str) -> parquet.ParquetFile:
+def _batches(source: parquet.ParquetFile, path: Path, most: int, **selection: object) -> Iterator[pa.RecordBatch]:
+    batches = source.iter_batches(most, **selection)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError) as error:
+            raise OptionError(f"{path} is damaged: {error}", option="input", value=path) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _opened(path: Path, *columns: str, buffer_size: int = 0) -> parquet.ParquetFile:
     try:
-        source = parquet.ParquetFile(path)
+        source = parquet.ParquetFile(path, buffer_size=buffer_size)
     except pa.ArrowInvalid as error:
         raise OptionError(f"{path} is no Parquet file: {error}", option="input", value=path) from error
-    if column not in source.schema_arrow.names:
-        raise OptionError(f"{path} has no column {column!r}", option="input", value=path)
+    for column in columns:
+        if column not in source.schema_arrow.names:
+            raise OptionError(f"{path} has no column {column!r}", option="input", value=path)
     return source

@@ -1,19 +1,19 @@
 """Reading and scoring names, in batches, from the formats that :mod:`sequentia.output` writes, except JSON."""
 
-import csv
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .conditions import Where
 from .errors import OptionError, VocabularyError
 from .model import SequenceModel
 from .output import NAME
+from .tables import Kind, Numbered, csv_rows, format_of, json_rows, look_at_lines, opened, separator_of
 from .text import RemovedCharacters, TextError, clean, read_lines
 
 _BATCH_SIZE: Final = 1 << 15  # names
@@ -25,14 +25,15 @@ ScoredNames = Iterator[tuple[list[str], NDArray[np.float64]]]
 """Batches of names, and their natural-log probabilities, float64 [names]."""
 
 
-def score_file(model: SequenceModel, source: Path) -> ScoredNames:
+def score_file(model: SequenceModel, source: Path, where: Where = None) -> ScoredNames:
     """Yield the names of a file in order, in batches, with their natural-log probabilities, float64 [names].
 
     Args:
         model: computes the probabilities.
-        source: the file. Its suffix gives the format: ``.csv`` and ``.parquet`` are tables with a column ``name``;
-            each line of ``.jsonl`` and ``.ndjson`` is a string or an object with a key ``name``; each line of any
-            other file is a name.
+        source: the file. Its suffix gives the format: ``.csv``, ``.tsv`` and ``.parquet`` are tables with a column
+            ``name``; each line of ``.jsonl`` and ``.ndjson`` is a string or an object with a key ``name``; each line of
+            any other file is a name. A text file may be packed by gzip, with ``.gz`` behind its suffix.
+        where: what is said of the conditions of all names.
 
     Raises:
         OptionError: if a line cannot be read, or the format is not supported.
@@ -47,31 +48,31 @@ def score_file(model: SequenceModel, source: Path) -> ScoredNames:
             option="input",
             value=source,
         )
-    if suffix == ".parquet":
-        yield from _scored(model, _names_of_parquet(source), str(source), "row")
+    kind, packed = format_of(source)
+    if kind == "parquet" and not packed:
+        yield from _scored(model, _names_of_parquet(source), str(source), "row", where)
         return
-    with source.open("rb") as file:
-        numbered = _READERS.get(suffix, _names_of_lines)(file, str(source))
-        yield from _scored(model, numbered, str(source), "line")
+    yield from _scored(model, _names_of_text(source, kind), str(source), "line", where)
 
 
-def score_lines(model: SequenceModel, file: BinaryIO, source: str) -> ScoredNames:
+def score_lines(model: SequenceModel, file: BinaryIO, source: str, where: Where = None) -> ScoredNames:
     """Yield the names of a text stream, one name per line, as :func:`score_file` does.
 
     Args:
         model: computes the probabilities.
         file: UTF-8 text.
         source: the stream's name in error messages.
+        where: what is said of the conditions of all names.
     """
-    return _scored(model, _names_of_lines(file, source), source, "line")
+    return _scored(model, _names_of_lines(read_lines(file), source), source, "line", where)
 
 
-def _scored(model: SequenceModel, numbered: NumberedNames, source: str, unit: str) -> ScoredNames:
+def _scored(model: SequenceModel, numbered: NumberedNames, source: str, unit: str, where: Where) -> ScoredNames:
     try:
         while batch := list(islice(numbered, _BATCH_SIZE)):
             names = [name for _, name in batch]
             try:
-                scores = model.score(names)
+                scores = model.score(names, where=where)
             except VocabularyError as error:
                 number = next(n for n, name in batch if unicodedata.normalize("NFC", name) == error.text)
                 raise VocabularyError(
@@ -85,18 +86,29 @@ def _scored(model: SequenceModel, numbered: NumberedNames, source: str, unit: st
         raise OptionError(f"{source}: {error}", option="input", value=source) from error
 
 
-def _names_of_lines(file: BinaryIO, source: str) -> NumberedNames:
+def _names_of_text(source: Path, kind: Kind) -> NumberedNames:
+    with opened(source) as file:
+        lines = read_lines(file)
+        if kind == "jsonl":
+            yield from _names_of_json_lines(lines)
+        elif kind == "text":
+            yield from _names_of_lines(lines, source)
+        else:
+            seen, lines = look_at_lines(lines)
+            yield from _names_of_table(csv_rows(lines, separator_of(seen, kind)), source)
+
+
+def _names_of_lines(lines: Iterator[Numbered], source: object) -> NumberedNames:
     removed = RemovedCharacters()
-    for number, text in read_lines(file):
+    for number, text in lines:
         item = clean(text, number, removed)
         if item:
             yield number, item
     removed.warn(source)
 
 
-def _names_of_csv(file: BinaryIO, source: str) -> NumberedNames:
+def _names_of_table(rows: Iterator[tuple[int, list[str]]], source: Path) -> NumberedNames:
     removed = RemovedCharacters()
-    rows = _csv_rows(file)
     header = [cell.strip() for cell in next(rows, (1, []))[1]]
     if NAME not in header:
         found = f", only {', '.join(map(repr, header))}" if header else " and is empty"
@@ -112,34 +124,13 @@ def _names_of_csv(file: BinaryIO, source: str) -> NumberedNames:
     removed.warn(source)
 
 
-def _csv_rows(file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the line where each row starts, and its cells."""
-    reader = csv.reader((text for _, text in read_lines(file)), strict=True)
-    while True:
-        number = reader.line_num + 1
-        try:
-            yield number, next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            reason = f"line {number} is not valid CSV ({error}): check for a quotation mark that is not closed"
-            raise TextError(reason, number) from error
-
-
-class _Named(msgspec.Struct):
-    name: str
-
-
-def _names_of_json_lines(file: BinaryIO, _source: str) -> NumberedNames:
-    decoder = msgspec.json.Decoder(str | _Named)
-    for number, text in read_lines(file):
-        if text.strip():
-            try:
-                value = decoder.decode(text)
-            except (msgspec.MsgspecError, UnicodeError) as error:
-                reason = f"line {number} is neither a string nor an object with a key {NAME!r}: {error}"
-                raise TextError(reason, number) from error
-            yield number, value if isinstance(value, str) else value.name
+def _names_of_json_lines(lines: Iterator[Numbered]) -> NumberedNames:
+    expected = f"neither a string nor an object with a key {NAME!r}"
+    for number, value in json_rows(lines, expected):
+        name = value if isinstance(value, str) else value.get(NAME)
+        if not isinstance(name, str):
+            raise TextError(f"line {number} is {expected}", number)
+        yield number, name
 
 
 def _names_of_parquet(source: Path) -> NumberedNames:
@@ -152,11 +143,3 @@ def _names_of_parquet(source: Path) -> NumberedNames:
             if not isinstance(name, str):
                 raise TextError(f"row {number} of the column {NAME!r} is {name!r}, not a string", number)
             yield number, name
-
-
-_READERS: Final[dict[str, Callable[[BinaryIO, str], NumberedNames]]] = {
-    ".csv": _names_of_csv,
-    ".jsonl": _names_of_json_lines,
-    ".ndjson": _names_of_json_lines,
-}
-"""Readers by file suffix."""

@@ -39,11 +39,11 @@ class TextError(ValueError):
     """A line that cannot be read; the message does not name the file, so the caller adds it.
 
     Attributes:
-        line: its 1-based number.
+        line: its 1-based number, or that of the row of a Parquet file, if known.
         byte: 0-based offset of the offending byte in the file, if known.
     """
 
-    def __init__(self, message: str, line: int, byte: int | None = None) -> None:
+    def __init__(self, message: str, line: int | None = None, byte: int | None = None) -> None:
         super().__init__(message)
         self.line = line
         self.byte = byte
@@ -72,7 +72,7 @@ class RemovedCharacters:
         if not self.counts:
             return
         total = self.counts.total()
-        kinds = [f"{count:,} x {_describe(character)}" for character, count in self.counts.most_common(_MOST_LISTED)]
+        kinds = [f"{count:,} x {describe(character)}" for character, count in self.counts.most_common(_MOST_LISTED)]
         kinds += ["…"] if len(self.counts) > _MOST_LISTED else []
         warnings.warn(
             f"{source}: removed {total:,} invisible character{'' if total == 1 else 's'} ({', '.join(kinds)}), "
@@ -108,7 +108,7 @@ def read_lines(file: BinaryIO, on_line: Callable[[bytes], object] = lambda _line
 
 
 def clean(text: str, line: int, removed: RemovedCharacters) -> str:
-    """Return a text in NFC, without invisible characters or surrounding white space.
+    """Return a text as :func:`normalise` does.
 
     Args:
         text: a line, or a cell of a table.
@@ -117,6 +117,21 @@ def clean(text: str, line: int, removed: RemovedCharacters) -> str:
 
     Raises:
         TextError: if the text contains a character that is not allowed in a name.
+    """
+    item = normalise(text, line, removed)
+    character = None if item.isascii() and item.isprintable() else first_forbidden(item)
+    if character is not None:
+        raise TextError(f"line {line} contains {_HINTS.get(character) or describe(character)}", line)
+    return item
+
+
+def normalise(text: str, line: int, removed: RemovedCharacters) -> str:
+    """Return a text in NFC, without invisible characters or surrounding white space.
+
+    Args:
+        text: a line, or a cell of a table.
+        line: its number.
+        removed: counts the removed characters, except ordinary white space.
     """
     if text.isascii() and (item := text.strip(_ORDINARY_WHITE_SPACE)).isprintable():
         return item
@@ -127,11 +142,7 @@ def clean(text: str, line: int, removed: RemovedCharacters) -> str:
     if len(item) < len(visible):
         ends = visible.partition(item)[::2] if item else (visible, "")
         removed.add("".join(ends).translate(dict.fromkeys(map(ord, _ORDINARY_WHITE_SPACE))), line)
-    item = unicodedata.normalize("NFC", item)
-    character = first_forbidden(item)
-    if character is not None:
-        raise TextError(f"line {line} contains {_HINTS.get(character) or _describe(character)}", line)
-    return item
+    return unicodedata.normalize("NFC", item)
 
 
 def first_forbidden(text: str) -> str | None:
@@ -143,7 +154,8 @@ def first_forbidden(text: str) -> str | None:
     return None if found is None else found[0]
 
 
-def _describe(character: str) -> str:
+def describe(character: str) -> str:
+    """Return the code point and the name of a character."""
     fallback = "a control character" if unicodedata.category(character) == "Cc" else "not a character"
     name = unicodedata.name(character, fallback)
     return f"U+{ord(character):04X} ({name.lower()})"

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sequentia import CorpusError
-from sequentia.training.corpus import Corpus, Tokens, fingerprint, read_corpus, shards, split, texts
+from sequentia.training.corpus import Corpus, read_corpus
+from sequentia.training.parts import Part, Tokens, fingerprint, split, texts
 from sequentia.windows import windows
 
 from .conftest import MOONS, NEEDS_NAMES
@@ -170,9 +171,9 @@ def test_the_lecture_split_is_that_of_the_lectures(corpus: Path) -> None:
     random.seed(42)
     random.shuffle(names)
     first, second = int(0.8 * len(names)), int(0.9 * len(names))
-    assert names_of(parts.train, data) == names[:first]
-    assert names_of(parts.dev, data) == names[first:second]
-    assert names_of(parts.test, data) == names[second:]
+    assert names_of(parts.train.tokens, data) == names[:first]
+    assert names_of(parts.dev.tokens, data) == names[first:second]
+    assert names_of(parts.test.tokens, data) == names[second:]
 
 
 def test_the_deduplicated_split_has_no_name_twice(write_corpus: Write) -> None:
@@ -181,7 +182,7 @@ def test_the_deduplicated_split_has_no_name_twice(write_corpus: Write) -> None:
     data = read_corpus(write_corpus("\n".join(repeated)))
     assert data.record.distinct == len(names) < data.record.names
     parts = split(data, "dedup")
-    train, dev, test = (names_of(part, data) for part in (parts.train, parts.dev, parts.test))
+    train, dev, test = (names_of(part.tokens, data) for part in (parts.train, parts.dev, parts.test))
     assert sorted(train + dev + test) == sorted(names)
     random.Random(42).shuffle(names)
     assert train + dev + test == names
@@ -193,21 +194,24 @@ def test_deduplication_keeps_the_first_of_many(write_corpus: Write) -> None:
     parts = split(data, "dedup")
     expected = list(dict.fromkeys(random_names))
     random.Random(42).shuffle(expected)
-    assert [name for part in (parts.train, parts.dev, parts.test) for name in names_of(part, data)] == expected
+    found = [names_of(part.tokens, data) for part in (parts.train, parts.dev, parts.test)]
+    assert [name for names in found for name in names] == expected
 
 
 def test_all_keeps_the_order_of_the_file() -> None:
     data = read_corpus(MOONS)
     parts = split(data, "all")
-    np.testing.assert_array_equal(parts.train, data.tokens)
-    assert len(parts.dev) == len(parts.test) == 0
+    np.testing.assert_array_equal(parts.train.tokens, data.tokens)
+    assert parts.dev.windows == parts.test.windows == 0
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 12))
 def test_shards_are_whole_names(lengths: list[int], count: int) -> None:
     tokens = np.concatenate([np.append(np.ones(length, dtype=np.uint8), 0) for length in lengths])
-    cuts = shards(tokens, count)
-    assert (len(cuts), cuts[0], cuts[-1]) == (count + 1, 0, len(tokens))
+    shards = Part.of(tokens).shards(count)
+    assert len(shards) == count
+    np.testing.assert_array_equal(np.concatenate([shard.tokens for shard in shards]), tokens)
+    cuts = np.cumsum([0, *(shard.windows for shard in shards)])
     assert all(tokens[cut - 1] == 0 for cut in cuts[1:])
     even = np.arange(1, count + 1) * len(tokens) // count
     assert (even <= cuts[1:]).all()
@@ -216,7 +220,7 @@ def test_shards_are_whole_names(lengths: list[int], count: int) -> None:
 
 def test_too_few_names_to_split(write_corpus: Write) -> None:
     data = read_corpus(write_corpus("a\nb\n"))
-    assert names_of(split(data, "lecture").train, data) == ["b"]
+    assert names_of(split(data, "lecture").train.tokens, data) == ["b"]
     one = msgspec.structs.replace(data.record, names=1)
     with pytest.raises(CorpusError, match="use the split 'all'"):
         split(dataclasses.replace(data, tokens=data.tokens[:2], record=one), "lecture")
@@ -226,10 +230,10 @@ def test_too_few_names_to_split(write_corpus: Write) -> None:
 def test_the_published_counts_of_names_txt(names_txt: Path) -> None:
     data = read_corpus(names_txt)
     assert (len(data), data.record.distinct, len(data.tokens)) == (32_033, 29_494, 228_146)
-    assert len(split(data, "dedup").train) < len(split(data, "lecture").train)
+    assert split(data, "dedup").train.windows < split(data, "lecture").train.windows
     parts = split(data, "lecture")
-    assert [len(part) for part in (parts.train, parts.dev, parts.test)] == [182_625, 22_655, 22_866]
-    assert [np.count_nonzero(part == 0) for part in (parts.train, parts.dev, parts.test)] == [
+    assert [part.windows for part in (parts.train, parts.dev, parts.test)] == [182_625, 22_655, 22_866]
+    assert [part.names for part in (parts.train, parts.dev, parts.test)] == [
         25_626,
         3_203,
         3_204,

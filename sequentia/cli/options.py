@@ -1,19 +1,15 @@
 """Options and arguments that several commands share."""
 
 import re
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import wraps
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import click
 
-from sequentia._files import naming
-from sequentia.errors import SequentiaError
-
-from .streams import STANDARD, standard_input
+from .parameters import Column, NonEmptyPath, Texts, copy_of_standard_input
+from .streams import STANDARD
 
 _MODEL_HELP = (
     "A model folder, the name of a bundled model, or a repository on the hub: owner/name or owner/name@revision. "
@@ -21,20 +17,7 @@ _MODEL_HELP = (
 )
 
 
-class _NonEmptyPath(click.Path):
-    """A path. The empty string, which an unset shell variable gives, is an error."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path."""
-        if not value:
-            self.fail("the path is empty", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-class InputFile(_NonEmptyPath):
+class InputFile(NonEmptyPath):
     """A file to read. ``-`` is standard input, copied to a temporary file while the command runs."""
 
     name = "file"
@@ -42,31 +25,8 @@ class InputFile(_NonEmptyPath):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path; for standard input, the path of the copy."""
         if value == STANDARD and ctx is not None:
-            return ctx.with_resource(_copy_of_standard_input())
+            return ctx.with_resource(copy_of_standard_input())
         return super().convert(value, param, ctx)
-
-
-@contextmanager
-def _copy_of_standard_input() -> Iterator[Path]:
-    """Copy standard input to a file, which errors and warnings call "standard input"."""
-    import shutil
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "stdin")
-        with naming(path), path.open("wb") as file:
-            shutil.copyfileobj(standard_input(), file)
-        show = warnings.showwarning
-        warnings.showwarning = lambda message, *rest, **more: show(
-            str(message).replace(str(path), "standard input"),
-            *rest,
-            **more,
-        )
-        try:
-            yield path
-        except SequentiaError as error:
-            error.args = (str(error).replace(str(path), "standard input"), *error.args[1:])
-            raise
 
 
 def seed_of_word(word: str) -> int | str:
@@ -83,7 +43,7 @@ def seed_of_word(word: str) -> int | str:
     return word
 
 
-class StreamOrFile(_NonEmptyPath):
+class StreamOrFile(NonEmptyPath):
     """A file to read or write. ``-``, which means a standard stream, stays a string."""
 
     name = "file"
@@ -93,47 +53,19 @@ class StreamOrFile(_NonEmptyPath):
         return value if value == STANDARD else super().convert(value, param, ctx)
 
 
-class _Texts(click.ParamType):  # type: ignore[type-arg]  # is not generic in earlier versions
-    """A text, or after ``@`` a file of texts, one per line; a text that begins with ``@`` is written with two."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the texts as a list."""
-        if not isinstance(value, str):
-            return value
-        if not value.startswith("@"):
-            return [value]
-        if value.startswith("@@"):
-            return [value[1:]]
-        from sequentia.text import RemovedCharacters, TextError, clean, read_lines
-
-        path = Path(value[1:])
-        try:
-            with path.open("rb") as file:
-                removed = RemovedCharacters()
-                texts = [clean(text, number, removed) for number, text in read_lines(file)]
-        except OSError as error:
-            self.fail(f"{path}: {error.strerror or error}", param, ctx)
-        except TextError as error:
-            self.fail(f"{path}: {error}", param, ctx)
-        removed.warn(path)
-        return [text for text in texts if text]
-
-
 def texts_option(name: str, metavar: str, text: str) -> Callable[..., Any]:
     """Add a repeatable option for texts, given one by one or in files; the command receives a list of all."""
     return click.option(
         name,
         multiple=True,
-        type=_Texts(),
+        type=Texts(),
         metavar=metavar,
         callback=lambda _context, _option, lists: list(chain.from_iterable(lists)),
         help=f"{text}; repeatable. @FILE: those in a file, one per line.",
     )
 
 
-class OutputFolder(_NonEmptyPath):
+class OutputFolder(NonEmptyPath):
     """A folder to write; ``-`` is an error."""
 
     name = "directory"
@@ -150,9 +82,78 @@ def model_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--model", "-m", metavar="MODEL", help=_MODEL_HELP)(command)
 
 
+def where_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--where``; the command receives a dict, or None without any."""
+    return click.option(
+        "--where",
+        multiple=True,
+        metavar="CONDITION=VALUE",
+        callback=_pairs,
+        help="What the names are to be, such as sex=f; repeatable. sequentia info lists a model's conditions.",
+    )(command)
+
+
+def _pairs(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str] | None:
+    where: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r}: give it as CONDITION=VALUE", context, option)
+        if where.get(name, value) != value:
+            raise click.BadParameter(f"{name} is given twice, as {where[name]!r} and {value!r}", context, option)
+        where[name] = value
+    return where or None
+
+
 def corpus_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument CORPUS."""
     return click.argument("corpus", type=InputFile())(command)
+
+
+def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--column``, ``--condition``, ``--weight`` and ``--split-column``.
+
+    The command receives one argument ``columns``, a :class:`sequentia.columns.ColumnRequest`, or None without options.
+    """
+
+    @wraps(command)
+    def with_columns(
+        *arguments: Any,
+        column: str | None,
+        conditions: tuple[str, ...],
+        weight: str | None,
+        split_column: str | None,
+        **options: Any,
+    ) -> Any:
+        from sequentia.columns import columns_of
+
+        return command(*arguments, columns=columns_of(column, conditions, weight, split_column), **options)
+
+    decorated: Callable[..., Any] = with_columns
+    for option in (
+        click.option(
+            "--split-column",
+            type=Column(),
+            help="Column of a table that says train, dev (or val) or test.",
+        ),
+        click.option("--weight", type=Column(), help="Column of a table that says how often an item counts."),
+        click.option(
+            "--condition",
+            "conditions",
+            multiple=True,
+            type=Column(),
+            metavar="[NAME=]COLUMN",
+            help="Column of a table whose values the model learns to tell apart; repeatable.",
+        ),
+        click.option(
+            "--column",
+            type=Column(),
+            help="Column of a table that holds the items: its name, or its position from 1 if the table has no header. "
+            "0: each line is an item.  [default: the only text column]",
+        ),
+    ):
+        decorated = option(decorated)
+    return decorated
 
 
 def address_option(command: Callable[..., Any]) -> Callable[..., Any]:
