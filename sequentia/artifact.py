@@ -38,7 +38,7 @@ GRAPH: Final = "model.onnx"
 CARD: Final = "README.md"
 NOVELTY: Final = "novelty.crc32"
 PICTURES: Final = "pictures"
-SHOWN: Final = ("loss.png", "embedding.png", "next_symbols.png")
+SHOWN: Final = ("loss.png", "embedding.png", "conditions.png", "next_symbols.png")
 REQUIRED: Final = (WEIGHTS, GRAPH)
 FILES: Final = (*REQUIRED, NOVELTY)
 
@@ -78,14 +78,14 @@ def metadata(config: Config) -> dict[str, str]:
         "sequentia.vocabulary": msgspec.json.encode(config.vocabulary).decode(),
         "sequentia.block_size": str(config.block_size),
         "sequentia.max_length": str(config.max_length),
+        **({"sequentia.conditions": msgspec.json.encode(config.conditions).decode()} if config.conditions else {}),
     }
 
 
 def graph_of(config: Config, tensors: Tensors) -> bytes:
     """Return the contents of ``model.onnx`` for a configuration and weights: always the same bytes."""
-    ids = len(config.vocabulary) + 1
-    writer = OnnxWriter(tensors, config.block_size, ids)
-    config.architecture.network(writer, config.block_size, ids)
+    writer = OnnxWriter(tensors, config.inputs)
+    config.architecture.network(writer, config.inputs)
     return writer.file(metadata(config))
 
 
@@ -100,11 +100,10 @@ def read(folder: Path) -> Artifact:
         ArtifactError: naming the file that is missing or wrong.
     """
     config = read_config(folder)
-    ids = len(config.vocabulary) + 1
     weights = read_listed(folder, WEIGHTS, config)
     try:
-        tensors = read_tensors(weights, config.architecture.tensors(config.block_size, ids))
-        config.architecture.network(Bounds(tensors, ids), config.block_size, ids)
+        tensors = read_tensors(weights, config.architecture.tensors(config.inputs))
+        config.architecture.network(Bounds(tensors, config.inputs), config.inputs)
     except ValueError as error:
         raise ArtifactError.at(folder / WEIGHTS, expected="the model of config.json", found=str(error)) from error
     graph = graph_of(config, tensors)

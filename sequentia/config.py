@@ -1,24 +1,53 @@
 """The contents of ``config.json``, which describes an artifact: one struct for each JSON object."""
 
 from typing import Annotated, Final, Literal
+from unicodedata import is_normalized
 
 import msgspec
 from msgspec import Meta
 
 from .architectures import Architecture, Count
+from .arithmetic import Inputs
+from .text import first_forbidden
 
 FORMAT_VERSION: Final = 2
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
 MAX_SYMBOLS: Final = 65_535
+MAX_CONDITIONS: Final = 16
+MAX_VALUES: Final = 4096
+MAX_VALUE_LENGTH: Final = 256
 
 BlockSize = Annotated[int, Meta(ge=1, le=MAX_BLOCK_SIZE)]
+
+Value = Annotated[str, Meta(min_length=1, max_length=MAX_VALUE_LENGTH)]
+Values = Annotated[
+    dict[Value, Annotated[list[Value], Meta(min_length=1, max_length=MAX_VALUES)]], Meta(max_length=MAX_CONDITIONS)
+]
+"""The values of each condition, by its name."""
+
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-SplitName = Literal["lecture", "dedup", "all"]
+SplitName = Literal["lecture", "dedup", "all", "column"]
 
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A JSON object; unknown keys are errors."""
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """A JSON object; unknown keys are errors. Keys that have their default are left out."""
+
+
+class Columns(_Record, frozen=True):
+    """Which columns of a table a corpus consists of: names of columns, or positions from 1 on in one without a header.
+
+    Attributes:
+        item: the items; "0" if each line of the file is an item.
+        conditions: the column of each condition, by the condition's name.
+        weight: how often an item counts.
+        split: the part of the split that an item belongs to.
+    """
+
+    item: str
+    conditions: dict[str, str] = {}
+    weight: str | None = None
+    split: str | None = None
 
 
 class CorpusRecord(_Record, frozen=True):
@@ -30,6 +59,7 @@ class CorpusRecord(_Record, frozen=True):
         names: number of names, repetitions included.
         distinct: number of different names.
         symbols: number of symbols in all names, without the boundary that ends each.
+        columns: what was read of the file if it is a table.
     """
 
     file: str
@@ -37,6 +67,7 @@ class CorpusRecord(_Record, frozen=True):
     names: Count
     distinct: Count
     symbols: Count
+    columns: Columns | None = None
 
 
 class Training(_Record, frozen=True):
@@ -70,11 +101,13 @@ class Loss(_Record, frozen=True):
         loss: mean negative log-likelihood in nats per predicted symbol, the boundary after each name included.
         names: number of names.
         windows: number of predictions that the mean is over: one per symbol and one per boundary.
+        weighted: the same mean if each name counts as often as its weight says; ``None`` for a list without weights.
     """
 
     loss: float
     names: Count
     windows: Count
+    weighted: float | None = None
 
 
 class Metrics(_Record, frozen=True):
@@ -86,6 +119,8 @@ class Metrics(_Record, frozen=True):
         test: the names held back for the final figure.
         dev_unseen: the names of ``dev`` that are not in ``train`` too.
         test_unseen: the names of ``test`` that are not in ``train`` too.
+        dev_not_said: the names of ``dev``, without their conditions; ``None`` for a model without conditions.
+        by_value: the names of ``dev``, or of ``train`` where ``dev`` is empty, by the value of each condition.
     """
 
     train: Loss | None
@@ -93,6 +128,46 @@ class Metrics(_Record, frozen=True):
     test: Loss | None
     dev_unseen: Loss | None
     test_unseen: Loss | None
+    dev_not_said: Loss | None = None
+    by_value: dict[str, dict[str, Loss]] = {}
+
+    @property
+    def parts(self) -> dict[str, Loss]:
+        """The losses by name, except those by value; without those of empty parts."""
+        losses = {name: getattr(self, name) for name in self.__struct_fields__ if name != "by_value"}
+        return {name: loss for name, loss in losses.items() if loss is not None}
+
+
+class Described(_Record, frozen=True):
+    """What some names are like.
+
+    Attributes:
+        names: how many there are.
+        mean_length: mean number of symbols.
+        ending: share that ends in the list's most frequent last symbol.
+        most_frequent: the most frequent ones; empty where none occurs twice.
+    """
+
+    names: Count
+    mean_length: float
+    ending: float
+    most_frequent: list[str]
+
+
+class Group(_Record, frozen=True):
+    """Names of the same values.
+
+    Attributes:
+        where: the values, by condition.
+        drawn: names that the model generates for them.
+        listed: the names of the training part, each as often as it counts.
+        examples: the first names drawn.
+    """
+
+    where: dict[str, str]
+    drawn: Described
+    listed: Described
+    examples: list[str]
 
 
 class Samples(_Record, frozen=True):
@@ -106,6 +181,9 @@ class Samples(_Record, frozen=True):
         new: share that is in no part.
         mean_length: mean number of symbols.
         most_frequent: the names drawn most often, with their counts.
+        ending: the most frequent last symbol of the training part, if the model has conditions.
+        groups: names for each combination of values, or for the most frequent values of each condition if there are
+            many combinations.
     """
 
     seed: int
@@ -115,6 +193,8 @@ class Samples(_Record, frozen=True):
     new: float
     mean_length: float
     most_frequent: dict[str, Count]
+    ending: str = ""
+    groups: list[Group] = []
 
 
 class FileRecord(_Record, frozen=True):
@@ -133,6 +213,7 @@ class Config(_Record, frozen=True):
         vocabulary: the symbols in the order of their ids, which start at 1.
         block_size: number of symbols of context.
         max_length: symbols in the longest name of the corpus; by default, no generated name is longer.
+        conditions: the values of each condition, by its name, in the order of their ids, which start at 1.
         architecture: shape of the network that computes the logits.
         training: how the model was trained.
         metrics: its losses.
@@ -150,3 +231,19 @@ class Config(_Record, frozen=True):
     metrics: Metrics
     samples: Samples
     files: dict[str, FileRecord]
+    conditions: Values = {}
+
+    def __post_init__(self) -> None:
+        for name, values in self.conditions.items():
+            for text in (name, *values):
+                if first_forbidden(text) is not None or not is_normalized("NFC", text):
+                    raise ValueError(f"conditions: {text!r} has a character that is not allowed, or is not in NFC")
+            if len(set(values)) < len(values):
+                raise ValueError(f"conditions: {name!r} has a value twice")
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the network reads."""
+        return Inputs(
+            self.block_size, len(self.vocabulary) + 1, tuple(len(values) + 1 for values in self.conditions.values())
+        )

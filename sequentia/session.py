@@ -44,6 +44,19 @@ def open_session(graph: bytes | Path, *, threads: int = 1, level: str = "ORT_ENA
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
+def run(session: Any, contexts: NDArray[np.int64], conditions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the logits of an open session, float32 [n, ids].
+
+    Args:
+        session: as :func:`open_session` returns it.
+        contexts: int64 [n, block_size].
+        conditions: int64 [n, conditions].
+    """
+    given = {"context": contexts, "conditions": conditions} if conditions.shape[1] else {"context": contexts}
+    logits: NDArray[np.float32] = session.run(["logits"], given)[0]
+    return logits
+
+
 class Session:
     """A runner of an artifact's graph that threads can share.
 
@@ -55,15 +68,17 @@ class Session:
     """
 
     def __init__(self, source: Artifact) -> None:
-        self._artifact = source
+        self._artifact, self._columns = source, len(source.config.conditions)
         self._opened: Any = self._open()
         renew_after_fork(self)
 
-    def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+    def logits(self, contexts: NDArray[np.int64], conditions: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Return the logits after contexts; those of a context do not depend on the others.
 
         Args:
             contexts: int64 [n, block_size] ids, oldest symbol first, left-padded with the boundary.
+            conditions: int64 [n, conditions], the id of each condition's value, 0 where it is not said; by default,
+                none is said.
 
         Returns:
             float32 [n, 1 + symbols], multiples of 1/256.
@@ -74,11 +89,14 @@ class Session:
         if self._opened is None:
             self._opened = self._open()
         session = self._opened
+        if conditions is None:
+            conditions = np.zeros((len(contexts), self._columns), dtype=np.int64)
         if len(contexts) <= _ROWS:
-            return self._run(session, contexts)
+            return self._run(session, contexts, conditions)
         logits = np.empty((len(contexts), self._artifact.vocabulary.size), dtype=np.float32)
         for start in range(0, len(contexts), _ROWS):
-            logits[start : start + _ROWS] = self._run(session, contexts[start : start + _ROWS])
+            part = slice(start, start + _ROWS)
+            logits[part] = self._run(session, contexts[part], conditions[part])
         return logits
 
     def renew(self) -> None:
@@ -86,12 +104,11 @@ class Session:
         _abandoned.append(self._opened)
         self._opened = None
 
-    def _run(self, session: Any, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _run(self, session: Any, contexts: NDArray[np.int64], conditions: NDArray[np.int64]) -> NDArray[np.float32]:
         try:
-            logits: NDArray[np.float32] = session.run(["logits"], {"context": contexts})[0]
+            return run(session, contexts, conditions)
         except Exception as error:
             raise self._error("a graph that onnxruntime can run", str(error)) from error
-        return logits
 
     def _open(self) -> Any:
         try:

@@ -18,13 +18,14 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -35,7 +36,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load, save
 
 import sequentia
-from sequentia import ArtifactError, ModelNotFoundError, artifact
+from sequentia import ArtifactError, GenerationError, ModelNotFoundError, artifact
 from sequentia.architectures import (
     Architecture,
     BigramArchitecture,
@@ -44,7 +45,7 @@ from sequentia.architectures import (
     NGramArchitecture,
 )
 from sequentia.architectures.mlp import Layer
-from sequentia.arithmetic import LIMIT
+from sequentia.arithmetic import LIMIT, Inputs
 from sequentia.arithmetic.integers import IntegerArithmetic
 from sequentia.config import Config
 from sequentia.weights import read_tensors
@@ -53,6 +54,11 @@ SECONDS: Final = 5.0
 BYTES: Final = 10**9
 ADDRESS_SPACE: Final = 16 << 30  # bytes; protects the machine from a failing case
 BUNDLED: Final = Path(sequentia.__file__).parent / "models" / "names"
+
+OPTIONAL: Final = {"dev_not_said", "by_value", "ending", "groups", "low_bits", "conditions"}
+"""Keys of config.json that may be absent: at least in some models, or with the same effect."""
+
+CONDITIONS: Final = {"sex": ["f", "m"], "decade": ["1990", "2000", "2010"]}
 
 Json = dict[str, Any]
 Tensors = dict[str, NDArray[Any]]
@@ -88,7 +94,7 @@ class Case:
         """Write the graph of the config and the weights, if they have one, and seal."""
         with suppress(ValueError, UnicodeError, msgspec.MsgspecError):
             config = msgspec.json.decode(self.files[artifact.CONFIG], type=Config)
-            shapes = config.architecture.tensors(config.block_size, len(config.vocabulary) + 1)
+            shapes = config.architecture.tensors(config.inputs)
             self.files[artifact.GRAPH] = artifact.graph_of(config, read_tensors(self.files[artifact.WEIGHTS], shapes))
             self.seal()
 
@@ -125,12 +131,19 @@ class Case:
         self.seal()
         self.rebuild()
 
-    def become(self, architecture: Architecture, block_size: int, tensors: Tensors | None = None) -> None:
+    def become(
+        self,
+        architecture: Architecture,
+        block_size: int,
+        tensors: Tensors | None = None,
+        conditions: Mapping[str, list[str]] = MappingProxyType({}),
+    ) -> None:
         """Become another model of small random numbers, and the given tensors; nothing is wrong with it."""
         ids = len(json.loads(self.files[artifact.CONFIG])["vocabulary"]) + 1
-        kind = msgspec.to_builtins(architecture)
-        self.change_config(lambda config: config.update(architecture=kind, block_size=block_size))
-        shapes = architecture.tensors(1, ids) if block_size > 256 else architecture.tensors(block_size, ids)
+        parts = {"architecture": msgspec.to_builtins(architecture), "conditions": dict(conditions)}
+        self.change_config(lambda config: config.update(parts, block_size=block_size))
+        values = tuple(len(each) + 1 for each in conditions.values())
+        shapes = architecture.tensors(Inputs(1 if block_size > 256 else block_size, ids, values))
         numbers = {name: self.random.integers(-3, 4, shape, dtype=np.int8) for name, shape in shapes.items()}
         self.files[artifact.WEIGHTS] = save({**numbers, **(tensors or {})})
         self.seal()
@@ -303,7 +316,7 @@ def _(case: Case) -> None:
         if case.random.integers(2):
             record[case.pick(["x", "", "__class__", "\0", "path"])] = case.pick([1, [], {}, "x" * 1_000_000])
         else:
-            del record[case.pick(sorted(record))]
+            del record[case.pick(sorted(record.keys() - OPTIONAL))]
 
     case.change_config(change)
 
@@ -334,7 +347,9 @@ def _(case: Case) -> None:
 def _(case: Case) -> None:
     long = "[" + "1," * 1_900_000 + "1]"
     dictionary = "{" + ",".join(f'"{i}":1' for i in range(300_000)) + "}"
-    text, key = case.files[artifact.CONFIG].decode(), case.pick(["settings", "vocabulary", "hidden_sizes", "samples"])
+    text = case.files[artifact.CONFIG].decode()
+    keys = ["settings", "vocabulary", "hidden_sizes", "samples", "conditions"]
+    key = case.pick([key for key in keys if f'"{key}"' in text])
     value = case.pick(
         [nested(500), nested(1_000_000), '{"a":' * 1_000_000, long, dictionary if key == "samples" else long]
     )
@@ -437,6 +452,30 @@ def _(case: Case) -> None:
     case.change_config(change)
     if case.random.integers(4):
         case.rebuild()
+
+
+@kind("config: conditions", refused=True)
+def _(case: Case) -> None:
+    """A model with conditions, of other values than its tensors have rows for, or such as may not be."""
+    many = [f"{i}" for i in range(case.pick([4, 4096, 4097, 300_000]))]
+    decades = CONDITIONS["decade"]
+    texts = ["1990", "", "x" * 257, "x" * 2_000_000, "e\u0301", "\0", "a\nb", "\x1b[2J", "\ud800", 1990, None, []]
+    wrong: list[Any] = [[], decades[:2], [*decades, "2020"], many, None, "1990", {}, 3]
+    changes: list[Json] = [
+        *({"decade": [*decades[:2], text]} for text in texts),
+        *({"decade": value} for value in wrong),
+        *({text: decades} for text in ("", "x" * 257, "e\u0301", "\0", "another")),
+        {f"{i}": ["x"] for i in range(case.pick([15, 100_000]))},
+    ]
+    change = case.pick(changes)
+    case.pick([lambda: case.become(mlp(), 3, None, CONDITIONS), lambda: case.become(gru(), 3, None, CONDITIONS)])()
+    if case.random.integers(8):
+        case.change_config(lambda config: config["conditions"].update(change))
+    else:
+        swapped = {"decade": decades, "sex": CONDITIONS["sex"]}
+        others: list[Any] = [{}, [], None, "sex", {"sex": CONDITIONS["sex"]}, swapped]
+        case.change_config(lambda config: config.update(conditions=case.pick(others)))
+    case.rebuild()
 
 
 @kind("config: max_length")
@@ -704,6 +743,11 @@ def longer(case: Case, states: int = 9) -> NDArray[Any]:
     return case.random.integers(0, states, states * ids, dtype=np.int32)
 
 
+def start(case: Case) -> NDArray[Any]:
+    """Return random first states of an n-gram model with conditions."""
+    return case.random.integers(0, 9, 12, dtype=np.int32)
+
+
 @kind("another model: nothing wrong")
 def _(case: Case) -> None:
     case.pick(
@@ -712,6 +756,9 @@ def _(case: Case) -> None:
             lambda: case.become(gru(), case.pick([1, 4])),
             lambda: case.become(ngram(), 2, {"longer": longer(case)}),
             lambda: case.become(bigram(), 1),
+            lambda: case.become(mlp(), 3, None, CONDITIONS),
+            lambda: case.become(gru(), 3, None, CONDITIONS),
+            lambda: case.become(ngram(), 2, {"longer": longer(case), "start": start(case)}, CONDITIONS),
         ]
     )()
 
@@ -719,9 +766,24 @@ def _(case: Case) -> None:
 @kind("another model: an index outside its table", refused=True)
 def _(case: Case) -> None:
     """A state that an n-gram model has no row for."""
-    steps = longer(case)
-    steps[case.random.integers(len(steps) // 9)] = case.pick([-1, 9, 10, 1000, LIMIT - 1, LIMIT, -(2**31)])
-    case.become(ngram(), case.pick([2, 5]), {"longer": steps})
+    steps, first = longer(case), start(case)
+    wrong = case.pick([-1, 9, 10, 1000, LIMIT - 1, LIMIT, -(2**31)])
+    if case.random.integers(2):
+        steps[case.random.integers(len(steps) // 9)] = wrong
+        case.become(ngram(), case.pick([2, 5]), {"longer": steps})
+    else:
+        first[case.random.integers(len(first))] = wrong
+        case.become(ngram(), case.pick([2, 5]), {"longer": steps, "start": first}, CONDITIONS)
+
+
+@kind("another model: conditions that it cannot have", refused=True)
+def _(case: Case) -> None:
+    """Tables for a million combinations of values, or a kind of model without conditions."""
+    many = {f"{i}": [f"{value}" for value in range(99)] for i in range(3)}
+    architecture, conditions = case.pick([(gru(), many), (ngram(), many), (bigram(), CONDITIONS), (bigram(), many)])
+    case.become(architecture, 1 if architecture == bigram() else 2)
+    case.change_config(lambda config: config.update(conditions=conditions))
+    case.rebuild()
 
 
 @kind("another model: a context too short", refused=True)
@@ -865,15 +927,22 @@ def use(folder: Path) -> None:
     """Load a model and check that it works, exactly."""
     model = sequentia.load(folder)
     config, ids = model.config, model.vocabulary.size
-    contexts = np.random.Generator(np.random.PCG64(0)).integers(0, ids, (100, config.block_size))
-    arithmetic = IntegerArithmetic(artifact.read(folder).tensors, contexts)
-    expected = config.architecture.network(arithmetic, config.block_size, ids)
-    assert np.array_equal(model.logits(contexts).astype(np.float64) * 256, expected), "the logits are inexact"
-    names = model.generate(20, seed=1)
+    random = np.random.Generator(np.random.PCG64(0))
+    contexts = random.integers(0, ids, (100, config.block_size))
+    said = random.integers(0, config.inputs.values, (100, len(config.inputs.values)))
+    arithmetic = IntegerArithmetic(artifact.read(folder).tensors, contexts, said)
+    expected = config.architecture.network(arithmetic, config.inputs)
+    assert np.array_equal(model.logits(contexts, said).astype(np.float64) * 256, expected), "the logits are inexact"
+    where = {name: random.choice(values) for name, values in model.conditions.items()}
     alphabet = set(model.vocabulary.symbols)
-    assert len(names) == 20
+    try:
+        names = model.generate(20, seed=1, where=where)
+        assert len(names) == 20
+    except GenerationError:
+        assert model.probability(where=where).value < 2**-17, "names end in time, but none is generated"
+        names = [model.vocabulary.symbols[0]]
     assert all(set(name) <= alphabet and 1 <= len(name) <= config.max_length for name in names), names
-    scores = model.score(names)
+    scores = model.score(names, where=where)
     assert np.isfinite(scores).all(), scores
     for prefix in ("", names[0][:1]):
         probabilities = model.next_symbols(prefix)

@@ -7,11 +7,12 @@ After an intended change, ``python -m tests.golden`` writes the names to ``tests
 import hashlib
 import json
 from collections.abc import Iterator
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import sequentia
 from sequentia import GenerationError, SequenceModel, sampling
@@ -169,8 +170,19 @@ def _logits() -> Iterator[Json]:
         contexts = Numbers(f"contexts of {name}")(1, ids - 1, 20, block_size)
         for row, context in enumerate(contexts):
             context[: max(0, block_size - row)] = 0  # paddings of all lengths
-        logits = model.logits(contexts) * 256
-        yield {"model": name, "contexts": contexts.tolist(), "logits": logits.astype(np.int64).tolist()}
+        case = {"model": name, "contexts": contexts.tolist()}
+        said = None
+        if model.conditions:
+            said = _combinations(model)[np.arange(len(contexts)) * 7 + 5]
+            case["conditions"] = said.tolist()
+        logits = model.logits(contexts, said) * 256
+        yield {**case, "logits": logits.astype(np.int64).tolist()}
+
+
+def _combinations(model: SequenceModel) -> NDArray[np.int64]:
+    """Return every combination of the ids of values, again and again, int64 [many, conditions]."""
+    numbers = [range(len(values) + 1) for values in model.conditions.values()]
+    return np.array([*product(*numbers)] * 100, dtype=np.int64)
 
 
 def _names() -> Iterator[Json]:
@@ -186,7 +198,10 @@ def _names() -> Iterator[Json]:
         ]
         if model.knows_its_names:
             cases += [{"novel": True}, {"novel": True, "exclude": usual[:3], "top_p": 0.8}]
-        cases += CONSTRAINTS if model_name == "names" else _constraints(*model.vocabulary.symbols[:4])
+        if model.conditions:
+            cases = [*_under_conditions(model, usual)]
+        else:
+            cases += CONSTRAINTS if model_name == "names" else _constraints(*model.vocabulary.symbols[:4])
         for options in cases:
             yield _case(model_name, model, {"number": "0"}, 0, 12, options)
         for seed in SEEDS[1:]:
@@ -203,6 +218,30 @@ def _constraints(a: str, b: str, c: str, d: str) -> Iterator[Json]:
     yield {"avoid": [a, b + b, c + d], "suffix": d + d, "exclude": [d + d], "prefix": d}
     yield {"suffix": b, "avoid": [a], "prefix": c, "min_length": 4, "max_length": 7}
     yield {"avoid": [b], "max_length": 4, "unique": True, "temperature": 1.6}
+
+
+def _under_conditions(model: SequenceModel, usual: list[str]) -> Iterator[Json]:
+    """Yield options for a model with conditions: every condition alone, all of them, and none, with other options."""
+    alone = [{name: value} for name, values in model.conditions.items() for value in values[:2]]
+    first, last = ({name: values[i] for name, values in model.conditions.items()} for i in (0, -1))
+    for where in ({}, *alone, first, last):
+        yield {"where": where}
+    yield {}
+    options: list[Json] = [
+        {"temperature": 0.0},
+        {"temperature": 0.6, "unique": True},
+        {"top_k": 3, "prefix": "ab"},
+        {"top_p": 0.7, "min_length": 4},
+        {"max_length": 2, "unique": True},
+        {"novel": True, "exclude": usual[:3]},
+        {"pattern": "[a-d]{2,}(e|f).*", "suffix": "h"},
+        {"pattern": ".*gag.*"},
+        *_constraints(*model.vocabulary.symbols[:4]),
+    ]
+    for each, where in zip(options, cycle([last, *alone, first]), strict=False):
+        yield {"where": where, **each}
+    for where in (first, {}):
+        yield {"where": where, "suffix": "cbc"}  # the same constraint, but another look ahead
 
 
 def _case(name: str, model: SequenceModel, seed: Json, first: int, count: int, options: Json) -> Json:

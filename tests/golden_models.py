@@ -4,7 +4,8 @@
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count, islice, pairwise
 from pathlib import Path
 
@@ -33,8 +34,14 @@ MAX_LENGTH = 10
 NO_HASH = "0" * 64
 
 Integers = NDArray[np.int64]
+Conditions = dict[str, list[str]]
 Made = tuple[int, str, Architecture, dict[str, Integers]]
 """The block size, alphabet, architecture and tensors of a model."""
+
+SEX_AND_DECADE: Conditions = {"sex": ["f", "m"], "decade": ["1990", "2000", "2010"]}
+REGION: Conditions = {"région": ["Île", "a=b", "x, y"]}
+CONDITIONS = {"mlp-where": SEX_AND_DECADE, "gru-where": SEX_AND_DECADE, "ngram-where": REGION}
+"""What the models read besides a context, by the model's name."""
 
 
 class Numbers:
@@ -54,11 +61,13 @@ def bigram(numbers: Numbers) -> Made:
     return 1, UNUSUAL, BigramArchitecture(parameters=ids**2), {"table": numbers(-700, 300, ids, ids)}
 
 
-def ngram(order: int) -> Callable[[Numbers], Made]:
+def ngram(order: int, start: Sequence[int] = ()) -> Callable[[Numbers], Made]:
+    """Return what makes an n-gram model; ``start`` is the state of each combination of values."""
+
     def make(numbers: Numbers) -> Made:
         ids = len(LETTERS) + 1
         rows: list[int] = []
-        first, states = 0, 1  # the states of one length, and how many there are so far
+        first, states = 0, max(start, default=0) + 1  # the states of one length, and how many there are so far
         for length in range(1, order):
             level = range(first, states)
             first = states
@@ -78,18 +87,28 @@ def ngram(order: int) -> Callable[[Numbers], Made]:
             inner_states=len(longer) // ids,
         )
         tensors = {"longer": longer, "table": numbers(-900, 0, states, ids)}
+        if start:
+            tensors["start"] = np.array(start)
         return max(1, order - 1), LETTERS, architecture, tensors
 
     return make
 
 
 def mlp(
-    activation: Activation, block_size: int, hidden_sizes: list[int], direct: int, low_bits: int
+    activation: Activation,
+    block_size: int,
+    hidden_sizes: list[int],
+    direct: int,
+    low_bits: int,
+    conditions: Sequence[int] = (),
 ) -> Callable[[Numbers], Made]:
+    """Return what makes a feed-forward network; ``conditions`` says how many ids each one's value may have."""
+
     def make(numbers: Numbers) -> Made:
         ids, first_bits, position_bits, unit_bits, weight_bits, direct_bits = len(LETTERS) + 1, 7, 5, 6, 8, 5
         widths = [*hidden_sizes, ids]
         tensors = {f"first.{place}": numbers(-90, 90, ids, widths[0]) for place in range(block_size)}
+        tensors |= {f"condition.{column}": numbers(-70, 70, rows, widths[0]) for column, rows in enumerate(conditions)}
         largest = 128
         if activation != "relu":
             tensors["first.0"] += 64 << first_bits - position_bits  # so that the middle of the table stands for 0
@@ -133,14 +152,19 @@ def mlp(
     return make
 
 
-def gru(numbers: Numbers) -> Made:
+def gru(conditions: Sequence[int] = ()) -> Callable[[Numbers], Made]:
+    """Return what makes a recurrent network; ``conditions`` says how many ids each one's value may have."""
+    return partial(make_gru, conditions)
+
+
+def make_gru(conditions: Sequence[int], numbers: Numbers) -> Made:
     ids, units, position_bits, gate_bits, state_bits = len(LETTERS) + 1, 6, 4, 6, 7
     sigmoid = [math.floor(2**gate_bits / (1 + math.exp((64 - x) / 2**position_bits)) + 0.5) for x in range(129)]
     tanh = [math.floor(2**state_bits * math.tanh((48 - x) / -(2**position_bits)) + 0.5) for x in range(97)]
     tensors = {
         "sigmoid": np.array(sigmoid),
         "tanh": np.array(tanh),
-        "start": numbers(-100, 100, 1, units),
+        "start": numbers(-100, 100, math.prod(conditions), units),
         "new.bias": numbers(-8, 8, units),
         "output.weight": numbers(-150, 150, units, ids),
         "output.weight.low": numbers(-1, 0, units, ids),
@@ -151,6 +175,9 @@ def gru(numbers: Numbers) -> Made:
         tensors[f"{gate}.given"] = middle + numbers(-32, 32, ids, units)
         tensors[f"{gate}.weight"] = numbers(-16, 16, units, units)
         tensors[f"{gate}.weight.low"] = numbers(-2, 1, units, units)
+        tensors |= {
+            f"{gate}.condition.{column}": numbers(-20, 20, rows, units) for column, rows in enumerate(conditions)
+        }
     tensors["update.given"][0] = 500  # another boundary leaves the state as it is
     architecture = GRUArchitecture(
         parameters=0,
@@ -176,7 +203,10 @@ MODELS: dict[str, Callable[[Numbers], Made]] = {
     "mlp-relu": mlp("relu", block_size=3, hidden_sizes=[12], direct=2, low_bits=0),
     "mlp-tanh": mlp("tanh", block_size=4, hidden_sizes=[8, 6], direct=0, low_bits=3),
     "mlp-gelu": mlp("gelu", block_size=2, hidden_sizes=[8], direct=1, low_bits=0),
-    "gru": gru,
+    "gru": gru(),
+    "mlp-where": mlp("tanh", block_size=3, hidden_sizes=[9], direct=1, low_bits=2, conditions=[3, 4]),
+    "gru-where": gru([3, 4]),
+    "ngram-where": ngram(3, start=[0, 2, 1, 2]),  # nothing is known of the last value but what is of the first
 }
 
 
@@ -196,6 +226,7 @@ def write(folder: Path, name: str) -> None:
         vocabulary=list(alphabet),
         block_size=block_size,
         max_length=MAX_LENGTH,
+        conditions=CONDITIONS.get(name, {}),
         architecture=architecture,
         training=training,
         metrics=Metrics(train=None, dev=None, test=None, dev_unseen=None, test_unseen=None),

@@ -10,7 +10,7 @@ import struct
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
 from itertools import accumulate
 from operator import mul
 from pathlib import Path
@@ -97,15 +97,24 @@ class Plain:
         self.tensors = read_tensors((folder / "model.safetensors").read_bytes())
         self.symbols = ["", *config["vocabulary"]]
         self.block_size, self.longest = config["block_size"], config["max_length"]
+        self.conditions: dict[str, list[str]] = config.get("conditions", {})
         hashes = folder / "novelty.crc32"
         self.known = {number for (number,) in struct.iter_unpack("<I", hashes.read_bytes())} if hashes.is_file() else {}
-        self.after = cache(lambda context: self.logits(list(context)))
+        self.after = cache(lambda context, said=(): self.logits(list(context), said))
         self.weights_after = cache(self.weights_of)
         self.columns = cache(lambda name: list(zip(*self.tensors[name], strict=True)))
 
-    def logits(self, context: list[int]) -> list[int]:
+    def said(self, where: dict[str, Any] | None) -> tuple[int, ...]:
+        """Return the id of each condition's value, 0 where it is not said."""
+        said = where or {}
+        return tuple(values.index(said[c]) + 1 if c in said else 0 for c, values in self.conditions.items())
+
+    def logits(self, context: list[int], said: Sequence[int] = ()) -> list[int]:
         """Return the logits after a context, in steps of 1/256."""
-        return getattr(self, self.architecture["model"])(context)  # type: ignore[no-any-return]
+        return getattr(self, self.architecture["model"])(context, said or [0] * len(self.conditions))  # type: ignore[no-any-return]
+
+    def combination(self, said: Sequence[int]) -> int:
+        return reduce(lambda row, c: row * (len(c[1]) + 1) + c[0], zip(said, self.conditions.values(), strict=True), 0)
 
     def product(self, name: str, x: list[int], low_bits: int) -> list[int]:
         sums = [sum(map(mul, x, column)) for column in self.columns(f"{name}.weight")]
@@ -114,11 +123,11 @@ class Plain:
         lows = [sum(map(mul, x, column)) for column in self.columns(f"{name}.weight.low")]
         return [high + shift(low, low_bits) for high, low in zip(sums, lows, strict=True)]
 
-    def bigram(self, context: list[int]) -> list[int]:
+    def bigram(self, context: list[int], _said: Sequence[int]) -> list[int]:
         return list(self.tensors["table"][context[-1]])
 
-    def ngram(self, context: list[int]) -> list[int]:
-        state = 0
+    def ngram(self, context: list[int], said: Sequence[int]) -> list[int]:
+        state = self.tensors["start"][self.combination(said)] if said else 0
         for age in range(1, max(self.architecture["order"], 2)):
             longer = self.tensors["longer"][state * len(self.symbols) + context[-age]]
             if not longer:
@@ -126,9 +135,10 @@ class Plain:
             state = longer
         return list(self.tensors["table"][state])
 
-    def mlp(self, context: list[int]) -> list[int]:
+    def mlp(self, context: list[int], said: Sequence[int]) -> list[int]:
         a, t, bits = self.architecture, self.tensors, self.architecture["first_bits"]
-        sums = [sum(column) for column in zip(*(t[f"first.{i}"][s] for i, s in enumerate(context)), strict=True)]
+        rows = [t[f"first.{i}"][s] for i, s in enumerate(context)] + self.condition_rows("", said)
+        sums = [sum(column) for column in zip(*rows, strict=True)]
         for n, layer in enumerate(a["layers"]):
             units = [min(max(shift(x, bits - layer["position_bits"]), 0), layer["largest"]) for x in sums]
             if a["activation"] != "relu":
@@ -144,19 +154,25 @@ class Plain:
             logits = [x + shift(y, a["direct_bits"] - 8) for x, y in zip(logits, t["direct"][row], strict=True)]
         return logits
 
-    def gate(self, name: str, table: str, symbol: int, sums: list[int]) -> list[int]:
-        given, values = self.tensors[f"{name}.given"][symbol], self.tensors[table]
-        return [values[min(max(x + y, 0), len(values) - 1)] for x, y in zip(given, sums, strict=True)]
+    def condition_rows(self, prefix: str, said: Sequence[int]) -> list[list[int]]:
+        return [self.tensors[f"{prefix}condition.{n}"][value] for n, value in enumerate(said)]
 
-    def gru(self, context: list[int]) -> list[int]:
-        a, t, state = self.architecture, self.tensors, self.tensors["start"][0]
+    def gate(self, name: str, table: str, symbol: int, said: Sequence[int], sums: list[int]) -> list[int]:
+        values = self.tensors[table]
+        rows = [self.tensors[f"{name}.given"][symbol], *self.condition_rows(f"{name}.", said), sums]
+        return [values[min(max(sum(column), 0), len(values) - 1)] for column in zip(*rows, strict=True)]
+
+    def gru(self, context: list[int], said: Sequence[int]) -> list[int]:
+        a, t, state = self.architecture, self.tensors, self.tensors["start"][self.combination(said)]
         bits, one = a["state_bits"] + a["weight_bits"] - a["low_bits"] - a["position_bits"], 1 << a["state_bits"]
         for symbol in context:
             products = (self.product(gate, state, a["low_bits"]) for gate in ("reset", "update", "new"))
             reset, update, new = ([shift(x, bits) for x in sums] for sums in products)
-            reset, update = self.gate("reset", "sigmoid", symbol, reset), self.gate("update", "sigmoid", symbol, update)
+            reset = self.gate("reset", "sigmoid", symbol, said, reset)
+            update = self.gate("update", "sigmoid", symbol, said, update)
             shown = zip(reset, new, t["new.bias"], strict=True)
-            new = self.gate("new", "tanh", symbol, [shift(r * (x + bias), a["gate_bits"]) for r, x, bias in shown])
+            shown_steps = [shift(r * (x + bias), a["gate_bits"]) for r, x, bias in shown]
+            new = self.gate("new", "tanh", symbol, said, shown_steps)
             after = [n + shift(u * (s - n), a["gate_bits"]) for u, s, n in zip(update, state, new, strict=True)]
             state = [min(max(x, -one), one) for x in after]
         sums = self.product("output", state, a["output_low_bits"])
@@ -168,11 +184,11 @@ class Plain:
 
     def relative(self, ids: list[int], o: dict[str, Any]) -> list[int]:
         """Return the weights of the next id after the ids of a name."""
-        context = self.context(ids)
-        return self.weights_after(context, o.get("temperature", 1.0), o.get("top_k"), o.get("top_p") or 1.0)
+        context, said = self.context(ids), self.said(o.get("where"))
+        return self.weights_after(context, said, o.get("temperature", 1.0), o.get("top_k"), o.get("top_p") or 1.0)
 
-    def weights_of(self, context: tuple[int, ...], *options: Any) -> list[int]:
-        logits = self.after(context)
+    def weights_of(self, context: tuple[int, ...], said: tuple[int, ...], *options: Any) -> list[int]:
+        logits = self.after(context, said)
         return weights(logits, [any(context)] + [True] * (len(logits) - 1), *options)
 
     def encode(self, text: str) -> list[int]:

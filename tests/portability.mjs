@@ -13,16 +13,18 @@ ort.env.wasm.numThreads = 1;
 const ROWS = 1000;
 let contexts = 0;
 const wrong = [];
-for (const { model, width, ids, file } of JSON.parse(readFileSync(join(folder, "cases.json"), "utf8"))) {
+for (const { model, width, columns, ids, file } of JSON.parse(readFileSync(join(folder, "cases.json"), "utf8"))) {
   const session = await ort.InferenceSession.create(readFileSync(join(folder, `${file}.onnx`)));
   const bytes = (name) => new Uint8Array(readFileSync(join(folder, `${file}.${name}`))).buffer;
   const given = new BigInt64Array(bytes("contexts"));
+  const said = new BigInt64Array(bytes("conditions"));
   const expected = new Int32Array(bytes("logits"));
   const count = given.length / width;
   for (let start = 0; start < count; start += ROWS) {
     const rows = Math.min(ROWS, count - start);
-    const batch = given.slice(start * width, (start + rows) * width);
-    const { logits } = await session.run({ context: new ort.Tensor("int64", batch, [rows, width]) });
+    const part = (values, size) => new ort.Tensor("int64", values.slice(start * size, (start + rows) * size), [rows, size]);
+    const inputs = columns ? { conditions: part(said, columns) } : {};
+    const { logits } = await session.run({ context: part(given, width), ...inputs });
     const same = logits.data.length === rows * ids && logits.data.every((x, i) => x * 256 === expected[start * ids + i]);
     if (!same) wrong.push(`${model}: contexts from ${start} on`);
   }

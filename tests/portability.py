@@ -148,16 +148,20 @@ def _row(place: str, command: list[str], environment: Mapping[str, str], read: C
 
 
 def write_cases(folder: Path, contexts: int) -> None:
-    """Write contexts and their logits for another runtime: the golden ones, and many of the bundled model."""
+    """Write contexts, conditions and logits for another runtime: the golden ones, and many of the bundled model."""
     cases = []
-    given = [(case["model"], np.array(case["contexts"])) for case in golden.read()["logits.json"]["cases"]]
-    for number, (name, rows) in enumerate([*given, ("names", names_contexts(contexts))]):
-        model = sequentia.load(golden.folders()[name])
-        file = f"{number}"
+    given = [*golden.read()["logits.json"]["cases"], {"model": "names", "contexts": names_contexts(contexts)}]
+    for number, case in enumerate(given):
+        model = sequentia.load(golden.folders()[case["model"]])
+        rows, file = np.array(case["contexts"]), f"{number}"
+        columns = len(model.conditions)
+        said = np.array(case.get("conditions", []), dtype=np.int64).reshape(len(rows), columns)
         (folder / f"{file}.onnx").write_bytes(model._artifact.graph)
         (folder / f"{file}.contexts").write_bytes(rows.astype("<i8").tobytes())
-        (folder / f"{file}.logits").write_bytes((model.logits(rows) * 256).astype("<i4").tobytes())
-        cases.append({"model": name, "width": rows.shape[1], "ids": model.vocabulary.size, "file": file})
+        (folder / f"{file}.conditions").write_bytes(said.astype("<i8").tobytes())
+        (folder / f"{file}.logits").write_bytes((model.logits(rows, said) * 256).astype("<i4").tobytes())
+        sizes = {"width": rows.shape[1], "columns": columns, "ids": model.vocabulary.size}
+        cases.append({"model": case["model"], **sizes, "file": file})
     (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
 
 

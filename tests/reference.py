@@ -8,7 +8,7 @@ import hashlib
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import accumulate, count, takewhile
@@ -51,6 +51,7 @@ class Options:
     """The options of ``sequentia.generate``, with the same meaning and defaults; ``seed`` has none."""
 
     seed: int | str
+    where: Mapping[str, object] | None = None
     prefix: str = ""
     temperature: float = 1.0
     top_k: int | None = None
@@ -124,9 +125,9 @@ class Language:
 
 
 @cache
-def _logits(model: SequenceModel, context: Ids) -> list[int]:
+def _logits(model: SequenceModel, context: Ids, said: Ids) -> list[int]:
     """Return the logits after a context, in steps of 1/256."""
-    steps = model.logits(np.array([context], dtype=np.int64))[0] * 256
+    steps = model.logits(np.array([context], dtype=np.int64), np.array([said], dtype=np.int64))[0] * 256
     whole: list[int] = steps.astype(np.int64).tolist()
     assert whole == steps.tolist()
     return whole
@@ -149,6 +150,10 @@ class Reference:
         self._model, self._options, self._patience = model, options, patience
         self._constant = options.temperature == 0 or options.top_k == 1
         self._symbols = ["", *model.vocabulary.symbols]
+        where = options.where or {}
+        self._said = tuple(
+            values.index(str(where[name])) + 1 if name in where else 0 for name, values in model.conditions.items()
+        )
         self._prefix, suffix = self._encode(options.prefix), self._encode(options.suffix)
         longest = model.config.max_length
         self._most = options.max_length or max(longest, options.min_length, len(self._prefix), len(suffix))
@@ -277,7 +282,7 @@ class Reference:
     def relative(self, ids: list[int]) -> list[int]:
         """Return the weight of each next id after the ids of a name."""
         options, block_size = self._options, self._model.config.block_size
-        logits = _logits(self._model, tuple(([0] * block_size + ids)[-block_size:]))
+        logits = _logits(self._model, tuple(([0] * block_size + ids)[-block_size:]), self._said)
         allowed = range(0 if ids else 1, len(logits))  # no name is empty
         best = max(allowed, key=lambda i: (logits[i], -i))
         if options.temperature == 0:

@@ -11,26 +11,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sequentia.arithmetic import LIMIT, LOGIT_BITS, Arithmetic, Bounds, CostError, InexactError, OnnxWriter, bounds
+from sequentia.arithmetic import (
+    LIMIT,
+    LOGIT_BITS,
+    Arithmetic,
+    Bounds,
+    CostError,
+    InexactError,
+    Inputs,
+    OnnxWriter,
+    bounds,
+)
 from sequentia.arithmetic.integers import IntegerArithmetic
 from sequentia.errors import ExportError
 from sequentia.export import export
-from sequentia.session import open_session
+from sequentia.session import open_session, run
 from sequentia.weights import Tensors, narrowest
 
 BLOCK_SIZE, IDS, WIDTH = 2, 3, 4
+INPUTS = Inputs(BLOCK_SIZE, IDS)
 CONTEXTS = np.stack(np.meshgrid(*[np.arange(IDS)] * BLOCK_SIZE), axis=-1).reshape(-1, BLOCK_SIZE)
+VALUES = 2, 3
+CONDITIONS = np.stack([np.arange(len(CONTEXTS)) % count for count in VALUES], axis=1)
 
 Network = Callable[[Arithmetic[Any]], Any]
 
 
 class Case(NamedTuple):
-    """An operation: what computes it from the tensors ``x``, ``y`` and so on, and the sizes of these numbers."""
+    """An operation: what computes it from the tensors ``x``, ``y`` and so on, the sizes of these, and of conditions."""
 
     network: Network
     shapes: Mapping[str, tuple[int, ...]]
     largest: int
     least: int | None = None
+    values: tuple[int, ...] = ()
+
+    @property
+    def conditions(self) -> NDArray[np.int64]:
+        return CONDITIONS[:, : len(self.values)]
 
 
 def _row(a: Arithmetic[Any], name: str, place: int = 0) -> Any:
@@ -59,6 +77,11 @@ def _of_pairs(a: Arithmetic[Any]) -> Any:
     return a.look_up("result", table, a.numbered("pair", a.symbol(0), IDS, a.symbol(1)))
 
 
+def _of_conditions(a: Arithmetic[Any]) -> Any:
+    x = a.look_up("x.row", a.tensor("x"), a.condition(0))
+    return a.add("result", x, a.look_up("y.row", a.tensor("y"), a.condition(1)))
+
+
 def _three_bounds(a: Arithmetic[Any]) -> Any:
     """Bounds that a name of six digits would not tell apart."""
     x = a.clip("low", _row(a, "x"), -1_234_567, 1_234_567)
@@ -70,6 +93,7 @@ MOST = LIMIT - 1
 CASES = {
     "look_up": Case(lambda a: _row(a, "x", 1), {"x": ROWS}, MOST),
     "look_up, twice": Case(_looked_up_twice, {"x": (IDS,), "y": (6, WIDTH)}, 5, least=0),
+    "condition": Case(_of_conditions, {"x": (2, WIDTH), "y": (3, WIDTH)}, MOST // 2, values=VALUES),
     "pairs": Case(_of_pairs, {"x": ROWS, "y": ROWS}, MOST // 2),
     "product": Case(lambda a: a.product("result", _row(a, "x"), a.tensor("w")), {"x": ROWS, "w": (WIDTH, 5)}, 2047),
     "add": Case(_of_two("add"), {"x": ROWS, "y": ROWS}, MOST // 2),
@@ -113,16 +137,16 @@ def _tensors(draw: st.DrawFn, case: Case) -> Tensors:
 def test_int64_onnxruntime_and_the_bounds_agree(name: str, data: st.DataObject) -> None:
     case = CASES[name]
     tensors = data.draw(_tensors(case))
-    expected = _logits(case, IntegerArithmetic(tensors, CONTEXTS))
-    proof = Bounds(tensors, IDS)
+    expected = _logits(case, IntegerArithmetic(tensors, CONTEXTS, case.conditions))
+    proof = Bounds(tensors, INPUTS._replace(values=case.values))
     interval = _logits(case, proof)
     assert (interval.low <= expected.min(axis=0)).all()
     assert (expected.max(axis=0) <= interval.high).all()
     assert np.abs(expected).max() <= proof.largest < LIMIT
 
-    writer = OnnxWriter(tensors, BLOCK_SIZE, expected.shape[1])
+    writer = OnnxWriter(tensors, Inputs(BLOCK_SIZE, expected.shape[1], case.values))
     _logits(case, writer)
-    found = open_session(writer.file({})).run(["logits"], {"context": CONTEXTS})[0]
+    found = run(open_session(writer.file({})), CONTEXTS, case.conditions)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found.astype(np.float64) * 2**LOGIT_BITS, expected)
 
@@ -139,7 +163,7 @@ def test_the_file_is_valid_and_the_same_each_time(name: str) -> None:
     tensors = {key: narrowest(np.ones(shape, dtype=np.int64)) for key, shape in case.shapes.items()}
     files = []
     for _ in range(2):
-        writer = OnnxWriter(tensors, BLOCK_SIZE, 5 if name == "product" else WIDTH)
+        writer = OnnxWriter(tensors, Inputs(BLOCK_SIZE, 5 if name == "product" else WIDTH, case.values))
         _logits(case, writer)
         files.append(writer.file({"a key": "a välue"}))
     assert files[0] == files[1]
@@ -184,7 +208,7 @@ INEXACT: list[tuple[str, Network, dict[str, NDArray[Any]]]] = [
 def test_numbers_that_are_not_exact(message: str, network: Network, tensors: dict[str, NDArray[Any]]) -> None:
     ids = len(tensors["x"])
     with pytest.raises(InexactError, match=message):
-        network(Bounds(tensors, ids))
+        network(Bounds(tensors, Inputs(BLOCK_SIZE, ids)))
 
 
 def test_a_sum_too_large_for_int64_is_not_taken_for_a_small_one() -> None:
@@ -192,7 +216,7 @@ def test_a_sum_too_large_for_int64_is_not_taken_for_a_small_one() -> None:
     inputs = 1 << 16
     tensors = {"x": np.full((IDS, inputs), MOST, dtype=np.int32), "w": np.full((inputs, 1), MOST, dtype=np.int32)}
     with pytest.raises(InexactError, match=r"result can reach 18,446,7"):
-        CASES["product"].network(Bounds(tensors, IDS))
+        CASES["product"].network(Bounds(tensors, INPUTS))
 
 
 def test_an_index_too_large_for_int64() -> None:
@@ -203,22 +227,22 @@ def test_an_index_too_large_for_int64() -> None:
         return row
 
     with pytest.raises(InexactError, match=r"row\.3: more than .* pairs"):
-        network(Bounds({}, 2))
+        network(Bounds({}, Inputs(BLOCK_SIZE, 2)))
 
 
 def test_a_product_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.Generator(np.random.PCG64(0))
     tensors = {"x": random.integers(-99, 99, ROWS, dtype=np.int8), "w": random.integers(-99, 99, (4, 50), np.int8)}
-    whole = CASES["product"].network(Bounds(tensors, IDS))
+    whole = CASES["product"].network(Bounds(tensors, INPUTS))
     monkeypatch.setattr(bounds, "_BLOCK", 12)
-    parts = CASES["product"].network(Bounds(tensors, IDS))
+    parts = CASES["product"].network(Bounds(tensors, INPUTS))
     np.testing.assert_array_equal(whole, parts)
 
 
 def test_a_network_of_too_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     tensors = {"x": np.ones(ROWS, dtype=np.int8), "w": np.ones((WIDTH, 5), dtype=np.int8)}
     monkeypatch.setattr(bounds, "MOST_STEPS", WIDTH * 5 + 16 * WIDTH)
-    proof = Bounds(tensors, IDS)
+    proof = Bounds(tensors, INPUTS)
     numbers = _row(proof, "x")
     proof.product("product", numbers, proof.tensor("w"))
     assert proof.multiplications == WIDTH * 5

@@ -18,6 +18,8 @@ import pytest
 import sequentia
 from sequentia import ArtifactError, ModelNotFoundError, artifact
 
+from . import golden, golden_models
+
 
 def change_config(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path = run / artifact.CONFIG
@@ -76,6 +78,38 @@ def test_a_config_that_is_not_what_it_must_be(
     assert caught.value.path is not None
     assert caught.value.expected
     assert caught.value.found
+
+
+def test_keys_with_their_default_may_be_absent_and_are_not_written(run: Path) -> None:
+    config = artifact.read_config(run)
+    path = run / artifact.CONFIG
+    contents = json.loads(path.read_text(encoding="utf-8"))
+    assert "conditions" not in contents
+    assert contents["metrics"].keys() == {"train", "dev", "test", "dev_unseen", "test_unseen"}
+    contents["conditions"] = {}
+    contents["metrics"] |= {"dev_not_said": None, "by_value": {}}
+    contents["samples"] |= {"ending": "", "groups": []}
+    contents["training"]["corpus"]["columns"] = None
+    path.write_text(json.dumps(contents), encoding="utf-8")
+    assert artifact.read_config(run) == config
+
+
+@pytest.mark.parametrize("name", golden_models.MODELS)
+def test_the_graph_says_what_it_reads(name: str) -> None:
+    """As docs/format.md says; only the graph of a model with conditions has a second input."""
+    graph = onnx.load(golden.MODELS / name / artifact.GRAPH)
+    onnx.checker.check_model(graph, full_check=True)
+    config = artifact.read_config(golden.MODELS / name)
+    inputs = {each.name: each.type.tensor_type.shape.dim[1].dim_value for each in graph.graph.input}
+    said = {entry.key: entry.value for entry in graph.metadata_props}
+    conditions = said.pop("sequentia.conditions", None)
+    if name.endswith("-where"):
+        assert inputs == {"context": config.block_size, "conditions": len(config.conditions)}
+        assert list(json.loads(conditions or "").items()) == list(config.conditions.items())
+    else:
+        assert inputs == {"context": config.block_size}
+        assert conditions is None
+    assert said.keys() == {f"sequentia.{key}" for key in ("format_version", "vocabulary", "block_size", "max_length")}
 
 
 def test_an_artifact_of_format_1(run: Path, tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ def test_the_plain_evaluator_gives_the_weights_and_draws() -> None:
 def test_the_plain_evaluator_gives_the_logits(evaluators: dict[str, plain.Plain]) -> None:
     for case in VECTORS["logits.json"]["cases"]:
         model = evaluators[case["model"]]
-        assert [model.logits(context) for context in case["contexts"]] == case["logits"]
+        said = case.get("conditions", [()] * len(case["contexts"]))
+        assert list(map(model.logits, case["contexts"], said)) == case["logits"]
 
 
 @pytest.mark.parametrize("name", golden.folders())

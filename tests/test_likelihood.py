@@ -9,13 +9,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sequentia import SequenceModel
+from sequentia.arithmetic import Inputs
 from sequentia.likelihood import name_losses
 from sequentia.sampling import log_softmax
 
 IDS = 2000  # large enough that a batch has only 64 rows and long names span several
 
 
-def predict(contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+INPUTS = Inputs(3, IDS)
+
+
+def predict(contexts: NDArray[np.int64], _: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
     """Return logits that depend on the whole context."""
     place = contexts @ np.arange(1, contexts.shape[1] + 1)
     logits: NDArray[np.float32] = np.sin(place[:, None] + np.arange(IDS)).astype(np.float32)
@@ -32,11 +36,11 @@ def test_a_score_ignores_the_lengths_of_sampled_names(moons: SequenceModel) -> N
 @given(st.lists(st.lists(st.integers(1, IDS - 1), max_size=100), max_size=9))
 def test_a_loss_is_the_sum_of_its_steps_in_any_batch(names: list[list[int]]) -> None:
     tokens: Any = np.array([token for name in names for token in [*name, 0]], dtype=np.uint16)
-    losses = name_losses(tokens, 3, predict, IDS)
+    losses = name_losses(tokens, INPUTS, predict)
     assert losses.dtype == np.float64
     assert losses.shape == (len(names),)
     for name, loss in zip(names, losses, strict=True):
         padded = np.array([0, 0, 0, *name])
         steps = [log_softmax(predict(padded[None, i : i + 3]))[0, token] for i, token in enumerate([*name, 0])]
         np.testing.assert_allclose(loss, -np.sum(steps), rtol=1e-12)
-        assert loss == name_losses(np.array([*name, 0]), 3, predict, IDS)[0]
+        assert loss == name_losses(np.array([*name, 0]), INPUTS, predict)[0]

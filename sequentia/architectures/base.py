@@ -1,18 +1,21 @@
 """The base class of all kinds of models."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from sequentia.arithmetic import Arithmetic
+from sequentia.arithmetic import Arithmetic, Inputs
 
 Count = Annotated[int, Meta(ge=0)]
 
 Bits = Annotated[int, Meta(ge=0, le=23)]
 """A whole number ``n`` in steps of 2^-bits stands for ``n / 2**bits``."""
+
+MAX_COMBINATIONS: Final = 1 << 16
 
 Shapes = dict[str, tuple[int, ...]]
 """The shape of each tensor, by name. Its dtype is the narrowest of int8, int16 and int32 that holds its values."""
@@ -30,25 +33,23 @@ class BaseArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     parameters: Count
 
     @abstractmethod
-    def tensors(self, block_size: int, ids: int) -> Shapes:
+    def tensors(self, inputs: Inputs) -> Shapes:
         """Return the shape of every tensor in ``model.safetensors``, by name.
 
         Args:
-            block_size: symbols in a context.
-            ids: how many ids there are, the boundary included.
+            inputs: what the network reads.
 
         Raises:
-            ValueError: if contexts are too short or too long for the network.
+            ValueError: if a network of this kind cannot read them.
         """
 
     @abstractmethod
-    def network(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:
+    def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the logits after contexts, stated with the operations of whole-number arithmetic.
 
         Args:
             arithmetic: carries the operations out, or writes them down.
-            block_size: symbols in a context.
-            ids: how many ids there are, the boundary included.
+            inputs: what the network reads.
         """
 
     @abstractmethod
@@ -60,11 +61,33 @@ class BaseArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         """Return a phrase that names the kind of model, with its source."""
 
 
-def newest(arithmetic: Arithmetic[V], count: int, block_size: int, ids: int) -> V:
+def newest(arithmetic: Arithmetic[V], count: int, inputs: Inputs) -> V:
     """Return which of all sequences of ``count`` symbols a context ends in: its symbols are digits, the newest last."""
-    row = arithmetic.symbol(block_size - count)
-    for place in range(block_size - count + 1, block_size):
-        row = arithmetic.numbered(f"row.{place}", row, ids, arithmetic.symbol(place))
+    row = arithmetic.symbol(inputs.block_size - count)
+    for place in range(inputs.block_size - count + 1, inputs.block_size):
+        row = arithmetic.numbered(f"row.{place}", row, inputs.ids, arithmetic.symbol(place))
+    return row
+
+
+def combinations(inputs: Inputs) -> int:
+    """Return how many combinations of values the conditions may have.
+
+    Raises:
+        ValueError: if there are too many for a table.
+    """
+    number = math.prod(inputs.values)
+    if number > MAX_COMBINATIONS:
+        raise ValueError(
+            f"conditions of {number:,} combinations of values, more than {MAX_COMBINATIONS:,} for this kind of model"
+        )
+    return number
+
+
+def combination(arithmetic: Arithmetic[V], inputs: Inputs) -> V:
+    """Return which combination of values the conditions have: the values are digits, that of the last one lowest."""
+    row = arithmetic.condition(0)
+    for column, count in enumerate(inputs.values[1:], start=1):
+        row = arithmetic.numbered(f"combination.{column}", row, count, arithmetic.condition(column))
     return row
 
 

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from sequentia.arithmetic import Arithmetic
+from sequentia.arithmetic import Arithmetic, Inputs
 
 from .base import BaseArchitecture, Shapes
 
@@ -15,13 +15,15 @@ class BigramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="bigra
     The tensor ``table`` holds them, in steps of 1/256 nat.
     """
 
-    def tensors(self, block_size: int, ids: int) -> Shapes:  # noqa: ARG002 - part of the interface
+    def tensors(self, inputs: Inputs) -> Shapes:
         """Return the shape of every tensor; see :class:`.base.BaseArchitecture`."""
-        return {"table": (ids, ids)}
+        if inputs.values:
+            raise ValueError("a bigram model with conditions")
+        return {"table": (inputs.ids, inputs.ids)}
 
-    def network(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:  # noqa: ARG002 - part of the interface
+    def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""
-        row = arithmetic.look_up("row", arithmetic.tensor("table"), arithmetic.symbol(block_size - 1))
+        row = arithmetic.look_up("row", arithmetic.tensor("table"), arithmetic.symbol(inputs.block_size - 1))
         return arithmetic.logits(row)
 
     def describe(self) -> str:

@@ -4,9 +4,9 @@ from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta
 
-from sequentia.arithmetic import LOGIT_BITS, Arithmetic
+from sequentia.arithmetic import LOGIT_BITS, Arithmetic, Inputs
 
-from .base import BaseArchitecture, Bits, Shapes, split_product, split_weight
+from .base import BaseArchitecture, Bits, Shapes, combination, combinations, split_product, split_weight
 from .mlp import Width
 
 GATES: Final = ("reset", "update", "new")
@@ -23,8 +23,9 @@ class GRUArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="gru"):
     """Embeddings of the context's symbols, a layer of gated recurrent units that reads them in order, and logits.
 
     What a symbol adds to the sums of a gate, the biases included, is looked up in ``reset.given``, ``update.given`` and
-    ``new.given``. The state begins as ``start``, which is the state after a single boundary; another boundary leaves it
-    as it is, because its row of ``update.given`` closes every update gate.
+    ``new.given``; what a condition's value adds to them, in ``reset.condition.0`` and so on. The state begins as a row
+    of ``start``, one for each combination of values, which is the state after a single boundary. Another boundary
+    leaves it as it is, because its row of ``update.given`` closes every update gate.
 
     Attributes:
         embedding_dim: width of a symbol's embedding.
@@ -53,29 +54,51 @@ class GRUArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="gru"):
     output_bits: Bits
     output_low_bits: Bits
 
-    def tensors(self, block_size: int, ids: int) -> Shapes:
+    def tensors(self, inputs: Inputs) -> Shapes:
         """Return the shape of every tensor; see :class:`.base.BaseArchitecture`."""
-        if block_size > MAX_PLACES:
-            raise ValueError(f"a recurrent network of block_size {block_size}, more than {MAX_PLACES}")
-        units = self.hidden_size
-        shapes: Shapes = {"sigmoid": (self.largest_sigmoid + 1,), "tanh": (self.largest_tanh + 1,), "start": (1, units)}
+        if inputs.block_size > MAX_PLACES:
+            raise ValueError(f"a recurrent network of block_size {inputs.block_size}, more than {MAX_PLACES}")
+        units, ids = self.hidden_size, inputs.ids
+        shapes: Shapes = {
+            "sigmoid": (self.largest_sigmoid + 1,),
+            "tanh": (self.largest_tanh + 1,),
+            "start": (combinations(inputs), units),
+        }
         for gate in GATES:
             shapes[f"{gate}.given"] = (ids, units)
+            shapes |= {f"{gate}.condition.{column}": (rows, units) for column, rows in enumerate(inputs.values)}
             shapes |= split_weight(gate, (units, units), self.low_bits)
         shapes["new.bias"] = (units,)
         return {**shapes, **split_weight("output", (units, ids), self.output_low_bits), "output.bias": (ids,)}
 
-    def network(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:  # noqa: ARG002 - part of the interface
+    def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""
-        state = arithmetic.tensor("start")
-        for place in range(block_size):
-            state = self._read(arithmetic, f"{place}", state, arithmetic.symbol(place))
+        state, said = arithmetic.tensor("start"), {}
+        if inputs.values:
+            state = arithmetic.look_up("start.row", state, combination(arithmetic, inputs))
+            said = {gate: self._said(arithmetic, gate, inputs) for gate in GATES}
+        for place in range(inputs.block_size):
+            state = self._read(arithmetic, f"{place}", state, arithmetic.symbol(place), said)
         sums = split_product(arithmetic, "output", state, self.output_low_bits)
         sums = arithmetic.add("output.sums", sums, arithmetic.tensor("output.bias"))
         bits = self.state_bits + self.output_bits - self.output_low_bits
         return arithmetic.logits(arithmetic.shift("steps", sums, bits - LOGIT_BITS))
 
-    def _read(self, arithmetic: Arithmetic[V], place: str, state: V, symbol: V) -> V:
+    def _said(self, arithmetic: Arithmetic[V], gate: str, inputs: Inputs) -> V:
+        """Return what the conditions add to the sums of a gate."""
+        first, *others = (
+            arithmetic.look_up(
+                f"{gate}.condition.row.{column}",
+                arithmetic.tensor(f"{gate}.condition.{column}"),
+                arithmetic.condition(column),
+            )
+            for column in range(len(inputs.values))
+        )
+        for column, row in enumerate(others, start=1):
+            first = arithmetic.add(f"{gate}.condition.sums.{column}", first, row)
+        return first
+
+    def _read(self, arithmetic: Arithmetic[V], place: str, state: V, symbol: V, said: dict[str, V]) -> V:
         """Return the state after one more symbol."""
         bits = self.state_bits + self.weight_bits - self.low_bits - self.position_bits
 
@@ -85,6 +108,8 @@ class GRUArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="gru"):
 
         def activated(gate: str, sums: V, table: str, largest: int) -> V:
             given = arithmetic.look_up(f"{gate}.given.{place}", arithmetic.tensor(f"{gate}.given"), symbol)
+            if gate in said:
+                given = arithmetic.add(f"{gate}.all.{place}", given, said[gate])
             position = arithmetic.add(f"{gate}.sums.{place}", given, sums)
             position = arithmetic.clip(f"{gate}.position.{place}", position, 0, largest)
             index = arithmetic.index(f"{gate}.index.{place}", position)

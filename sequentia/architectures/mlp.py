@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from sequentia.arithmetic import LOGIT_BITS, Arithmetic
+from sequentia.arithmetic import LOGIT_BITS, Arithmetic, Inputs
 
 from .base import BaseArchitecture, Bits, Shapes, format_list, newest, split_product, split_weight
 
@@ -51,7 +51,8 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
     """Embeddings of the context's symbols, hidden layers and logits (Bengio et al. 2003).
 
     What an embedding contributes to the first layer's sums is looked up: the tensor ``first.0`` holds it, the biases
-    included, for each symbol at the oldest place, ``first.1`` for each symbol at the next place, and so on.
+    included, for each symbol at the oldest place, ``first.1`` for each symbol at the next place, and so on;
+    ``condition.0`` holds what each value of the first condition contributes, and so on.
 
     Attributes:
         embedding_dim: width of a symbol's embedding.
@@ -78,11 +79,13 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         if len(self.layers) != len(self.hidden_sizes):
             raise ValueError(f"{len(self.layers)} layers for {len(self.hidden_sizes)} hidden_sizes")
 
-    def tensors(self, block_size: int, ids: int) -> Shapes:
+    def tensors(self, inputs: Inputs) -> Shapes:
         """Return the shape of every tensor; see :class:`.base.BaseArchitecture`."""
+        block_size, ids = inputs.block_size, inputs.ids
         if self.direct > block_size:
             raise ValueError(f"direct {self.direct}, more than block_size {block_size}")
         shapes: Shapes = {f"first.{place}": (ids, self.hidden_sizes[0]) for place in range(block_size)}
+        shapes |= {f"condition.{column}": (rows, self.hidden_sizes[0]) for column, rows in enumerate(inputs.values)}
         for number, (layer, widths) in enumerate(zip(self.layers, pairwise([*self.hidden_sizes, ids]), strict=True)):
             if self.activation != "relu":
                 shapes[f"layer.{number}.activation"] = (layer.largest + 1,)
@@ -92,9 +95,9 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
             shapes["direct"] = (ids**self.direct, ids)
         return shapes
 
-    def network(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:
+    def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""
-        sums, bits = self._first(arithmetic, block_size, ids), self.first_bits
+        sums, bits = self._first(arithmetic, inputs), self.first_bits
         for number, layer in enumerate(self.layers):
             name = f"layer.{number}"
             rounded = arithmetic.shift(f"{name}.rounded", sums, bits - layer.position_bits)
@@ -106,15 +109,16 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
             sums, bits = arithmetic.add(f"{name}.sums", sums, arithmetic.tensor(f"{name}.bias")), layer.sum_bits
         steps = arithmetic.shift("steps", sums, bits - LOGIT_BITS)
         if self.direct:
-            row = newest(arithmetic, self.direct, block_size, ids)
+            row = newest(arithmetic, self.direct, inputs)
             direct = arithmetic.look_up("direct.row", arithmetic.tensor("direct"), row)
             steps = arithmetic.add(
                 "all.steps", steps, arithmetic.shift("direct.steps", direct, self.direct_bits - LOGIT_BITS)
             )
         return arithmetic.logits(steps)
 
-    def _first(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:
+    def _first(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the first layer's sums. Where the tables stay small, each two neighbouring symbols share one."""
+        block_size, ids = inputs.block_size, inputs.ids
         tables = [arithmetic.tensor(f"first.{place}") for place in range(block_size)]
         rows = [arithmetic.symbol(place) for place in range(block_size)]
         if 4 * self.hidden_sizes[0] * ids**2 * (block_size // 2) <= _LARGEST_TABLES:
@@ -128,6 +132,10 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         )
         for number, row in enumerate(others, start=1):
             sums = arithmetic.add(f"first.sums.{number}", sums, row)
+        for column in range(len(inputs.values)):
+            table, value = arithmetic.tensor(f"condition.{column}"), arithmetic.condition(column)
+            row = arithmetic.look_up(f"condition.row.{column}", table, value)
+            sums = arithmetic.add(f"condition.sums.{column}", sums, row)
         return sums
 
     def describe(self) -> str:

@@ -4,9 +4,9 @@ from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta
 
-from sequentia.arithmetic import Arithmetic
+from sequentia.arithmetic import Arithmetic, Inputs
 
-from .base import BaseArchitecture, Shapes, format_list
+from .base import BaseArchitecture, Shapes, combination, combinations, format_list
 
 MAX_ORDER: Final = 64
 
@@ -24,6 +24,9 @@ class NGramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="ngram"
     numbers, and state 0 is the empty context. Each symbol of a context, the newest first, leads from there to the
     context longer by that symbol, for as long as that occurs.
 
+    With conditions, there are such states for each combination of values. The tensor ``start`` holds, for each
+    combination, the state that stands for it and the empty context.
+
     The tensor ``longer`` holds these steps: at ``state * ids + symbol`` the state reached, 0 where there is none. The
     tensor ``table`` holds a row for each state, in steps of 1/256 nat.
 
@@ -39,17 +42,26 @@ class NGramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="ngram"
     states: States
     inner_states: States
 
-    def tensors(self, block_size: int, ids: int) -> Shapes:
+    def tensors(self, inputs: Inputs) -> Shapes:
         """Return the shape of every tensor; see :class:`.base.BaseArchitecture`."""
-        if self.order > block_size + 1:
-            raise ValueError(f"order {self.order}, too high for block_size {block_size}")
-        return {"longer": (self.inner_states * ids,), "table": (self.states, ids)}
+        if self.order > inputs.block_size + 1:
+            raise ValueError(f"order {self.order}, too high for block_size {inputs.block_size}")
+        start: Shapes = {"start": (combinations(inputs),)} if inputs.values else {}
+        return {**start, "longer": (self.inner_states * inputs.ids,), "table": (self.states, inputs.ids)}
 
-    def network(self, arithmetic: Arithmetic[V], block_size: int, ids: int) -> V:
+    def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""
-        steps = arithmetic.tensor("longer")
-        state = arithmetic.look_up("state.1", steps, arithmetic.symbol(block_size - 1))
-        known = arithmetic.clip("known.1", state, 0, 1)
+        block_size, ids = inputs.block_size, inputs.ids
+        steps, newest = arithmetic.tensor("longer"), arithmetic.symbol(block_size - 1)
+        if inputs.values:
+            state = arithmetic.look_up("start.state", arithmetic.tensor("start"), combination(arithmetic, inputs))
+            step = arithmetic.numbered("step.1", arithmetic.index("start.index", state), ids, newest)
+            longer = arithmetic.look_up("longer.1", steps, step)
+            known = arithmetic.clip("known.1", longer, 0, 1)
+            state = arithmetic.maximum("state.1", state, longer)
+        else:
+            state = arithmetic.look_up("state.1", steps, newest)
+            known = arithmetic.clip("known.1", state, 0, 1)
         for age in range(2, self.order):
             before = arithmetic.index(f"state.{age - 1}.index", state)
             step = arithmetic.numbered(f"step.{age}", before, ids, arithmetic.symbol(block_size - age))

@@ -10,7 +10,7 @@ the bytes of an ONNX graph (:mod:`.onnx`), a proof that no sum can reach 2^24 (:
 """
 
 from abc import ABC, abstractmethod
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 LIMIT: Final = 1 << 24
 """Whole numbers below it, and their sums if those stay below it too, are exact in float32."""
@@ -19,6 +19,20 @@ LOGIT_BITS: Final = 8
 """Logits are in steps of 2^-bits nats: of 1/256."""
 
 V = TypeVar("V")
+
+
+class Inputs(NamedTuple):
+    """What a network reads for each prediction.
+
+    Attributes:
+        block_size: symbols in a context.
+        ids: how many ids a symbol may have, the boundary included.
+        values: how many ids each condition's value may have, 0 for "not said" included.
+    """
+
+    block_size: int
+    ids: int
+    values: tuple[int, ...] = ()
 
 
 class Arithmetic(ABC, Generic[V]):
@@ -35,6 +49,10 @@ class Arithmetic(ABC, Generic[V]):
     @abstractmethod
     def symbol(self, place: int) -> V:
         """Return the ids at one place of the context, counted from the oldest: index [batch]."""
+
+    @abstractmethod
+    def condition(self, column: int) -> V:
+        """Return the ids of one condition's values, 0 where it is not said: index [batch]."""
 
     @abstractmethod
     def look_up(self, name: str, table: V, rows: V) -> V:

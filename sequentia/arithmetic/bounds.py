@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import LIMIT, Arithmetic
+from .base import LIMIT, Arithmetic, Inputs
 
 Integers = NDArray[np.signedinteger[Any]]
 
@@ -42,7 +42,7 @@ class Bounds(Arithmetic[Interval]):
 
     Args:
         tensors: those of ``model.safetensors``, by name.
-        ids: how many ids there are, the boundary included.
+        inputs: what the network reads.
 
     Attributes:
         largest: the largest absolute value that any sum, or part of a sum, can have.
@@ -52,8 +52,8 @@ class Bounds(Arithmetic[Interval]):
     Its methods raise :class:`InexactError` and, where a context takes too many steps, :class:`CostError`.
     """
 
-    def __init__(self, tensors: Mapping[str, NDArray[np.signedinteger]], ids: int) -> None:
-        self._tensors, self._ids = tensors, ids
+    def __init__(self, tensors: Mapping[str, NDArray[np.signedinteger]], inputs: Inputs) -> None:
+        self._tensors, self._inputs = tensors, inputs
         self._known: dict[str, Interval] = {}
         self._seen: dict[tuple[int, int, int], tuple[Interval, Interval]] = {}
         self.largest = 0
@@ -68,7 +68,10 @@ class Bounds(Arithmetic[Interval]):
         return self._known[name]
 
     def symbol(self, place: int) -> Interval:
-        return Interval(np.array(0), np.array(self._ids - 1))
+        return Interval(np.array(0), np.array(self._inputs.ids - 1))
+
+    def condition(self, column: int) -> Interval:
+        return Interval(np.array(0), np.array(self._inputs.values[column] - 1))
 
     def look_up(self, name: str, table: Interval, rows: Interval) -> Interval:
         first, last = int(rows.low.min()), int(rows.high.max())

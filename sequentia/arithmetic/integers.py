@@ -16,16 +16,23 @@ class IntegerArithmetic(Arithmetic[Integers]):
     Args:
         tensors: those of ``model.safetensors``, by name.
         context: int64 [batch, block_size], oldest symbol first, left-padded with the boundary.
+        conditions: int64 [batch, conditions], 0 where one is not said; may be left out if the network has none.
     """
 
-    def __init__(self, tensors: Mapping[str, NDArray[np.signedinteger]], context: Integers) -> None:
-        self._tensors, self._context = tensors, context
+    def __init__(
+        self, tensors: Mapping[str, NDArray[np.signedinteger]], context: Integers, conditions: Integers | None = None
+    ) -> None:
+        self._tensors, self._context, self._conditions = tensors, context, conditions
 
     def tensor(self, name: str) -> Integers:
         return self._tensors[name].astype(np.int64)
 
     def symbol(self, place: int) -> Integers:
         return self._context[:, place]
+
+    def condition(self, column: int) -> Integers:
+        assert self._conditions is not None  # noqa: S101 - a network with conditions is given them
+        return self._conditions[:, column]
 
     def look_up(self, name: str, table: Integers, rows: Integers) -> Integers:
         return table[rows]

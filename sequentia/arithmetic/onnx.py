@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import LOGIT_BITS, Arithmetic
+from .base import LOGIT_BITS, Arithmetic, Inputs
 
 OPSET: Final = 13
 IR_VERSION: Final = 8
@@ -27,12 +27,11 @@ class OnnxWriter(Arithmetic[str]):
 
     Args:
         tensors: those of ``model.safetensors``, by name: int8, int16 or int32.
-        block_size: symbols in a context.
-        ids: how many ids there are, the boundary included.
+        inputs: what the network reads.
     """
 
-    def __init__(self, tensors: Mapping[str, NDArray[np.signedinteger]], block_size: int, ids: int) -> None:
-        self._tensors, self._block_size, self._ids = tensors, block_size, ids
+    def __init__(self, tensors: Mapping[str, NDArray[np.signedinteger]], inputs: Inputs) -> None:
+        self._tensors, self._inputs = tensors, inputs
         self._nodes: dict[str, bytes] = {}
         self._constants: dict[str, list[Buffer]] = {}
 
@@ -46,8 +45,9 @@ class OnnxWriter(Arithmetic[str]):
             *(_field(1, node) for node in self._nodes.values()),
             _text(2, "sequentia"),
             *chain.from_iterable(self._constants.values()),
-            _field(11, _value("context", _INT64, self._block_size)),
-            _field(12, _value("logits", _FLOAT, self._ids)),
+            _field(11, _value("context", _INT64, self._inputs.block_size)),
+            *([_field(11, _value("conditions", _INT64, len(self._inputs.values)))] if self._inputs.values else []),
+            _field(12, _value("logits", _FLOAT, self._inputs.ids)),
         ]
         model: list[Buffer] = [
             _number(1, IR_VERSION),
@@ -66,6 +66,10 @@ class OnnxWriter(Arithmetic[str]):
     def symbol(self, place: int) -> str:
         """Return the ids at one place of the context."""
         return self._node("Gather", f"symbol.{place}", "context", self._whole(place), axis=1)
+
+    def condition(self, column: int) -> str:
+        """Return the ids of one condition's values."""
+        return self._node("Gather", f"said.{column}", "conditions", self._whole(column), axis=1)
 
     def look_up(self, name: str, table: str, rows: str) -> str:
         """Return rows of a tensor."""
