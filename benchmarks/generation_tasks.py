@@ -33,8 +33,10 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 def without_cache(model: "SequenceModel") -> "SequenceModel":
     from sequentia.logit_cache import LogitCache
+    from sequentia.lookahead import Methods
 
-    model._cache = LogitCache(model.logits, model.config.block_size, model.vocabulary.size, remember=False)
+    cache = LogitCache(model.logits, model.config.block_size, model.vocabulary.size, remember=False)
+    model._bindings._known[()] = Methods(cache)
     return model
 
 

@@ -41,15 +41,16 @@ def train_peer(corpus: Path, steps: int) -> tuple[float, float]:
     import torch
     from torch.nn import functional
 
-    from sequentia.likelihood import name_losses
+    from sequentia.arithmetic import Inputs
     from sequentia.training import read_corpus, split
-    from sequentia.training.evaluation import evaluate
+    from sequentia.training.evaluation import evaluate, losses_of
     from sequentia.windows import windows
 
     torch.set_num_threads(1)
     data = read_corpus(corpus)
     parts, ids = split(data, "lecture"), data.vocabulary.size
-    contexts, targets = (torch.from_numpy(x) for x in windows(parts.train, np.arange(len(parts.train)), 3))
+    train = parts.train
+    contexts, targets = (torch.from_numpy(x) for x in windows(train.tokens, np.arange(train.windows), 3))
     generator = torch.Generator().manual_seed(2147483647)
     embedding = torch.randn((ids, 10), generator=generator)
     weight_1 = torch.randn((30, 200), generator=generator)
@@ -78,9 +79,8 @@ def train_peer(corpus: Path, steps: int) -> tuple[float, float]:
     seconds = time.perf_counter() - start
 
     with torch.no_grad():
-        metrics = evaluate(
-            parts, lambda tokens: name_losses(tokens, 3, lambda context: logits(torch.from_numpy(context)).numpy(), ids)
-        )
+        losses = losses_of(Inputs(3, ids), lambda context, _=None: logits(torch.from_numpy(context)).numpy())
+        metrics = evaluate(parts, losses, {})
     assert metrics.dev is not None
     return seconds, metrics.dev.loss
 

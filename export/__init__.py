@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from sequentia._lazy import resolve
 
 if TYPE_CHECKING:
-    from .card import CardFacts, model_card
+    from .card import model_card
     from .exporter import export
+    from .origins import CardFacts
     from .publishing import assemble, check, publish
 
 __all__ = ["CardFacts", "assemble", "check", "export", "model_card", "publish"]
 
 _MODULES = {
-    "CardFacts": ".card",
+    "CardFacts": ".origins",
     "assemble": ".publishing",
     "check": ".publishing",
     "export": ".exporter",

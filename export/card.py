@@ -1,30 +1,43 @@
 """Write the model card. Every figure in it comes from the configuration of the artifact."""
 
+import json
 import shlex
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Final, Self
+from collections.abc import Collection, Mapping
+from typing import Final
 
-from huggingface_hub import CardData, EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
 from sequentia.arithmetic import Bounds
 from sequentia.artifact import PICTURES, SHOWN, Artifact
-from sequentia.config import Config, Loss
+from sequentia.conditions import listed
+from sequentia.config import Columns, Config, Loss
 from sequentia.generation import stream_names
 from sequentia.logit_cache import LogitCache
 from sequentia.lookahead import Methods
 from sequentia.options import Plan
 from sequentia.session import Session
 
+from .origins import ORIGINS, CardFacts
+
 _CAPTIONS: Final = dict(
-    zip(SHOWN, ("Loss against step", "Embedding of the symbols", "Probability of the next symbol"), strict=True)
+    zip(
+        SHOWN,
+        (
+            "Loss against step",
+            "Embedding of the symbols",
+            "Embeddings of the conditions' values",
+            "Probability of the next symbol",
+        ),
+        strict=True,
+    )
 )
 
 _PARTS: Final = {
     "train": "train",
     "dev": "dev",
     "dev_unseen": "dev, names unseen in training",
+    "dev_not_said": "dev, no condition said",
     "test": "test",
     "test_unseen": "test, names unseen in training",
 }
@@ -35,57 +48,12 @@ _SPLITS: Final = {
     "dedup": "repeated lines are dropped and the rest shuffled, then 80 % are for training, 10 % (dev) for choices and "
     "10 % (test) for the figure to quote",
     "all": "all lines are for training",
+    "column": "the list itself says which part a row is in",
 }
 
 _EXAMPLES: Final = 10
+_MOST_ROWS: Final = 24
 _SEED: Final = 1
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """Facts for a card that are not in the artifact.
-
-    Attributes:
-        license: an identifier such as ``mit``; https://huggingface.co/docs/hub/repositories-licenses lists them.
-        language: ISO 639 codes.
-        datasets: datasets on the hub, ``owner/name``.
-    """
-
-    license: str | None = None
-    language: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, data: CardData | None) -> Self:
-        """Return the facts in a card's metadata."""
-        return cls() if data is None else cls.from_values(*map(data.get, ("license", "language", "datasets")))
-
-    @classmethod
-    def from_values(cls, license: object, language: object, datasets: object) -> Self:  # noqa: A002 - the hub's own word
-        """Return facts from plain values, each a string, a list of strings or ``None``."""
-        return cls(str(license) if license else None, _texts(language), _texts(datasets))
-
-    def or_else(self, other: "CardFacts") -> "CardFacts":
-        """Return these facts, with missing ones taken from ``other``."""
-        return CardFacts(
-            self.license or other.license, self.language or other.language, self.datasets or other.datasets
-        )
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(map(str, value if isinstance(value, (list, tuple)) else [value] if value else []))
-
-
-_ORIGINS: Final = {
-    "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d": (
-        CardFacts(license="mit", language=("en",)),
-        "The list is that of the repository karpathy/makemore: the 32,000 or so most common first names given in the "
-        "United States in 2018, by the records of the Social Security Administration, in the letters a to z alone. "
-        "Names of other countries, languages and years are therefore rare, or spelt as they were registered there. No "
-        "name has an accent, an apostrophe or a space. Rare names count as much as common ones.",
-    )
-}
-"""Facts and a paragraph about well-known corpora, by SHA-256."""
 
 
 def model_card(
@@ -93,7 +61,7 @@ def model_card(
     pictures: Collection[str] = (),
     *,
     repo_id: str | None = None,
-    facts: CardFacts = CardFacts(),
+    facts: CardFacts | None = None,
 ) -> str:
     """Return the card of a model, Markdown with the hub's YAML front matter.
 
@@ -104,9 +72,9 @@ def model_card(
         facts: further facts; for a well-known corpus, missing ones are filled in.
     """
     config = source.config
-    origin, about = _ORIGINS.get(config.training.corpus.sha256, (CardFacts(), None))
+    origin, about = ORIGINS.get(config.training.corpus.sha256, (CardFacts(), None))
     sections = [
-        f"---\n{_metadata(config, facts.or_else(origin)).to_yaml()}\n---",
+        f"---\n{_metadata(config, (facts or CardFacts()).or_else(origin)).to_yaml()}\n---",
         f"# {config.name}",
         _description(config),
         "## Use",
@@ -115,6 +83,7 @@ def model_card(
         _figures(config),
         "## Samples",
         _samples(config),
+        *_groups(config),
         "## Size and speed",
         _size_and_speed(source),
         "## Training",
@@ -130,7 +99,7 @@ def model_card(
 def _metadata(config: Config, facts: CardFacts) -> ModelCardData:
     """Return the front matter, which includes the losses: https://huggingface.co/docs/hub/model-cards."""
     corpus = config.training.corpus.file
-    losses = {part: getattr(config.metrics, part) for part in _PARTS}
+    losses = {part: config.metrics.parts[part] for part in _PARTS if part in config.metrics.parts}
     return ModelCardData(
         license=facts.license,
         language=list(facts.language) or None,
@@ -150,7 +119,6 @@ def _metadata(config: Config, facts: CardFacts) -> ModelCardData:
                 metric_value=round(loss.loss, 4),
             )
             for part, loss in losses.items()
-            if loss is not None
         ],
     )
 
@@ -163,7 +131,15 @@ def _description(config: Config) -> str:
         f"It is {architecture.summarize()}: the last {symbols} the probabilities of the next one, "
         f"through {architecture.describe()}. "
         f"{architecture.parameters:,} parameters; an alphabet of {len(config.vocabulary)} symbols."
+        + _conditions(config)
     )
+
+
+def _conditions(config: Config) -> str:
+    if not config.conditions:
+        return ""
+    told = "; ".join(f"`{name}`: {listed(values)}" for name, values in config.conditions.items())
+    return f"\n\nIts conditions, each of which may be said or left to the model: {told}."
 
 
 def _examples(source: Artifact) -> list[str]:
@@ -183,6 +159,7 @@ def _use(source: Artifact, repo_id: str | None) -> str:
             "import sequentia",
             "",
             f'model = sequentia.load("{repo_id or name}")  # {where}',
+            *_use_of_conditions(source.config),
             f"model.generate({_EXAMPLES}, seed={_SEED})",
             "```",
             "",
@@ -191,8 +168,16 @@ def _use(source: Artifact, repo_id: str | None) -> str:
     )
 
 
+def _use_of_conditions(config: Config) -> list[str]:
+    if not config.conditions:
+        return []
+    where = {name: values[len(values) // 2] for name, values in config.conditions.items()}
+    return [f"model.generate({_EXAMPLES}, where={json.dumps(where, ensure_ascii=False)})"]
+
+
 def _figures(config: Config) -> str:
-    losses = {what: getattr(config.metrics, part) for part, what in _PARTS.items()}
+    parts = config.metrics.parts
+    losses = {what: parts[part] for part, what in _PARTS.items() if part in parts}
     lines = [
         "The loss is the mean negative log-likelihood of the next symbol, in nats (natural logarithms); lower is "
         "better. A symbol is a character, and the end of a name counts as one more. A window is one prediction: the "
@@ -203,15 +188,32 @@ def _figures(config: Config) -> str:
         "those of the network before its numbers were rounded, and its own losses differ from them by about 0.001 at "
         "most.",
         "",
-        "| part | loss | names | windows |",
-        "|---|---|---|---|",
-        *(_row(what, loss) for what, loss in losses.items() if loss),
+        *_table("part", losses),
     ]
+    for condition, values in config.metrics.by_value.items():
+        part = "dev" if config.metrics.dev else "train"
+        shown = sorted(values, key=lambda value: -values[value].names)[:_MOST_ROWS]
+        rest = f", of the {_MOST_ROWS} with the most names" if len(shown) < len(values) else ""
+        lines += [
+            "",
+            f"By the value of `{condition}`, on {part}{rest}:",
+            "",
+            *_table(condition, {value: loss for value, loss in values.items() if value in shown}),
+        ]
     return "\n".join(lines)
 
 
-def _row(part: str, loss: Loss) -> str:
-    return f"| {part} | {loss.loss:.4f} | {loss.names:,} | {loss.windows:,} |"
+def _table(what: str, losses: Mapping[str, Loss]) -> list[str]:
+    """Return losses as the lines of a table; weighted ones stand beside them if the list has weights."""
+    weighted = any(loss.weighted is not None for loss in losses.values())
+    lines = [
+        f"| {what} | loss |{' loss, weighted |' * weighted} names | windows |",
+        f"|---|---|{'---|' * weighted}---|---|",
+    ]
+    for name, loss in losses.items():
+        mean = "" if loss.weighted is None else f"{loss.weighted:.4f}"
+        lines.append(f"| {name} | {loss.loss:.4f} |{f' {mean} |' * weighted} {loss.names:,} | {loss.windows:,} |")
+    return lines
 
 
 def _samples(config: Config) -> str:
@@ -224,11 +226,37 @@ def _samples(config: Config) -> str:
     )
 
 
+def _groups(config: Config) -> list[str]:
+    """Return a table of the names drawn for each group of values, beside those of the list."""
+    samples = config.samples
+    if not samples.groups:
+        return []
+    frequent = any(group.listed.most_frequent for group in samples.groups)
+    lines = [
+        f"For each of these, {samples.groups[0].drawn.names:,} names drawn with seed {samples.seed}, beside the names "
+        f"of the training part{', each as often as it counts' if frequent else ''}: the mean length, the share that "
+        f"ends in “{samples.ending}”, and {'the ten most frequent' if frequent else 'the first ten drawn'}.",
+        "",
+        "| | mean length, drawn | list | ending, drawn | list | drawn | list |"
+        if frequent
+        else "| | mean length, drawn | list | ending, drawn | list | drawn |",
+        "|---|---|---|---|---|---|" + "---|" * frequent,
+    ]
+    for group in samples.groups:
+        what = ", ".join(group.where.values())
+        drawn = group.drawn.most_frequent if frequent else group.examples
+        names = [drawn, group.listed.most_frequent] if frequent else [drawn]
+        lines.append(
+            f"| {what} | {group.drawn.mean_length:.2f} | {group.listed.mean_length:.2f} | {group.drawn.ending:.1%} | "
+            f"{group.listed.ending:.1%} |" + "".join(f" {' '.join(each)} |" for each in names)
+        )
+    return ["\n".join(lines)]
+
+
 def _size_and_speed(source: Artifact) -> str:
     config, architecture = source.config, source.config.architecture
-    ids = len(config.vocabulary) + 1
-    bounds = Bounds(source.tensors, ids)
-    architecture.network(bounds, config.block_size, ids)
+    bounds = Bounds(source.tensors, config.inputs)
+    architecture.network(bounds, config.inputs)
     products = bounds.multiplications
     work = f"{products:,} multiplications and additions" if products else "look-ups in tables and no multiplication"
     return (
@@ -240,7 +268,8 @@ def _size_and_speed(source: Artifact) -> str:
 
 def _training(config: Config) -> str:
     training, corpus = config.training, config.training.corpus
-    command = ["sequentia", "train", corpus.file, "--recipe", training.recipe]
+    columns = _column_options(corpus.columns)
+    command = ["sequentia", "train", corpus.file, *columns, "--recipe", training.recipe]
     for override in training.overrides:
         command += ["--set", override]
     command += ["-o", config.name]
@@ -257,13 +286,24 @@ def _training(config: Config) -> str:
             "",
             "```sh",
             shlex.join(command),
-            shlex.join(["sequentia", "evaluate", config.name, corpus.file, "--split", training.split]),
+            shlex.join(["sequentia", "evaluate", config.name, corpus.file, *columns, "--split", training.split]),
             "```",
             "",
             *([f"It learnt from a mixture of the recipes {taught}, trained on the same names.", ""] if taught else []),
             f"Seed {training.seed}; {versions}. All settings are in `config.json`.",
         ]
     )
+
+
+def _column_options(columns: Columns | None) -> list[str]:
+    """Return the options of the command line that read the same columns of a table."""
+    if columns is None:
+        return []
+    options = ["--column", columns.item]
+    for name, column in columns.conditions.items():
+        options += ["--condition", name if name == column else f"{name}={column}"]
+    options += ["--weight", columns.weight] if columns.weight else []
+    return options + (["--split-column", columns.split] if columns.split else [])
 
 
 def _pictures(names: Collection[str]) -> list[str]:
@@ -280,7 +320,8 @@ def _limits(source: Artifact) -> str:
     )
     return (
         "Use it to invent names: of characters, places, products, test data. Do not use it to tell who a name belongs "
-        "to or whether a name is real. The model knows only the alphabet above and repeats the biases of its list: "
+        "to, to guess a person's sex, age or origin from a name, or to judge whether a name is real. The model knows "
+        "only the alphabet above and repeats the biases of its list: "
         f"what is rare there is rare here. Its names have at most {source.config.max_length} symbols unless you ask "
         f"for longer ones. It may invent names that exist, including names of its list{novelty}."
     )

@@ -14,6 +14,7 @@ from sequentia.config import FORMAT_VERSION, Config, Training
 from sequentia.errors import TrainingError
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.kinds import predictor
+from sequentia.training.parts import Part
 from sequentia.vocabulary import Vocabulary
 
 from .card import model_card
@@ -44,12 +45,12 @@ def export(run: Path, folder: Path) -> Config:
             f"{run}: the run stopped at step {record.step}; finish it by `sequentia train CORPUS -o {run} --resume`"
         )
     network = checkpoint.network().eval()
-    tokens = checkpoint.calibration
-    if not len(tokens):
+    part = checkpoint.calibration
+    if not part.names:
         predict, vocabulary = predictor(network.for_inference(), torch.device("cpu")), Vocabulary(record.vocabulary)
-        drawn = names_of(predict, vocabulary, network.block_size, record.max_length, _DRAWN)
-        tokens = drawn.astype(vocabulary.dtype)
-    architecture, tensors, _ = in_whole_numbers(network, tokens)
+        drawn = names_of(predict, vocabulary, network.inputs, record.max_length, _DRAWN)
+        part = Part.of(drawn.astype(vocabulary.dtype))
+    architecture, tensors, _ = in_whole_numbers(network, part)
     config = Config(
         format_version=FORMAT_VERSION,
         name=printable_name(folder),
@@ -70,6 +71,7 @@ def export(run: Path, folder: Path) -> Config:
         metrics=record.metrics,
         samples=record.samples,
         files={},
+        conditions=record.values,
     )
     contents = {artifact.WEIGHTS: save(tensors), artifact.GRAPH: artifact.graph_of(config, tensors)}
     check_parity(config, contents[artifact.WEIGHTS], contents[artifact.GRAPH])

@@ -7,17 +7,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from sequentia.arithmetic import Bounds, InexactError
+from sequentia.arithmetic import Bounds, InexactError, Inputs
 from sequentia.arithmetic.integers import IntegerArithmetic
 from sequentia.artifact import graph_of
+from sequentia.conditions import bind
 from sequentia.config import Config
 from sequentia.errors import ExportError, GenerationError
 from sequentia.generation import stream_names
-from sequentia.likelihood import Predict
+from sequentia.likelihood import ConditionedPredict
 from sequentia.logit_cache import LogitCache
 from sequentia.lookahead import Methods
 from sequentia.options import Plan
-from sequentia.session import open_session
+from sequentia.session import open_session, run
 from sequentia.vocabulary import Vocabulary
 from sequentia.weights import Tensors, read_tensors
 from sequentia.windows import windows
@@ -34,13 +35,12 @@ def check_parity(config: Config, weights: bytes, graph: bytes) -> None:
     Raises:
         ExportError: naming the first check that fails.
     """
-    ids = len(config.vocabulary) + 1
     try:
-        tensors = read_tensors(weights, config.architecture.tensors(config.block_size, ids))
+        tensors = read_tensors(weights, config.architecture.tensors(config.inputs))
     except ValueError as error:
         raise _failure("weights", "the tensors of the architecture", error) from error
     try:
-        config.architecture.network(Bounds(tensors, ids), config.block_size, ids)
+        config.architecture.network(Bounds(tensors, config.inputs), config.inputs)
     except InexactError as error:
         raise _failure("bounds", "numbers that float32 holds exactly", error) from error
     if graph_of(config, tensors) != graph:
@@ -54,36 +54,41 @@ def check_parity(config: Config, weights: bytes, graph: bytes) -> None:
 
 def _bits(config: Config, tensors: Tensors, graph: bytes) -> None:
     """Compare onnxruntime with int64 arithmetic, bit for bit: all batch sizes, levels of optimisation, and threads."""
-    contexts, ids = compared_contexts(config, graph), len(config.vocabulary) + 1
-    network, block_size = config.architecture.network, config.block_size
-    expected = network(IntegerArithmetic(tensors, contexts), block_size, ids)
+    contexts, conditions = compared_inputs(config, graph)
+    expected = config.architecture.network(IntegerArithmetic(tensors, contexts, conditions), config.inputs)
     for level in LEVELS:
         for threads in (1, 2):
             session = open_session(graph, threads=threads, level=level)
             for size in BATCH_SIZES:
-                found = session.run(["logits"], {"context": contexts[:size]})[0]
+                found = run(session, contexts[:size], conditions[:size])
                 if not np.array_equal(found.astype(np.float64) * 256, expected[:size]):
                     where = f"batch size {size}, {level}, {threads} threads"
                     raise _failure("bits", "the logits of int64 arithmetic", f"others ({where})")
 
 
-def compared_contexts(config: Config, graph: bytes) -> NDArray[np.int64]:
-    """Return the contexts that a model is compared at, int64 [n, block_size], as many as in the largest batch.
+def compared_inputs(config: Config, graph: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return what a model is compared at, as much as in the largest batch.
 
-    Half of them are random, and half those of names that the model draws: an n-gram model hardly knows a random one.
+    Half of the contexts are random, and half those of names that the model draws: an n-gram model hardly knows a random
+    one. Conditions are random, and some are not said.
+
+    Returns:
+        Contexts, int64 [n, block_size]; conditions, int64 [n, conditions].
     """
     plain = open_session(graph, threads=1, level=LEVELS[-1])
 
-    def predict(contexts: NDArray[np.int64]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = plain.run(["logits"], {"context": contexts})[0]
-        return logits
+    def predict(contexts: NDArray[np.int64], conditions: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        nothing = np.zeros((len(contexts), len(config.conditions)), dtype=np.int64)
+        return run(plain, contexts, nothing if conditions is None else conditions)
 
     contexts = random_contexts(config, max(BATCH_SIZES))
-    vocabulary, block_size = Vocabulary(config.vocabulary), config.block_size
-    tokens = names_of(predict, vocabulary, block_size, config.max_length, len(contexts))
+    random = np.random.Generator(np.random.PCG64(1))
+    conditions = random.integers(0, config.inputs.values, (len(contexts), len(config.conditions)))
+    vocabulary = Vocabulary(config.vocabulary)
+    tokens = names_of(predict, vocabulary, config.inputs, config.max_length, len(contexts))
     if len(tokens):
-        contexts[::2] = windows(tokens, np.arange(len(contexts))[::2], block_size)[0]
-    return contexts
+        contexts[::2] = windows(tokens, np.arange(len(contexts))[::2], config.block_size)[0]
+    return contexts, conditions
 
 
 def random_contexts(config: Config, count: int) -> NDArray[np.int64]:
@@ -96,18 +101,18 @@ def random_contexts(config: Config, count: int) -> NDArray[np.int64]:
 
 
 def names_of(
-    predict: Predict, vocabulary: Vocabulary, block_size: int, max_length: int, symbols: int
+    predict: ConditionedPredict, vocabulary: Vocabulary, inputs: Inputs, max_length: int, symbols: int
 ) -> NDArray[np.int64]:
     """Return names that a network draws, as tokens, each followed by the boundary; none if it draws none in NFC.
 
     Args:
         predict: computes the logits.
         vocabulary: the alphabet.
-        block_size: symbols in a context.
+        inputs: what the network reads; no condition is said.
         max_length: the most symbols of a name.
         symbols: the names have at least so many tokens.
     """
-    cache = LogitCache(predict, block_size, vocabulary.size, remember=False)
+    cache = LogitCache(bind(predict, (0,) * len(inputs.values)), inputs.block_size, vocabulary.size, remember=False)
     longest = min(max_length, _LONGEST)
     plan = Plan.of({"seed": 0, "max_length": longest}, vocabulary, longest)
     parts: list[NDArray[np.int64]] = []

@@ -12,9 +12,9 @@ from sequentia.architectures import Architecture
 from sequentia.arithmetic import Bounds, CostError, InexactError, OnnxWriter
 from sequentia.errors import ExportError
 from sequentia.sampling import log_softmax
-from sequentia.session import open_session
-from sequentia.training.corpus import Tokens
+from sequentia.session import open_session, run
 from sequentia.training.kinds import Network, predictor
+from sequentia.training.parts import Part
 from sequentia.weights import Tensors, narrowest
 from sequentia.windows import windows
 
@@ -24,6 +24,7 @@ MOST_LOSS: Final = 0.001
 _OF_ONE: Final = 0.01  # six standard deviations of what steps of 1/256 do to the loss of one prediction
 
 _SEARCHED: Final = 2048  # contexts that a choice of bits is tried on
+_NOT_SAID: Final = 4
 _LOGITS_AT_ONCE: Final = 1 << 22  # so that a large alphabet does not take gigabytes
 _LIMITS: Final = (0.4 * MOST_LOSS, 0.1 * MOST_LOSS, 0.0)
 
@@ -36,27 +37,35 @@ class Exact(NamedTuple):
     steps: int
 
 
-def in_whole_numbers(network: Network, tokens: Tokens) -> Exact:
+def in_whole_numbers(network: Network, part: Part) -> Exact:
     """Return a network in whole numbers of the fewest bits that hardly change what it says of some names.
 
     The bits of one group of numbers after another are lowered, as long as neither the loss on a part of the names moves
     by more than a limit, nor the Kullback-Leibler divergence from the network in floating point exceeds it. If the loss
-    on all names then moves too far, the limit was too high, and a lower one is tried.
+    on all names then moves too far, the limit was too high, and a lower one is tried. With conditions, that is the loss
+    on the names as they are, and that without their conditions; the bits are chosen on names of which every fourth is
+    without.
 
     Args:
         network: the trained network.
-        tokens: the names, each followed by the boundary.
+        part: the names.
 
     Raises:
         ExportError: if the loss moves too far with any number of bits, or the network takes too many steps.
     """
-    contexts, targets = windows(tokens, np.arange(len(tokens)), network.block_size)
-    judge = _Judge(network, contexts, targets)
+    positions = np.arange(part.windows)
+    contexts, targets = windows(part.tokens, positions, network.block_size)
+    said = part.conditions_at(positions)
+    conditions = np.where(part.names_at(positions)[:, None] % _NOT_SAID == 0, 0, said)
+    judge = _Judge(network, contexts, conditions, targets)
+    judges = [judge]
+    if network.inputs.values:
+        judges = [_Judge(network, contexts, each, targets) for each in (said, np.zeros_like(said))]
     most_bits, best = _start(network, judge)
     moved, allowed = 0.0, max(MOST_LOSS, _OF_ONE / math.sqrt(len(targets)))
     for limit in _LIMITS:
         found = _lowered(most_bits, best, judge, limit)
-        moved = judge.moved(found, len(targets))[0]
+        moved = max(each.moved(found, len(targets))[0] for each in judges)
         if moved <= allowed:
             return found
     raise ExportError(
@@ -69,8 +78,14 @@ def in_whole_numbers(network: Network, tokens: Tokens) -> Exact:
 class _Judge:
     """Says how far a network in whole numbers is from one in floating point."""
 
-    def __init__(self, network: Network, contexts: NDArray[np.int64], targets: NDArray[np.int64]) -> None:
-        self._network, self._contexts, self._targets = network, contexts, targets
+    def __init__(
+        self,
+        network: Network,
+        contexts: NDArray[np.int64],
+        conditions: NDArray[np.int64],
+        targets: NDArray[np.int64],
+    ) -> None:
+        self._network, self._contexts, self._conditions, self._targets = network, contexts, conditions, targets
         self._predict = predictor(network.for_inference(), torch.device("cpu"))
         self._chunk = max(1, min(_SEARCHED, _LOGITS_AT_ONCE // network.ids))  # contexts at once
         self.searched = min(_SEARCHED, len(contexts), 4 * self._chunk)
@@ -81,10 +96,11 @@ class _Judge:
         network = self._network
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # infinite numbers raise a ValueError
-                architecture, numbers = network.in_whole_numbers(bits, self._contexts[: self.searched])
+                some = slice(self.searched)
+                architecture, numbers = network.in_whole_numbers(bits, self._contexts[some], self._conditions[some])
             tensors = {name: narrowest(values) for name, values in numbers.items()}
-            bounds = Bounds(tensors, network.ids)
-            architecture.network(bounds, network.block_size, network.ids)
+            bounds = Bounds(tensors, network.inputs)
+            architecture.network(bounds, network.inputs)
         except CostError as error:
             raise ExportError(f"the network is too large: {error}", rung="cost") from error
         except (ValueError, InexactError):
@@ -94,22 +110,23 @@ class _Judge:
     def moved(self, exact: Exact, count: int) -> tuple[float, float]:
         """Return by how much the loss on the first contexts moves, and the divergence from the network, in nats."""
         network = self._network
-        writer = OnnxWriter(exact.tensors, network.block_size, network.ids)
-        exact.architecture.network(writer, network.block_size, network.ids)
+        writer = OnnxWriter(exact.tensors, network.inputs)
+        exact.architecture.network(writer, network.inputs)
         session = open_session(writer.file({}))
         loss = divergence = 0.0
         for start in range(0, count, self._chunk):
             part = slice(start, min(count, start + self._chunk))
             contexts, targets = self._contexts[part], self._targets[part]
             expected = (self._kept[start] if start in self._kept else self._expected(start))[: len(contexts)]
-            change = expected - log_softmax(session.run(["logits"], {"context": contexts})[0])
+            change = expected - log_softmax(run(session, contexts, self._conditions[part]))
             loss += float(change[np.arange(len(targets)), targets].sum())
             divergence += float((np.exp(expected) * change).sum())
         return abs(loss) / count, divergence / count
 
     def _expected(self, start: int) -> NDArray[np.float64]:
         """Return the network's log probabilities after a chunk of the contexts, float64 [contexts, ids]."""
-        logits = self._predict(self._contexts[start : start + self._chunk])
+        part = slice(start, start + self._chunk)
+        logits = self._predict(self._contexts[part], self._conditions[part])
         if not np.isfinite(logits).all():
             raise _too_large()
         return log_softmax(logits)

@@ -26,7 +26,8 @@ from sequentia.errors import ArtifactError, ModelNotFoundError, OptionError
 from sequentia.hub_cache import snapshot_at
 from sequentia.session import Session
 
-from .card import CardFacts, model_card
+from .card import model_card
+from .origins import CardFacts
 from .parity import check_parity
 
 _MAIN: Final = constants.DEFAULT_REVISION

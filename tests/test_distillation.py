@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ from sequentia.training.recipes import recipe_path
 from sequentia.training.trainer import METRICS, TEACHERS
 from sequentia.windows import windows
 
+from . import labelled
 from .conftest import MOONS
 from .test_training import RUN, history
 
@@ -74,8 +76,13 @@ def teacher(taught: Path) -> Teacher:
     members = [Checkpoint.load(place) for place in sorted((taught / TEACHERS).glob("[123]-*"))]
     learner = Checkpoint.load(taught).record
     assert isinstance(learner.recipe, MLPRecipe)
-    tokens = split(read_corpus(MOONS), "lecture").train
-    return Teacher(members, learner.recipe, tokens, learner.max_length, torch.device("cpu"))
+    part = split(read_corpus(MOONS), "lecture").train
+    return Teacher(members, learner.recipe, part, learner.max_length, torch.device("cpu"))
+
+
+def nothing(contexts: torch.Tensor) -> torch.Tensor:
+    """Return the conditions of some contexts in a model that has none."""
+    return torch.zeros((len(contexts), 0), dtype=torch.int64)
 
 
 def test_the_mixture_is_weighted_probabilities(taught: Path, teacher: Teacher) -> None:
@@ -87,14 +94,14 @@ def test_the_mixture_is_weighted_probabilities(taught: Path, teacher: Teacher) -
         with torch.no_grad():
             logits = network(contexts[:, -network.block_size :]).double().numpy()
         expected += weight * np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(teacher.probabilities(contexts).numpy(), expected, atol=2e-6)
+    np.testing.assert_allclose(teacher.probabilities(contexts, nothing(contexts)).numpy(), expected, atol=2e-6)
 
 
 def test_the_losses_of_the_mixture_are_kept(taught: Path, teacher: Teacher) -> None:
     stored = json.loads((taught / TEACHERS / METRICS).read_text(encoding="utf-8"))
     dev = split(read_corpus(MOONS), "lecture").dev
-    contexts, targets = windows(dev, np.arange(len(dev)), 5)
-    expected = -teacher.predict(contexts)[np.arange(len(dev)), targets].mean(dtype=np.float64)
+    contexts, targets = windows(dev.tokens, np.arange(dev.windows), 5)
+    expected = -teacher.predict(contexts)[np.arange(dev.windows), targets].mean(dtype=np.float64)
     assert stored["dev"]["loss"] == pytest.approx(expected, rel=1e-6)
 
 
@@ -107,12 +114,13 @@ def test_teachers_have_seeds_of_their_own_and_see_the_same_text(taught: Path) ->
 
 
 def test_a_lesson_is_half_text_and_half_inventions(teacher: Teacher) -> None:
-    contexts, probabilities = teacher.lesson(0)
-    again, other = teacher.lesson(0)[0], teacher.lesson(1)[0]
+    contexts, conditions, probabilities = teacher.lesson(0)
+    again, other = teacher.lesson(0).contexts, teacher.lesson(1).contexts
+    assert torch.equal(conditions, nothing(contexts))
     assert torch.equal(contexts, again)
     assert contexts.shape[1:] == (5,)
     assert not torch.equal(contexts[: len(other)], other[: len(contexts)])
-    torch.testing.assert_close(probabilities, teacher.probabilities(contexts))
+    torch.testing.assert_close(probabilities, teacher.probabilities(contexts, conditions))
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(len(contexts)))
 
     half = 256 * 600 // 4 // 2
@@ -129,23 +137,58 @@ def test_a_lesson_is_half_text_and_half_inventions(teacher: Teacher) -> None:
     assert len(contexts) == pytest.approx(2 * half, rel=0.2)
 
 
+def test_lessons_of_names_with_conditions_and_weights(tmp_path: Path) -> None:
+    """Half of a lesson is text, each name with its own values as often as it counts; some values are hidden."""
+    table, columns = labelled.write(tmp_path / "moons.csv", labelled.rows()), labelled.columns(weight=True)
+    member = train(table, tmp_path / "run", recipe="ngram", columns=columns)
+    recipe = read_recipe("mlp", ["block_size=5", "batch_size=512", "steps=600", "condition_dropout=0.5"])
+    assert isinstance(recipe, MLPRecipe)
+    part = split(read_corpus(table, columns), "lecture").train
+    assert part.counts is not None
+    assert not part.counts.all(), "some names count 0 times"
+    teacher = Teacher([member], recipe, part, member.record.max_length, torch.device("cpu"))
+    assert teacher.inputs == member.record.inputs
+    contexts, conditions, probabilities = teacher.lesson(0)
+    torch.testing.assert_close(probabilities, teacher.probabilities(contexts, conditions))
+    again = teacher.lesson(0)
+    assert torch.equal(again.contexts, contexts)
+    assert torch.equal(again.conditions, conditions)
+    assert not torch.equal(teacher.lesson(1).conditions[:100], conditions[:100])
+
+    half, positions = 512 * 600 // 4 // 2, np.arange(part.windows)
+    text, _ = windows(part.tokens, positions, recipe.block_size)
+    said, weights = part.conditions_at(positions), part.weights_at(positions)
+    expected: dict[tuple[int, ...], float] = defaultdict(float)
+    for row, values, weight in zip(text.tolist(), said.tolist(), weights.tolist(), strict=True):
+        for shown, share in ((values, 0.5), ([0, 0], 0.25), ([0, values[1]], 0.125), ([values[0], 0], 0.125)):
+            expected[(*row, *shown)] += share * weight / weights.sum()
+    found = Counter(map(tuple, torch.cat([contexts, conditions], dim=1)[:half].tolist()))
+    assert sum(found.values()) == half
+    for key in found.keys() | expected.keys():
+        share = expected[key]  # the odds of a false alarm are 1e-6 or so for each
+        assert abs(found[key] - share * half) <= 5.5 * np.sqrt(share * (1 - share) * half) + 1.5 * (share > 0), key
+    invented = conditions[half:]
+    shares = torch.tensor([(invented[:, column] == 0).double().mean() for column in range(2)])
+    torch.testing.assert_close(shares, torch.full_like(shares, 0.375), atol=0.05, rtol=0)
+
+
 def test_a_learner_may_look_less_far_back_than_its_teachers(taught: Path, teacher: Teacher) -> None:
     checkpoint = Checkpoint.load(taught)
     assert isinstance(checkpoint.record.recipe, MLPRecipe)
     recipe = msgspec.structs.replace(checkpoint.record.recipe, block_size=2)
     members = [Checkpoint.load(place) for place in sorted((taught / TEACHERS).glob("[123]-*"))]
-    tokens = split(read_corpus(MOONS), "lecture").train
-    short = Teacher(members, recipe, tokens, checkpoint.record.max_length, torch.device("cpu"))
+    part = split(read_corpus(MOONS), "lecture").train
+    short = Teacher(members, recipe, part, checkpoint.record.max_length, torch.device("cpu"))
     assert short.block_size == max(member.record.recipe.block_size for member in members) == 5
-    contexts, probabilities = short.lesson(3)
-    full, same = teacher.lesson(3)
+    contexts, _, probabilities = short.lesson(3)
+    full, _, same = teacher.lesson(3)
     assert torch.equal(contexts, full[:, -2:])
     assert torch.equal(probabilities, same)
 
 
 def test_names_are_invented_as_often_as_the_mixture_says(teacher: Teacher) -> None:
     """Check the share of each first symbol; the odds of a false alarm are about 1e-6 for each."""
-    contexts, probabilities = teacher._invent(0)
+    contexts, _, probabilities = teacher._invent(0, np.random.default_rng(0))
     starts = int((contexts == 0).all(dim=1).sum())
     expected = probabilities[0].numpy()
     seconds = contexts[(contexts[:, :-1] == 0).all(dim=1) & (contexts[:, -1] > 0)][:, -1]
@@ -157,7 +200,7 @@ def test_names_are_invented_as_often_as_the_mixture_says(teacher: Teacher) -> No
 
 def test_the_learner_comes_near_its_teacher(taught: Path, teacher: Teacher) -> None:
     """On names not drawn before, its Kullback-Leibler divergence is lower than that of its best teacher."""
-    contexts, probabilities = teacher._invent(10**6)
+    contexts, _, probabilities = teacher._invent(10**6, np.random.default_rng(0))
 
     @torch.no_grad()
     def divergence(run: Path) -> float:

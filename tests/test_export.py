@@ -15,20 +15,24 @@ from safetensors.numpy import load_file, save
 from safetensors.torch import save_file
 
 import sequentia
-from sequentia import ArtifactError, ExportError, TrainingError, artifact
+from sequentia import ArtifactError, ExportError, RecipeError, TrainingError, artifact
 from sequentia.architectures import MLPArchitecture
-from sequentia.arithmetic import LIMIT, OnnxWriter
+from sequentia.arithmetic import LIMIT, Inputs, OnnxWriter
 from sequentia.arithmetic.integers import IntegerArithmetic
 from sequentia.arithmetic.onnx import IR_VERSION, OPSET
 from sequentia.config import Config
-from sequentia.export import export, exporter, parity, precision
+from sequentia.export import export, exporter, model_card, parity, precision
+from sequentia.sampling import log_softmax
 from sequentia.session import open_session
 from sequentia.training import evaluate_model, read_recipe, recipe_names, train
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint, _earlier_digest
-from sequentia.training.kinds import Network
+from sequentia.training.kinds import Network, Recipe
+from sequentia.training.kinds.gru import GRURecipe
+from sequentia.training.kinds.mlp import MLPRecipe
 from sequentia.vocabulary import Vocabulary
 from sequentia.weights import read_tensors
 
+from . import labelled
 from .conftest import MOONS, SMALL
 
 OPERATORS = {"Add", "Cast", "Clip", "Floor", "Gather", "MatMul", "Mul"}
@@ -38,11 +42,12 @@ def network_of(folder: Path) -> Network:
     return Checkpoint.load(folder).network().eval()
 
 
-def plain_logits(config: Config, weights: bytes, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+def plain_logits(
+    config: Config, weights: bytes, contexts: NDArray[np.int64], conditions: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
     """Return the logits by int64 arithmetic."""
-    ids = len(config.vocabulary) + 1
-    tensors = read_tensors(weights, config.architecture.tensors(config.block_size, ids))
-    steps = config.architecture.network(IntegerArithmetic(tensors, contexts), config.block_size, ids)
+    tensors = read_tensors(weights, config.architecture.tensors(config.inputs))
+    steps = config.architecture.network(IntegerArithmetic(tensors, contexts, conditions), config.inputs)
     return (steps / 256).astype(np.float32)
 
 
@@ -144,6 +149,7 @@ SMALLER = {
     "fast": ["hidden_sizes=[32]"],
     "gru": ["hidden_size=16", "embedding_dim=6", "block_size=5"],
     "names": ['teachers=["ngram"]', "teacher_weights=[]", "hidden_sizes=[32]"],
+    "weighted": ["hidden_sizes=[32, 16]", "split=lecture"],
     "wide": ["hidden_sizes=[32]"],
 }
 EVERY = KINDS | {name: (name, SMALLER.get(name, [])) for name in recipe_names()}
@@ -181,11 +187,111 @@ def test_logits_are_those_of_the_network_but_for_rounding(tmp_path: Path) -> Non
         network = checkpoint.network().eval()
         contexts = np.random.default_rng(0).integers(0, network.ids, (300, network.block_size))
         contexts *= np.logical_and.accumulate(contexts[:, ::-1] > 0, axis=1)[:, ::-1]
-        architecture, tensors = network.in_whole_numbers(network.precisions(), contexts)
-        steps_found = architecture.network(IntegerArithmetic(tensors, contexts), network.block_size, network.ids)
+        nothing = np.zeros((len(contexts), 0), dtype=np.int64)
+        architecture, tensors = network.in_whole_numbers(network.precisions(), contexts, nothing)
+        steps_found = architecture.network(IntegerArithmetic(tensors, contexts), network.inputs)
         with torch.no_grad():
             expected = network(torch.from_numpy(contexts)).numpy()
         assert np.abs(steps_found / 256 - expected).max() < 0.06, kind
+
+
+CONDITIONED = {
+    "no layers to fold": ("mlp", ["hidden_sizes=[12, 8]", "initialization=kaiming"]),
+    "direct connections": ("mlp", ["hidden_sizes=[8]", "direct=2", "activation=gelu", "initialization=kaiming"]),
+    "normalised": ("mlp-batchnorm", ["hidden_sizes=[20]"]),
+    "normalised ReLU": ("deep-batchnorm", ["hidden_sizes=[8, 8]", "activation=relu"]),
+    "large batches": ("fast", ["hidden_sizes=[32]"]),
+    "recurrent": ("gru", ["hidden_size=16", "embedding_dim=6", "block_size=5", "dropout=0.0"]),
+    "recurrent, one place": ("gru", ["hidden_size=8", "block_size=1", "dropout=0.0"]),
+    "unigrams": ("ngram", ["order=1"]),
+    "bigrams": ("ngram", ["order=2"]),
+    "6-grams": ("ngram", []),
+    "taught": ("names", ['teachers=["ngram"]', "teacher_weights=[]", "hidden_sizes=[32]"]),
+}
+
+
+def _embedded(original: Callable[..., Network]) -> Callable[..., Network]:
+    """Return a function that makes new networks whose conditions matter before they are trained."""
+
+    def new_network(recipe: Recipe, inputs: Inputs, generator: torch.Generator) -> Network:
+        network = original(recipe, inputs, generator)
+        labelled.embed(network)
+        return network
+
+    return new_network
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("kind", CONDITIONED)
+def test_a_network_with_conditions_is_exported_with_the_same_loss(
+    kind: str, columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, overrides = CONDITIONED[kind]
+    for each in (MLPRecipe, GRURecipe):
+        monkeypatch.setattr(each, "new_network", _embedded(each.new_network))
+    steps = ["steps=20"] if read_recipe(recipe).steps else []
+    table = labelled.write(tmp_path / "moons.csv", labelled.rows())
+    run, asked = tmp_path / "run", labelled.columns(columns)
+    metrics = train(table, run, recipe=recipe, overrides=[*overrides, *steps], columns=asked).record.metrics
+    config = export(run, tmp_path / "model")
+    assert config.inputs.values == (4, 4)[:columns]
+    assert config.metrics == metrics
+    model = sequentia.load(tmp_path / "model")
+    measured = evaluate_model(model, table)
+    assert metrics is not None
+    assert measured.parts.keys() == metrics.parts.keys() >= {"train", "dev", "test", "dev_not_said"}
+    for part in ("dev", "dev_not_said"):
+        assert measured.parts[part].loss == pytest.approx(metrics.parts[part].loss, abs=0.001)
+        assert measured.parts[part].windows == metrics.parts[part].windows
+    assert {name: [*losses] for name, losses in measured.by_value.items()} == {
+        name: [*losses] for name, losses in metrics.by_value.items()
+    }
+    random = np.random.default_rng(0)
+    contexts = parity.random_contexts(config, 500)
+    conditions = random.integers(0, config.inputs.values, (500, columns))
+    weights = (tmp_path / "model" / artifact.WEIGHTS).read_bytes()
+    expected = plain_logits(config, weights, contexts, conditions)
+    np.testing.assert_array_equal(model.logits(contexts, conditions), expected)
+    np.testing.assert_array_equal(model.logits(contexts), plain_logits(config, weights, contexts, 0 * conditions))
+    assert not np.array_equal(model.logits(contexts), expected), "the conditions matter"
+    with torch.no_grad():
+        floating = network_of(run).for_inference()(torch.from_numpy(contexts), torch.from_numpy(conditions)).numpy()
+    error = log_softmax(floating) - log_softmax(expected)
+    assert abs(error).max() < 0.3, "whole numbers are coarse"
+    assert abs((np.exp(log_softmax(floating)) * error).sum(axis=1).mean()) < 0.001
+
+
+def test_logits_of_networks_with_conditions_are_those_of_the_network_but_for_rounding(tmp_path: Path) -> None:
+    """With all the bits that it may have, a network in whole numbers says the same of every context and condition."""
+    table = labelled.write(tmp_path / "moons.csv", labelled.rows())
+    for kind, (recipe, overrides) in CONDITIONED.items():
+        steps = ["steps=20"] if read_recipe(recipe).steps else []
+        trained = train(
+            table, tmp_path / kind, recipe=recipe, overrides=[*overrides, *steps], columns=labelled.columns()
+        )
+        network = trained.network().eval()
+        random = np.random.default_rng(0)
+        contexts = random.integers(0, network.ids, (300, network.block_size))
+        contexts *= np.logical_and.accumulate(contexts[:, ::-1] > 0, axis=1)[:, ::-1]
+        conditions = random.integers(0, network.inputs.values, (300, 2))
+        architecture, tensors = network.in_whole_numbers(network.precisions(), contexts, conditions)
+        found = architecture.network(IntegerArithmetic(tensors, contexts, conditions), network.inputs)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(contexts), torch.from_numpy(conditions)).numpy()
+        assert np.abs(found / 256 - expected).max() < 0.06, kind
+
+
+@pytest.mark.parametrize("recipe", ["bigram", "bigram-counts"])
+def test_a_bigram_model_refuses_conditions(recipe: str, tmp_path: Path) -> None:
+    table, asked = labelled.write(tmp_path / "moons.csv", labelled.rows()), labelled.columns()
+    with pytest.raises(RecipeError, match=rf"recipe {recipe}: a bigram model has no room for conditions") as caught:
+        train(table, tmp_path / "run", recipe=recipe, columns=asked)
+    assert caught.value.key == "model"
+    overrides = [f'teachers=["{recipe}"]', "teacher_weights=[]"]
+    with pytest.raises(RecipeError, match=rf"recipe {recipe}: a bigram model has no room for conditions"):
+        train(table, tmp_path / "run", recipe="names", overrides=overrides, columns=asked)
+    assert not (tmp_path / "run").exists()
+    train(table, tmp_path / "run", recipe=recipe, overrides=["split=all"], columns=labelled.columns(0))
 
 
 def test_exporting_again_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
@@ -200,8 +306,8 @@ def test_exporting_again_gives_the_same_bytes(trained: Path, tmp_path: Path) -> 
 
 def test_fewer_bits_are_taken_where_they_do(run: Path) -> None:
     """Of a network that has learnt little, no number has to be as exact as it may be."""
-    network, tokens = network_of(run), Checkpoint.load(run).calibration
-    chosen = precision.in_whole_numbers(network, tokens).architecture
+    network, part = network_of(run), Checkpoint.load(run).calibration
+    chosen = precision.in_whole_numbers(network, part).architecture
     assert isinstance(chosen, MLPArchitecture)
     most = network.precisions()
     (layer,) = chosen.layers
@@ -211,32 +317,32 @@ def test_fewer_bits_are_taken_where_they_do(run: Path) -> None:
 
 
 def test_a_stricter_limit_takes_more_bits(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, tokens = network_of(run), Checkpoint.load(run).calibration
+    network, part = network_of(run), Checkpoint.load(run).calibration
     sizes = []
     for limits in ((0.1,), (1e-7,)):
         monkeypatch.setattr(precision, "_LIMITS", limits)
         monkeypatch.setattr(precision, "MOST_LOSS", 1.0)
-        chosen = precision.in_whole_numbers(network, tokens)
+        chosen = precision.in_whole_numbers(network, part)
         sizes.append(sum(tensor.nbytes for tensor in chosen.tensors.values()))
     assert sizes[0] < sizes[1]
 
 
 def test_a_limit_that_proves_too_high_gives_way_to_a_lower_one(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, tokens = network_of(run), Checkpoint.load(run).calibration
+    network, part = network_of(run), Checkpoint.load(run).calibration
     monkeypatch.setattr(precision, "_LIMITS", (1e-4, 0.0))
-    strict = precision.in_whole_numbers(network, tokens)
+    strict = precision.in_whole_numbers(network, part)
     monkeypatch.setattr(precision, "_LIMITS", (10.0, 1e-4, 0.0))  # the first allows anything
-    chosen = precision.in_whole_numbers(network, tokens)
+    chosen = precision.in_whole_numbers(network, part)
     assert chosen.architecture == strict.architecture
 
 
 def test_how_large_the_pieces_are_changes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large alphabet is compared in small pieces."""
-    network, tokens = network_of(run), Checkpoint.load(run).calibration
-    expected = precision.in_whole_numbers(network, tokens).architecture
+    network, part = network_of(run), Checkpoint.load(run).calibration
+    expected = precision.in_whole_numbers(network, part).architecture
     monkeypatch.setattr(precision, "_LOGITS_AT_ONCE", 50 * network.ids)
-    assert len(tokens) > 2 * 50
-    assert precision.in_whole_numbers(network, tokens).architecture == expected
+    assert part.windows > 2 * 50
+    assert precision.in_whole_numbers(network, part).architecture == expected
 
 
 # Checks
@@ -255,11 +361,8 @@ def failing(config: Config, weights: bytes, graph: bytes) -> str:
 
 def changed(weights: bytes, config: Config, change: Callable[[dict[str, Any]], object]) -> bytes:
     """Return a model.safetensors with other tensors."""
-    ids = len(config.vocabulary) + 1
-    tensors = {
-        name: tensor.copy()
-        for name, tensor in read_tensors(weights, config.architecture.tensors(config.block_size, ids)).items()
-    }
+    shapes = config.architecture.tensors(config.inputs)
+    tensors = {name: tensor.copy() for name, tensor in read_tensors(weights, shapes).items()}
     change(tensors)
     return save(tensors)
 
@@ -297,8 +400,7 @@ def test_weights_that_could_reach_the_limit(trained: Path, name: str, value: int
         tensors[name].flat[-1] = value
 
     enlarged = changed(weights, config, enlarge)
-    ids = len(config.vocabulary) + 1
-    tensors = read_tensors(enlarged, config.architecture.tensors(config.block_size, ids))
+    tensors = read_tensors(enlarged, config.architecture.tensors(config.inputs))
     assert failing(config, enlarged, artifact.graph_of(config, tensors)) == "bounds"
 
 
@@ -356,8 +458,7 @@ def test_a_writer_of_graphs_that_is_wrong(
     """The graph equals the one written anew, so that only the later checks can notice."""
     config, weights, _ = files(trained)
     monkeypatch.setattr(artifact, "OnnxWriter", writer)
-    ids = len(config.vocabulary) + 1
-    tensors = read_tensors(weights, config.architecture.tensors(config.block_size, ids))
+    tensors = read_tensors(weights, config.architecture.tensors(config.inputs))
     assert failing(config, weights, artifact.graph_of(config, tensors)) == rung
 
 
@@ -373,7 +474,7 @@ def test_an_ngram_model_is_compared_at_contexts_that_it_knows(tmp_path: Path) ->
         return sum(text in known for text in vocabulary.decode(contexts[contexts[:, 0] > 0]))
 
     assert known_ones(parity.random_contexts(config, 1000)) < 5
-    assert known_ones(parity.compared_contexts(config, files(tmp_path / "run")[2])) > 20
+    assert known_ones(parity.compared_inputs(config, files(tmp_path / "run")[2])[0]) > 20
 
 
 @pytest.mark.parametrize("where", ["batch size 333", "ORT_ENABLE_EXTENDED", "2 threads"])
@@ -483,14 +584,36 @@ def test_only_a_finished_run_is_exported(tmp_path: Path) -> None:
 def test_the_card_states_the_figures_of_the_config(trained: Path) -> None:
     card = (trained / artifact.CARD).read_text(encoding="utf-8")
     config = artifact.read(trained).config
-    for part in config.metrics.__struct_fields__:
-        loss = getattr(config.metrics, part)
+    assert config.metrics.parts.keys() == {"train", "dev", "test", "dev_unseen", "test_unseen"}
+    for loss in config.metrics.parts.values():
         assert f"| {loss.loss:.4f} | {loss.names:,} | {loss.windows:,} |" in card
     assert config.training.corpus.sha256 in card
     assert "sequentia train moons.txt --recipe mlp --set block_size=4" in card
     assert "--set 'hidden_sizes=[24]'" in card
     for name in sequentia.load(trained).generate(10, seed=1):
         assert f"`{name}`" in card
+
+
+@pytest.mark.parametrize("name", artifact.bundled_models())
+def test_a_bundled_model_is_small_and_its_card_up_to_date(name: str) -> None:
+    folder = artifact.BUNDLED / name
+    read, pictures = artifact.read(folder), artifact.read_pictures(folder)
+    assert len(read.graph) <= 800_000
+    assert (folder / artifact.CARD).read_text(encoding="utf-8") == model_card(read, pictures)
+
+
+def test_the_card_of_people_compares_its_names_with_those_of_the_list() -> None:
+    config = sequentia.load("people").config
+    card = (artifact.BUNDLED / "people" / artifact.CARD).read_text(encoding="utf-8")
+    groups = {(group.where["sex"], group.where["decade"]): group for group in config.samples.groups}
+    assert groups.keys() == {(sex, f"{year}") for sex in "fm" for year in range(1880, 2021, 10)}
+    assert config.samples.ending == "a"
+    for (sex, decade), group in groups.items():
+        assert f"| {sex}, {decade} | {group.drawn.mean_length:.2f} | {group.listed.mean_length:.2f} |" in card
+        assert group.drawn.names == 1000
+        assert group.drawn.mean_length == pytest.approx(group.listed.mean_length, abs=0.2)
+        assert group.drawn.ending == pytest.approx(group.listed.ending, abs=0.05)
+        assert len({*group.drawn.most_frequent} & {*group.listed.most_frequent}) >= 3
 
 
 def test_the_bundled_models_card_is_that_of_the_project() -> None:

@@ -9,13 +9,16 @@ import torch
 import sequentia
 from sequentia import OptionError, RecipeError
 from sequentia.architectures import GRUArchitecture
+from sequentia.arithmetic import Inputs
 from sequentia.arithmetic.integers import IntegerArithmetic
 from sequentia.export import export
 from sequentia.training import read_corpus, read_recipe, split, train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.kinds.gru import GRU, GRURecipe, whole_names
+from sequentia.training.parts import Part
 
 from .conftest import MOONS
+from .labelled import embed
 
 SMALL = [
     "embedding_dim=6",
@@ -31,22 +34,22 @@ SMALL = [
 def new_network(block_size: int) -> GRU:
     recipe = read_recipe("gru", ["embedding_dim=5", "hidden_size=16", f"block_size={block_size}", "dropout=0.0"])
     assert isinstance(recipe, GRURecipe)
-    return recipe.new_network(27, torch.Generator().manual_seed(1))
+    return recipe.new_network(Inputs(block_size, 27), torch.Generator().manual_seed(1))
 
 
 def test_whole_names_are_read_and_followed() -> None:
-    tokens = np.array([1, 2, 0, 3, 0, 4, 5, 6, 0], dtype=np.uint8)
-    read, follows = whole_names(tokens, np.array([0, 4, 8]))
+    part = Part.of(np.array([1, 2, 0, 3, 0, 4, 5, 6, 0], dtype=np.uint8))
+    read, follows = whole_names(part, part.names_of(np.array([0, 4, 8])))
     assert read.tolist() == [[0, 1, 2, 0], [0, 3, 0, 0], [0, 4, 5, 6]]
     assert follows.reshape(3, 4).tolist() == [[1, 2, 0, -100], [3, 0, -100, -100], [4, 5, 6, 0]]
 
 
 def test_every_name_is_as_likely_as_any_other() -> None:
     """A long name is drawn as often as a short one."""
-    tokens = split(read_corpus(MOONS), "lecture").train
-    _, follows = whole_names(tokens, np.arange(len(tokens)))
-    _, counts = np.unique(follows.reshape(len(tokens), -1), axis=0, return_counts=True)
-    assert len(counts) == np.count_nonzero(tokens == 0), "no moon has the name of another"
+    part = split(read_corpus(MOONS), "lecture").train
+    _, follows = whole_names(part, part.names_of(np.arange(part.size)))
+    _, counts = np.unique(follows.reshape(part.size, -1), axis=0, return_counts=True)
+    assert len(counts) == np.count_nonzero(part.tokens == 0), "no moon has the name of another"
     assert counts.max() - counts.min() <= 1
 
 
@@ -54,8 +57,8 @@ def test_every_name_is_as_likely_as_any_other() -> None:
 def test_a_window_says_what_the_whole_name_does() -> None:
     """They agree as long as the window holds the start of the name."""
     network = new_network(6)
-    tokens = split(read_corpus(MOONS), "lecture").train
-    read, follows = whole_names(tokens, np.arange(0, len(tokens), 50))
+    part = split(read_corpus(MOONS), "lecture").train
+    read, follows = whole_names(part, part.names_of(np.arange(0, part.size, 50)))
     together = network.train()(torch.from_numpy(read)).reshape(*read.shape, -1)
     network.eval()
     for row, name in enumerate(read):
@@ -64,6 +67,26 @@ def test_a_window_says_what_the_whole_name_does() -> None:
             context = np.zeros((1, 6), dtype=np.int64)
             context[0, 6 - place :] = name[1 : place + 1]
             torch.testing.assert_close(network(torch.from_numpy(context))[0], together[row, place])
+
+
+@torch.no_grad()
+def test_a_window_says_what_the_whole_name_does_with_conditions() -> None:
+    recipe = read_recipe("gru", ["embedding_dim=5", "hidden_size=16", "block_size=6", "dropout=0.0"])
+    assert isinstance(recipe, GRURecipe)
+    network = recipe.new_network(Inputs(6, 27, (3, 4)), torch.Generator().manual_seed(1))
+    embed(network)
+    part = split(read_corpus(MOONS), "lecture").train
+    read, _ = whole_names(part, part.names_of(np.arange(0, part.size, 50)))
+    conditions = torch.from_numpy(np.random.default_rng(0).integers(0, (3, 4), (len(read), 2)))
+    together = network.train()(torch.from_numpy(read), conditions).reshape(*read.shape, -1)
+    network.eval()
+    for place in range(6):
+        contexts = np.zeros((len(read), 6), dtype=np.int64)
+        contexts[:, 6 - place :] = read[:, 1 : place + 1]
+        rows = np.flatnonzero((read[:, 1 : place + 1] > 0).all(axis=1))
+        after = network(torch.from_numpy(contexts), conditions)
+        torch.testing.assert_close(after[rows], together[rows, place])
+    assert not torch.allclose(network(torch.from_numpy(contexts)), after)
 
 
 def test_it_learns_and_is_exported(tmp_path: Path) -> None:
@@ -100,12 +123,14 @@ def test_a_boundary_leaves_the_state_as_it_is() -> None:
         weight.copy_(torch.where(weight < 0, -0.51, 0.51))
     for weight_bits in range(4):
         bits = {**network.precisions(), "weights": weight_bits}
-        architecture, tensors = network.in_whole_numbers(bits, np.zeros((1, 3), dtype=np.int64))
+        architecture, tensors = network.in_whole_numbers(
+            bits, np.zeros((1, 3), dtype=np.int64), np.zeros((1, 0), dtype=np.int64)
+        )
         assert isinstance(architecture, GRUArchitecture)
         rows = np.random.default_rng(0).integers(-1, 2, (200, 16)) << architecture.state_bits  # the most extreme states
         context = np.zeros((200, 3), dtype=np.int64)
         arithmetic = IntegerArithmetic(tensors, context)
-        np.testing.assert_array_equal(architecture._read(arithmetic, "0", rows, context[:, 0]), rows)
+        np.testing.assert_array_equal(architecture._read(arithmetic, "0", rows, context[:, 0], {}), rows)
 
 
 def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path) -> None:

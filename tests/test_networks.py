@@ -12,13 +12,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sequentia.arithmetic import Inputs
 from sequentia.training import read_recipe, train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.kinds import BatchNorm
-from sequentia.training.kinds.mlp import MLP, MLPRecipe, initialize
+from sequentia.training.kinds.initialization import initialize
+from sequentia.training.kinds.mlp import MLP, MLPRecipe
 
 from .conftest import MOONS, SMALL
+from .labelled import embed
 from .test_training import history
+
+INPUTS = Inputs(block_size=3, ids=27)
 
 
 def plain_windows() -> tuple[Tensor, Tensor, int]:
@@ -133,7 +138,7 @@ def test_folding_changes_no_logits(batch_norm: str, hidden_bias: str) -> None:
     recipe = read_recipe("deep-batchnorm", [f"batch_norm={batch_norm}", f"hidden_bias={hidden_bias}"])
     assert isinstance(recipe, MLPRecipe)
     g = torch.Generator().manual_seed(1)
-    network = MLP(27, 3, recipe.structure(27))
+    network = MLP(INPUTS, recipe.structure(INPUTS))
     initialize(network, recipe, g)
     for tensor in [*network.parameters(), *network.buffers()]:
         tensor.data += 0.3 * torch.rand(tensor.shape, generator=g)
@@ -147,7 +152,7 @@ def test_folding_changes_no_logits(batch_norm: str, hidden_bias: str) -> None:
 def test_a_normalised_output_starts_near_the_uniform_distribution(initialization: str) -> None:
     recipe = read_recipe("deep-batchnorm", [f"initialization={initialization}"])
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(27, 3, recipe.structure(27))
+    network = MLP(INPUTS, recipe.structure(INPUTS))
     g = torch.Generator().manual_seed(1)
     initialize(network, recipe, g)
     logits = network(torch.randint(0, 27, (500, 3), generator=g))
@@ -170,24 +175,52 @@ def test_the_running_statistics(tmp_path: Path) -> None:
     torch.testing.assert_close(weights["hidden_norms.0.running_var"], hidden.var(0), rtol=0.1, atol=0.05)
 
 
+@pytest.mark.parametrize("values", [(), (3,), (3, 40)])
 @pytest.mark.parametrize("bias", ["true", "false"])
-def test_a_large_batch_looks_up_what_a_small_one_multiplies(bias: str) -> None:
+def test_a_large_batch_looks_up_what_a_small_one_multiplies(bias: str, values: tuple[int, ...]) -> None:
     recipe = read_recipe("mlp", ["hidden_sizes=[32, 16]", "initialization=kaiming", f"hidden_bias={bias}"])
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(27, 3, recipe.structure(27))
+    inputs = INPUTS._replace(values=values)
+    network = MLP(inputs, recipe.structure(inputs))
     initialize(network, recipe, torch.Generator().manual_seed(1))
-    contexts = torch.randint(0, 27, (1000, 3), generator=torch.Generator().manual_seed(2))
-    together = network.train()(contexts)
-    torch.testing.assert_close(together, torch.cat([network(part) for part in torch.split(contexts, 100)]))
-    torch.testing.assert_close(together, network.eval()(contexts))
+    embed(network)
+    generator = torch.Generator().manual_seed(2)
+    contexts = torch.randint(0, 27, (1000, 3), generator=generator)
+    conditions = torch.stack(
+        [torch.zeros(1000, dtype=torch.int64), *(torch.randint(0, n, (1000,), generator=generator) for n in values)]
+    )[1:].T
+    together = network.train()(contexts, conditions)
+    pieces = zip(torch.split(contexts, 100), torch.split(conditions, 100), strict=True)
+    torch.testing.assert_close(together, torch.cat([network(*piece) for piece in pieces]))
+    torch.testing.assert_close(together, network.eval()(contexts, conditions))
+    torch.testing.assert_close(network.train()(contexts), network(contexts, 0 * conditions))
+    assert not values or not torch.allclose(network(contexts), together)
+
+
+@pytest.mark.parametrize("recipe", ["mlp", "mlp-batchnorm", "deep-batchnorm"])
+def test_conditions_are_embedded_after_the_symbols(recipe: str) -> None:
+    """Like further symbols of the context, with tables of their own."""
+    settings = read_recipe(recipe)
+    assert isinstance(settings, MLPRecipe)
+    inputs, longer = Inputs(3, 27, (27, 27)), Inputs(5, 27)
+    network = settings.new_network(inputs, torch.Generator().manual_seed(1)).eval()
+    other = MLP(longer, settings.structure(longer)).eval()
+    state = network.state_dict()
+    for name in ("conditions.0.weight", "conditions.1.weight"):
+        state[name].copy_(state["embedding.weight"])
+    other.load_state_dict({name: tensor for name, tensor in state.items() if not name.startswith("conditions.")})
+    rows = torch.randint(0, 27, (200, 5), generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(network(rows[:, :3], rows[:, 3:]), other(rows))
+    torch.testing.assert_close(network.for_inference()(rows[:, :3], rows[:, 3:]), other(rows), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("symbols", [1, 2, 3])
 def test_direct_connections_add_a_row_of_a_table(symbols: int) -> None:
     recipe = read_recipe("mlp-batchnorm", [f"direct={symbols}"])
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(6, 3, recipe.structure(6))
-    plain = MLP(6, 3, msgspec.structs.replace(network.structure, direct=0))
+    inputs = Inputs(3, 6)
+    network = MLP(inputs, recipe.structure(inputs))
+    plain = MLP(inputs, msgspec.structs.replace(network.structure, direct=0))
     assert network.direct is not None
     network.direct.weight.data += 1  # which initialize() undoes
     initialize(network, recipe, torch.Generator().manual_seed(1))
@@ -219,7 +252,7 @@ def test_direct_connections_draw_no_random_numbers(tmp_path: Path) -> None:
 def test_dropout_leaves_units_out_of_a_minibatch(sizes: list[int]) -> None:
     recipe = read_recipe("mlp", [f"hidden_sizes={sizes}", "initialization=kaiming"])
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(27, 3, recipe.structure(27), dropout=0.75).train()
+    network = MLP(INPUTS, recipe.structure(INPUTS), dropout=0.75).train()
     initialize(network, recipe, torch.Generator().manual_seed(1))
     contexts = torch.randint(0, 27, (50, 3), generator=torch.Generator().manual_seed(2))
     torch.manual_seed(3)

@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from sequentia import MissingExtraError, OptionError
+from sequentia.columns import ColumnRequest
 from sequentia.training import train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.descent import HISTORY
 from sequentia.training.trainer import METRICS
 
+from . import labelled
 from .conftest import MOONS, SMALL, RayCluster, processes_below
 
 MIX = ("optimizer=adamw", "learning_rate=0.01", "dropout=0.3", "average_decay=0.9", "schedule=cosine", "direct=2")
@@ -45,12 +47,12 @@ def steps_written(folder: Path) -> int:
 
 WORK = """
 import json, sys
+from itertools import accumulate
 from pathlib import Path
 import torch
 from torch import distributed
 from sequentia.training import read_corpus, split
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
-from sequentia.training.corpus import shards
 from sequentia.training.parallel import take_part
 from sequentia.training.team import Workers
 rank, size, store, stop, corpus, *folders = sys.argv[1:]
@@ -60,21 +62,23 @@ ends = []
 for folder in map(Path, folders):
     teachers = sorted(path.parent for path in folder.glob(f"teachers/*/{CHECKPOINT}"))
     recipe = Checkpoint.load(folder).record.recipe
-    tokens = split(read_corpus(Path(corpus)), recipe.split, recipe.first_names).train
-    cuts = shards(tokens, int(size))
-    own = tokens[cuts[int(rank)] : cuts[int(rank) + 1]].copy()
+    data = read_corpus(Path(corpus), Checkpoint.load(folder).record.corpus.columns)
+    shards = split(data, recipe.split, recipe.first_names, recipe.weight_power).train.shards(int(size))
+    cuts = [0, *accumulate(shard.size for shard in shards)]
     cpu = torch.device("cpu")
     team = Workers(cpu, cuts, lambda _: stop == "stop")
-    end = take_part(team, own, folder, teachers, cpu, team.report)
+    end = take_part(team, shards[int(rank)], folder, teachers, cpu, team.report)
     ends.append(None if end is None else str(end))
 print(json.dumps(ends))
 distributed.destroy_process_group()
 """
 
 
-def together(size: int, store: Path, *folders: Path, stop: bool = False) -> list[list[str | None]]:
+def together(
+    size: int, store: Path, *folders: Path, stop: bool = False, corpus: Path = MOONS
+) -> list[list[str | None]]:
     """Finish some runs in several processes, without Ray, or stop them; return each process's ends of the runs."""
-    tail = [str(size), str(store), "stop" if stop else "go", str(MOONS), *map(str, folders)]
+    tail = [str(size), str(store), "stop" if stop else "go", str(corpus), *map(str, folders)]
     processes = [
         subprocess.Popen([sys.executable, "-c", WORK, str(rank), *tail], stdout=subprocess.PIPE) for rank in range(size)
     ]
@@ -86,16 +90,22 @@ class Stop(Exception):  # noqa: N818 - it is none
 
 
 @pytest.fixture
-def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Sequence[str]], Path]:
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """A function that makes a run folder as workers find it, teachers included."""
 
     def stop(*_: object) -> None:
         raise Stop
 
-    def begin(name: str, recipe: str, overrides: Sequence[str]) -> Path:
+    def begin(
+        name: str,
+        recipe: str,
+        overrides: Sequence[str],
+        corpus: Path = MOONS,
+        columns: ColumnRequest | None = None,
+    ) -> Path:
         monkeypatch.setattr("sequentia.training.descent.Descent.run", stop)
         with pytest.raises(Stop):
-            train(MOONS, tmp_path / name, recipe=recipe, overrides=overrides)
+            train(corpus, tmp_path / name, recipe=recipe, overrides=overrides, columns=columns)
         monkeypatch.undo()
         return tmp_path / name
 
@@ -103,9 +113,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_workers_take_the_steps_of_one(
-    size: int, tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path]
-) -> None:
+def test_workers_take_the_steps_of_one(size: int, tmp_path: Path, begun: Callable[..., Path]) -> None:
     folders = [begun(name, recipe, overrides) for name, (recipe, overrides) in CASES.items()]
     ends = together(size, tmp_path / "store", *folders)
     assert all(end == ends[0] for end in ends)
@@ -124,9 +132,56 @@ def test_workers_take_the_steps_of_one(
             assert torch.equal(ours.part("random")[key], tensor)
 
 
-def test_workers_that_start_again_go_on_bit_for_bit(
-    tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path]
+LABELLED = {
+    "sgd": ("mlp", SMALL, 2),
+    "batch norm": ("mlp", (*SMALL, "batch_norm=all", "initialization=kaiming"), 2),
+    "adamw": ("mlp", (*SMALL, *MIX), 1),
+    "everything": ("mlp", (*SMALL, "batch_size=0", "condition_dropout=0.0"), 2),
+    "all windows": ("bigram", ("steps=60", "checkpoint_every=20"), 0),
+    "taught": ("mlp", (*SMALL, 'teachers=["ngram"]'), 2),
+    "fewer weights": ("mlp", (*SMALL, "weight_power=0.5", "first_names=9"), 2),
+}
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_workers_share_names_with_conditions_and_weights(size: int, tmp_path: Path, begun: Callable[..., Path]) -> None:
+    """Each draws the places of all names, and has the conditions and weights of its own."""
+    table = labelled.write(tmp_path / "moons.csv", labelled.rows())
+    folders = [
+        begun(name, recipe, overrides, table, labelled.columns(columns, weight=True))
+        for name, (recipe, overrides, columns) in LABELLED.items()
+    ]
+    assert together(size, tmp_path / "store", *folders, corpus=table) == [[None] * len(folders)] * size
+    for name, (recipe, overrides, columns) in LABELLED.items():
+        asked = labelled.columns(columns, weight=True)
+        train(table, tmp_path / "alone" / name, recipe=recipe, overrides=overrides, columns=asked)
+        assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "alone" / name), abs=1e-4), name
+        ours, theirs = Checkpoint.load(tmp_path / name), Checkpoint.load(tmp_path / "alone" / name)
+        assert ours.record.step == theirs.record.step
+        for key, tensor in theirs.weights.items():
+            assert torch.allclose(ours.weights[key], tensor, atol=1e-3), (name, key)
+        for key, tensor in theirs.part("random").items():
+            assert torch.equal(ours.part("random")[key], tensor)
+
+
+@pytest.mark.parametrize("batch_size", [32, 0])
+def test_workers_that_start_again_hide_the_same_conditions(
+    batch_size: int, tmp_path: Path, begun: Callable[..., Path]
 ) -> None:
+    table, overrides = labelled.write(tmp_path / "moons.csv", labelled.rows()), [*SMALL, f"batch_size={batch_size}"]
+    uninterrupted, stopped = (
+        begun(name, "mlp", overrides, table, labelled.columns(weight=True)) for name in ("uninterrupted", "stopped")
+    )
+    together(2, tmp_path / "store", uninterrupted, corpus=table)
+    together(2, tmp_path / "again", stopped, stop=True, corpus=table)
+    assert 0 < Checkpoint.load(stopped).record.step < 60
+    together(2, tmp_path / "and again", stopped, corpus=table)
+    ours, theirs = Checkpoint.load(stopped), Checkpoint.load(uninterrupted)
+    for key, tensor in theirs.tensors.items():
+        assert torch.equal(ours.tensors[key], tensor), key
+
+
+def test_workers_that_start_again_go_on_bit_for_bit(tmp_path: Path, begun: Callable[..., Path]) -> None:
     uninterrupted, stopped = (begun(name, *CASES["adamw"]) for name in ("uninterrupted", "stopped"))
     together(3, tmp_path / "store", uninterrupted)
     ends = together(3, tmp_path / "again", stopped, stop=True)
@@ -167,9 +222,7 @@ LONG = (*SMALL, *MIX, "steps=600", "checkpoint_every=50")
 
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
-def test_a_killed_worker_is_started_again(
-    tmp_path: Path, begun: Callable[[str, str, Sequence[str]], Path], ray_cluster: RayCluster
-) -> None:
+def test_a_killed_worker_is_started_again(tmp_path: Path, begun: Callable[..., Path], ray_cluster: RayCluster) -> None:
     undisturbed = begun("undisturbed", "mlp", LONG)
     together(2, tmp_path / "store", undisturbed)
     train(MOONS, undisturbed, resume=True)

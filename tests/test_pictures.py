@@ -15,8 +15,8 @@ from sequentia.training import find_learning_rate, plot, read_corpus, split, tra
 from sequentia.training.counts import count_bigrams
 from sequentia.training.descent import HISTORY
 from sequentia.training.diagnostics import DIAGNOSTICS, _histogram, read_diagnostics
+from sequentia.training.embedding_pictures import printable
 from sequentia.training.learning_rates import LEARNING_RATES
-from sequentia.training.pictures import _printable
 
 from .conftest import MOONS, SMALL, python
 from .test_cli import fail
@@ -67,7 +67,7 @@ def test_symbols_that_no_font_has(tmp_path: Path) -> None:
     paths = plot(tmp_path / "run")
     assert {path.name for path in paths} == OF_A_NETWORK
     assert all(map(looks_drawn, paths))
-    assert [_printable(symbol) for symbol in ("a", "ž", " ", "王", "\u0323", "-")] == [
+    assert [printable(symbol) for symbol in ("a", "ž", " ", "王", "\u0323", "-")] == [
         *("a", "ž", "␣", "U+738B", "U+0323", "-"),
     ]
 
@@ -142,7 +142,7 @@ def test_diagnostics(tmp_path: Path) -> None:
     before, after = read_diagnostics(tmp_path / "run")
     assert (before.step, after.step) == (0, 30)
     (layer,) = before.layers
-    windows = len(split(read_corpus(MOONS), "lecture").train)  # fewer than 1,024, so all of them
+    windows = split(read_corpus(MOONS), "lecture").train.windows  # fewer than 1,024, so all of them
     assert layer.saturated is not None
     assert layer.saturated > 0.5  # unscaled weights
     assert sum(layer.activations.counts) == sum(layer.gradients.counts) == 200 * windows

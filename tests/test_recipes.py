@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sequentia import RecipeError
+from sequentia.arithmetic import Inputs
 from sequentia.training import read_recipe, recipe_names
 from sequentia.training.kinds import network_of
 from sequentia.training.kinds.bigram import BigramCountsRecipe, BigramRecipe
@@ -35,7 +36,8 @@ def test_every_recipe_reads_and_says_what_it_is(name: str) -> None:
     ],
 )
 def test_the_published_sizes(recipe: str, parameters: int) -> None:
-    assert read_recipe(recipe).structure(27).parameters == parameters
+    settings = read_recipe(recipe)
+    assert settings.structure(Inputs(settings.block_size, 27)).parameters == parameters
 
 
 def test_overrides_take_the_syntax_of_toml() -> None:
@@ -61,7 +63,7 @@ def test_overrides_take_the_syntax_of_toml() -> None:
         (
             "split=lectures",
             "split",
-            "split = 'lectures': Invalid enum value 'lectures'; it is one of all, dedup, lecture",
+            "split = 'lectures': Invalid enum value 'lectures'; it is one of all, column, dedup, lecture",
         ),
         ("hidden_sizes=[]", "hidden_sizes", "length >= 1"),
         ("hidden_sizes=200", "hidden_sizes", "Expected `array`, got `int`"),
@@ -180,14 +182,15 @@ def test_a_normalised_output_has_no_direct_connections() -> None:
 )
 def test_direct_connections_are_fewer_where_the_alphabet_is_large(ids: int, block_size: int, expected: int) -> None:
     recipe = read_recipe("mlp", ["direct=8", f"block_size={block_size}"])
-    structure, plain = recipe.structure(ids), override(recipe, ["direct=0"]).structure(ids)
+    inputs = Inputs(block_size, ids)
+    structure, plain = recipe.structure(inputs), override(recipe, ["direct=0"]).structure(inputs)
     assert isinstance(structure, MLPStructure)
     assert structure.direct == expected
     table = ids ** (expected + 1) if expected else 0
     assert structure.parameters == plain.parameters + table
     assert table <= 2**20
     with torch.device("meta"):
-        tensors = network_of(structure, block_size, ids).state_dict().values()
+        tensors = network_of(structure, inputs).state_dict().values()
     assert sum(tensor.numel() for tensor in tensors) == structure.parameters
     assert sum(tuple(tensor.shape) == (ids**expected, ids) for tensor in tensors) == (expected > 0)
 

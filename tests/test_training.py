@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 import sequentia
 from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
+from sequentia.arithmetic import Inputs
 from sequentia.export import export
 from sequentia.generation import stream_names
 from sequentia.logit_cache import LogitCache
@@ -30,11 +32,14 @@ from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
 from sequentia.training.descent import HISTORY, learning_rate
 from sequentia.training.diagnostics import DIAGNOSTICS
 from sequentia.training.kinds import predictor
-from sequentia.training.kinds.mlp import MLP, MLPRecipe, initialize
+from sequentia.training.kinds.initialization import initialize
+from sequentia.training.kinds.mlp import MLP, MLPRecipe
+from sequentia.training.parts import Part
 from sequentia.training.recipes import recipe_path
 from sequentia.training.trainer import METRICS, _calibration
 from sequentia.vocabulary import BOUNDARY
 
+from . import labelled
 from .conftest import MOONS, SMALL
 
 ADAMW = (
@@ -45,6 +50,8 @@ ADAMW = (
     "average_decay=0.9",
     "schedule=cosine",
 )
+
+PARTS = ("train", "dev", "test", "dev_unseen", "test_unseen")
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -173,6 +180,20 @@ def unfinished(folder: Path) -> None:
     Checkpoint(record=type(checkpoint.record)(**record), tensors=checkpoint.tensors).save(folder)
 
 
+def test_resuming_with_other_columns(tmp_path: Path) -> None:
+    table = labelled.write(tmp_path / "moons.csv", labelled.rows())
+    run, asked = tmp_path / "run", labelled.columns(weight=True)
+    train(table, run, recipe="mlp", overrides=SMALL, columns=asked)
+    finished = Checkpoint.load(run)
+    unfinished(run)
+    for other in (labelled.columns(1, weight=True), labelled.columns(), labelled.columns(0)):
+        with pytest.raises(TrainingError, match=r"reads other columns of .* go on without the options that choose"):
+            train(table, run, columns=other, resume=True)
+    assert train(table, run, resume=True).record.corpus == finished.record.corpus
+    unfinished(run)
+    assert train(table, run, resume=True, columns=asked).record.corpus == finished.record.corpus
+
+
 def test_resuming_with_what_is_not_the_runs_own(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("anna\nbob\n", encoding="utf-8")
@@ -249,8 +270,9 @@ def test_losses_are_those_of_the_definition(trained: Path) -> None:
 def test_the_artifact_has_the_losses_of_the_network(trained: Path) -> None:
     model = sequentia.load(trained)
     measured = evaluate_model(model, MOONS)
-    for part in measured.__struct_fields__:
-        ours, stored = getattr(measured, part), getattr(model.config.metrics, part)
+    assert measured.parts.keys() == model.config.metrics.parts.keys() == {*PARTS}
+    for part, ours in measured.parts.items():
+        stored = model.config.metrics.parts[part]
         assert ours.loss == pytest.approx(stored.loss, abs=0.001 if part == "dev" else 0.002)
         assert (ours.names, ours.windows) == (stored.names, stored.windows)
 
@@ -305,6 +327,82 @@ def test_a_corpus_of_another_alphabet(trained: Path, tmp_path: Path) -> None:
 # Parts
 
 
+REPEATED = {
+    "large batches": ("fast", ["hidden_sizes=[32]", "steps=20"]),
+    "small batches": ("mlp", [*ADAMW, "steps=20"]),
+    "normalised": ("mlp-batchnorm", ["hidden_sizes=[20]", "steps=20"]),
+    "recurrent": ("gru", ["hidden_size=8", "embedding_dim=6", "block_size=5", "steps=10"]),
+    "n-grams": ("ngram", []),
+}
+
+
+@pytest.mark.parametrize("columns", [0, 2])
+@pytest.mark.parametrize("kind", REPEATED)
+def test_repeating_lines_gives_the_same_model_as_the_weight_does(kind: str, columns: int, tmp_path: Path) -> None:
+    """Bit for bit."""
+    recipe, overrides = REPEATED[kind]
+    rows = [row._replace(times=max(row.times, 1)) for row in labelled.rows()]
+    weighted, repeated = trained_on_weights_and_repetitions(rows, columns, recipe, overrides, tmp_path)
+    assert weighted.weights.keys() == repeated.weights.keys()
+    for name, tensor in repeated.weights.items():
+        assert torch.equal(weighted.weights[name], tensor), name
+    for name, tensor in repeated.part("random").items():
+        assert torch.equal(weighted.part("random")[name], tensor), name
+    ours, theirs = weighted.record.metrics, repeated.record.metrics
+    assert ours is not None
+    assert theirs is not None
+    assert ours.train is not None
+    assert theirs.train is not None
+    assert (ours.train.names, theirs.train.names) == (len(rows), sum(row.times for row in rows))
+    assert ours.train.weighted == pytest.approx(theirs.train.loss, rel=1e-9)
+    assert ours.train.weighted != pytest.approx(ours.train.loss, rel=1e-6)
+    assert theirs.train.weighted is None
+
+
+def test_repeating_lines_gives_the_same_counts_as_the_weight_does(tmp_path: Path) -> None:
+    weighted, repeated = trained_on_weights_and_repetitions(labelled.rows(), 0, "bigram-counts", [], tmp_path)
+    assert torch.equal(weighted.weights["weight"], repeated.weights["weight"])
+
+
+@pytest.mark.parametrize("columns", [0, 2])
+def test_repeating_lines_gives_the_same_steps_over_everything(columns: int, tmp_path: Path) -> None:
+    """All windows at once have shares of one, which are rounded."""
+    recipe, overrides = ("mlp", [*SMALL, "batch_size=0", "steps=20"]) if columns else ("bigram", ["steps=20"])
+    weighted, repeated = trained_on_weights_and_repetitions(labelled.rows(), columns, recipe, overrides, tmp_path)
+    for name, tensor in repeated.weights.items():
+        torch.testing.assert_close(weighted.weights[name], tensor, atol=1e-6, rtol=0)
+
+
+def trained_on_weights_and_repetitions(
+    rows: list[labelled.Row], columns: int, recipe: str, overrides: Sequence[str], folder: Path
+) -> tuple[Checkpoint, Checkpoint]:
+    """Train on the same list once with weights, and once with each row as often as it counts."""
+    lines = [row for row in rows for _ in range(row.times)]
+    places = labelled.write(folder / "weights.csv", rows), labelled.write(folder / "lines.csv", lines)
+    overrides = [*overrides, "split=all", "epochs=0"] if read_recipe(recipe).steps else ["split=all"]
+    weighted, repeated = (
+        train(place, folder / place.stem, recipe=recipe, overrides=overrides, columns=asked)
+        for place, asked in zip(
+            places, (labelled.columns(columns, weight=True), labelled.columns(columns)), strict=True
+        )
+    )
+    assert weighted.record.vocabulary == repeated.record.vocabulary
+    return weighted, repeated
+
+
+@pytest.mark.parametrize(("recipe", "overrides"), [*REPEATED.values(), ("bigram", ["steps=5"]), ("bigram-counts", [])])
+def test_a_power_of_zero_makes_all_weights_the_same(recipe: str, overrides: list[str], tmp_path: Path) -> None:
+    table = labelled.write(tmp_path / "moons.csv", labelled.rows())
+    columns = 0 if recipe.startswith("bigram") else 2
+    asked = labelled.columns(columns, weight=True)
+    ignored = train(table, tmp_path / "ignored", recipe=recipe, overrides=[*overrides, "weight_power=0"], columns=asked)
+    without = train(table, tmp_path / "none", recipe=recipe, overrides=overrides, columns=labelled.columns(columns))
+    for name, tensor in without.tensors.items():
+        assert torch.equal(ignored.tensors[name], tensor), name
+    assert ignored.record.metrics == without.record.metrics
+    assert ignored.record.samples == without.record.samples
+
+
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every recipe counts, cuts into windows and teaches nothing but the training part."""
@@ -316,7 +414,7 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
         original = getattr(place, name)
 
         def recording(tokens: Any, *arguments: Any) -> Any:
-            assert np.array_equal(tokens, train_part)
+            assert np.array_equal(tokens.tokens if isinstance(tokens, Part) else tokens, train_part.tokens)
             seen[f"{module}.{name}"] += 1
             return original(tokens, *arguments)
 
@@ -330,7 +428,11 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
     watch("kinds.gru", "whole_names")
     kind = read_recipe(recipe)
     overrides = ["steps=3"] if kind.steps else []
-    overrides += {"gru": ["hidden_size=8"], "wide": ["hidden_sizes=[16]"]}.get(recipe, [])
+    overrides += {
+        "gru": ["hidden_size=8"],
+        "weighted": ["split=lecture", "hidden_sizes=[16, 8]"],
+        "wide": ["hidden_sizes=[16]"],
+    }.get(recipe, [])
     if kind.teachers:
         (tmp_path / "short.toml").write_text(
             'summary = "Short."\nblock_size = 3\nembedding_dim = 4\nhidden_sizes = [8]\n'
@@ -368,8 +470,8 @@ def test_the_first_names_alone(tmp_path: Path) -> None:
     assert (found.names, found.windows) == (record.metrics.train.names, record.metrics.train.windows)
     everything = split(read_corpus(MOONS), "lecture")
     cut = split(read_corpus(MOONS), "lecture", first_names=10**6)
-    assert np.array_equal(cut.train, everything.train)
-    assert np.array_equal(split(read_corpus(MOONS), "lecture", first_names=3).dev, everything.dev)
+    assert np.array_equal(cut.train.tokens, everything.train.tokens)
+    assert np.array_equal(split(read_corpus(MOONS), "lecture", first_names=3).dev.tokens, everything.dev.tokens)
 
 
 def test_a_list_without_a_dev_part_is_exported(tmp_path: Path) -> None:
@@ -387,14 +489,14 @@ def test_a_list_without_a_dev_part_is_exported(tmp_path: Path) -> None:
 def test_a_run_keeps_names_to_judge_by(trained: Path) -> None:
     """They are those of the dev part, whole; a longer list's are cut between two names."""
     parts = split(read_corpus(MOONS), "lecture")
-    assert np.array_equal(Checkpoint.load(trained).calibration, parts.dev)
-    many = replace(parts, dev=np.tile(parts.dev, 1 + (1 << 15) // len(parts.dev)))
-    kept = _calibration(many)
-    assert (1 << 15) - 20 < len(kept) <= 1 << 15 < len(many.dev)
+    assert np.array_equal(Checkpoint.load(trained).calibration.tokens, parts.dev.tokens)
+    many = np.tile(parts.dev.tokens, 1 + (1 << 15) // parts.dev.windows)
+    kept = _calibration(replace(parts, dev=Part.of(many))).tokens
+    assert (1 << 15) - 20 < len(kept) <= 1 << 15 < len(many)
     assert kept[-1] == BOUNDARY
-    assert np.array_equal(kept, many.dev[: len(kept)])
+    assert np.array_equal(kept, many[: len(kept)])
     long = np.array([*[1] * (1 << 16), BOUNDARY], dtype=np.uint8)
-    assert np.array_equal(_calibration(replace(parts, dev=long)), long), "one name at least"
+    assert np.array_equal(_calibration(replace(parts, dev=Part.of(long))).tokens, long), "one name at least"
 
 
 def test_schedules() -> None:
@@ -416,12 +518,13 @@ def test_a_scaled_network_starts_near_the_uniform_distribution(initialization: s
     overrides = [f"initialization={initialization}", f"activation={activation}", "hidden_sizes=[100, 50]"]
     recipe = read_recipe("mlp", overrides)
     assert isinstance(recipe, MLPRecipe)
-    network = MLP(27, 3, recipe.structure(27))
+    inputs = Inputs(3, 27)
+    network = MLP(inputs, recipe.structure(inputs))
     initialize(network, recipe, torch.Generator().manual_seed(1))
     contexts = torch.randint(0, 27, (500, 3), generator=torch.Generator().manual_seed(2))
     targets = torch.randint(0, 27, (500,), generator=torch.Generator().manual_seed(3))
     assert functional.cross_entropy(network(contexts), targets).item() == pytest.approx(math.log(27), abs=0.02)
-    assert sum(p.numel() for p in network.parameters()) == recipe.structure(27).parameters
+    assert sum(p.numel() for p in network.parameters()) == recipe.structure(inputs).parameters
 
 
 @pytest.mark.parametrize(

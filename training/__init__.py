@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from sequentia._lazy import resolve
 
 if TYPE_CHECKING:
-    from .corpus import read_corpus, split
+    from .corpus import read_corpus
     from .evaluation import compare, evaluate_model
     from .learning_rates import find_learning_rate
+    from .parts import split
     from .pictures import plot
     from .recipes import read_recipe, recipe_names
     from .sweep import find_recipe
@@ -38,7 +39,7 @@ _MODULES = {
     "read_corpus": ".corpus",
     "read_recipe": ".recipes",
     "recipe_names": ".recipes",
-    "split": ".corpus",
+    "split": ".parts",
     "train": ".trainer",
 }
 

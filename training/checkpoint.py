@@ -20,17 +20,20 @@ from torch import Tensor
 import sequentia
 from sequentia._files import write_file
 from sequentia._json import decode_json
+from sequentia.arithmetic import Inputs
 from sequentia.artifact import MAX_BYTES, WEIGHTS
 from sequentia.config import CorpusRecord, Metrics, Samples
-from sequentia.errors import START_AGAIN, TrainingError
+from sequentia.errors import START_AGAIN, RecipeError, TrainingError
 from sequentia.novelty import KnownNames
 
-from .corpus import Corpus, Tokens
-from .kinds import Network, Recipe, Structure, network_of
+from .corpus import Corpus
+from .kinds import ConflictError, Network, Recipe, Structure, network_of
+from .parts import Part
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 NOVELTY: Final = "novelty"
 CALIBRATION: Final = "calibration"
+_CALIBRATION_CONDITIONS: Final = "calibration_conditions"
 _KEY: Final = "sequentia.run"
 _DIGEST: Final = "sequentia.sha256"
 
@@ -51,6 +54,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         metrics: the losses, once the run is finished.
         samples: statistics of generated names, once the run is finished.
         versions: version of Python and of each library.
+        values: the values of each condition, by its name, in id order.
     """
 
     recipe_name: str
@@ -65,19 +69,27 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     metrics: Metrics | None
     samples: Samples | None
     versions: dict[str, str]
+    values: dict[str, list[str]] = {}
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the network reads."""
+        return _inputs(self.recipe, self.vocabulary, self.values)
 
     @classmethod
     def start(cls, recipe_name: str, overrides: Sequence[str], recipe: Recipe, corpus: Corpus) -> Self:
         """Return the record of a run that is about to start.
 
         Raises:
+            RecipeError: if the recipe takes no conditions.
             TrainingError: if the model would be too large for an artifact.
         """
+        inputs = _inputs(recipe, corpus.vocabulary.symbols, corpus.values)
         return cls(
             recipe_name=recipe_name,
             overrides=list(overrides),
             recipe=recipe,
-            structure=_structure(recipe, corpus.vocabulary.size),
+            structure=_structure(recipe, recipe_name, inputs),
             corpus=corpus.record,
             vocabulary=list(corpus.vocabulary.symbols),
             max_length=corpus.max_length,
@@ -86,12 +98,14 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             metrics=None,
             samples=None,
             versions=library_versions(),
+            values=corpus.values,
         )
 
     def of_teacher(self, recipe_name: str, recipe: Recipe) -> "RunRecord":
         """Return the record of another run on the same text, about to start.
 
         Raises:
+            RecipeError: if the recipe takes no conditions.
             TrainingError: if the model would be too large for an artifact.
         """
         return msgspec.structs.replace(
@@ -99,7 +113,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             recipe_name=recipe_name,
             overrides=[],
             recipe=recipe,
-            structure=_structure(recipe, len(self.vocabulary) + 1),
+            structure=_structure(recipe, recipe_name, _inputs(recipe, self.vocabulary, self.values)),
             step=0,
             history_bytes=0,
             metrics=None,
@@ -107,10 +121,17 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         )
 
 
-def _structure(recipe: Recipe, ids: int) -> Structure:
+def _inputs(recipe: Recipe, vocabulary: Sequence[str], values: Mapping[str, Sequence[str]]) -> Inputs:
+    return Inputs(recipe.block_size, len(vocabulary) + 1, tuple(len(each) + 1 for each in values.values()))
+
+
+def _structure(recipe: Recipe, name: str, inputs: Inputs) -> Structure:
     """Return the sizes of a recipe's network, or raise an error if it does not fit into an artifact."""
-    structure = recipe.structure(ids)
-    size = 4 * structure.numbers(recipe.block_size, ids)
+    try:
+        structure = recipe.structure(inputs)
+    except ConflictError as error:
+        raise RecipeError(f"recipe {name}: {error}", key=error.key) from error
+    size = 4 * structure.numbers(inputs)
     if size > MAX_BYTES[WEIGHTS]:
         raise TrainingError(
             f"a model of {structure.parameters:,} parameters may take {size:,} bytes, and an artifact may hold "
@@ -155,9 +176,21 @@ class Checkpoint(msgspec.Struct, frozen=True):
         return None if hashes is None else KnownNames(hashes.numpy().view(np.uint32))
 
     @property
-    def calibration(self) -> Tokens:
-        """Names that choices were made on, each followed by the boundary; none if an earlier version made the run."""
-        return np.asarray(self.tensors[CALIBRATION]) if CALIBRATION in self.tensors else np.zeros(0, dtype=np.uint8)
+    def calibration(self) -> Part:
+        """Names that choices were made on; none if an earlier version made the run."""
+        if CALIBRATION not in self.tensors:
+            return Part.of(np.zeros(0, dtype=np.uint8))
+        tokens = np.asarray(self.tensors[CALIBRATION])
+        if _CALIBRATION_CONDITIONS not in self.tensors:
+            return Part.of(tokens)
+        return Part(tokens, np.asarray(self.tensors[_CALIBRATION_CONDITIONS]))
+
+    def with_calibration(self, part: Part) -> "Checkpoint":
+        """Return the checkpoint with some names that choices were made on."""
+        tensors = {CALIBRATION: torch.from_numpy(part.tokens.astype(np.int32))}
+        if part.conditions.shape[1]:
+            tensors[_CALIBRATION_CONDITIONS] = torch.from_numpy(part.conditions.astype(np.int32))
+        return Checkpoint(record=self.record, tensors={**self.tensors, **tensors})
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -168,7 +201,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
         """Return the network in its present state."""
         record = self.record
         with torch.device("meta"):  # no random numbers are drawn: the weights are loaded next
-            network = network_of(record.structure, record.recipe.block_size, len(record.vocabulary) + 1)
+            network = network_of(record.structure, record.inputs)
         network.load_state_dict({name: tensor.cpu() for name, tensor in self.weights.items()}, assign=True)
         return network
 

@@ -12,7 +12,9 @@ from types import FrameType
 from typing import Any, BinaryIO, Final
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -20,10 +22,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sequentia.errors import START_AGAIN, TrainingError
 
 from .checkpoint import Checkpoint, RunRecord
-from .corpus import Tokens
 from .counts import count_ngrams
-from .distillation import Teacher
-from .kinds import DescentRecipe
+from .distillation import Lesson, Teacher
+from .kinds import DescentRecipe, hidden
+from .parts import Part
 from .team import Team
 
 HISTORY: Final = "history.jsonl"
@@ -94,7 +96,7 @@ class Descent:
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(recipe.seed)
-        self.network = recipe.new_network(len(record.vocabulary) + 1, self.generator).to(device).train()
+        self.network = recipe.new_network(record.inputs, self.generator).to(device).train()
         self.average = (
             AveragedModel(
                 self.network,
@@ -112,10 +114,10 @@ class Descent:
         self._joined = self.team.joined(
             self.network, torch.zeros((2, recipe.block_size), dtype=torch.int64, device=device)
         )
-        self._all_windows: tuple[Tensor, Tensor, Tensor] | None = None
-        self._lesson: tuple[int, Tensor, Tensor] | None = None
+        self._all_windows: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+        self._lesson: tuple[int, Lesson] | None = None
 
-    def run(self, tokens: Tokens, folder: Path, report: StepCallback, watch: Watch | None = None) -> None:
+    def run(self, part: Part, folder: Path, report: StepCallback, watch: Watch | None = None) -> None:
         """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came.
 
         Each checkpoint but the one at the start is shown to ``watch``, also the one that the run goes on from.
@@ -130,7 +132,7 @@ class Descent:
             history = _History(file, recipe, self.step, team, report)
             while self.step < recipe.steps:
                 before = self._matrices() if self.step % ratios_every == 0 else None
-                loss = self.descend(tokens, learning_rate(recipe, self.step))
+                loss = self.descend(part, learning_rate(recipe, self.step))
                 history.add(loss, self._update_ratios(before) if before else None)
                 saving = self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps
                 stopping = team.stopping(self.step, interrupted.is_set())
@@ -145,19 +147,19 @@ class Descent:
                 if stopping:
                     raise KeyboardInterrupt(f"saved at step {self.step} of {recipe.steps}")
 
-    def descend(self, tokens: Tokens, rate: float) -> Tensor:
+    def descend(self, part: Part, rate: float) -> Tensor:
         """Take a step at a learning rate, and return the loss before it, float32 []: the team's is the mean of all."""
         if self.teacher is not None:
-            contexts, targets, weights = self._taught(self.teacher)
+            contexts, conditions, targets, weights = self._taught(self.teacher)
         elif self.recipe.batch_size:
-            contexts, targets, weights = self._minibatch(tokens)
+            contexts, conditions, targets, weights = self._minibatch(part)
         else:
-            contexts, targets, weights = self._everything(tokens)
+            contexts, conditions, targets, weights = self._everything(part)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for norm in self._norms:  # the first steps' statistics are a plain mean, so that the start leaves no trace
             norm.momentum = max(norm.least_momentum, 1 / (self.step + 1))
-        logits = self._joined(contexts)
+        logits = self._joined(contexts, conditions)
         if weights is not None:
             loss = functional.cross_entropy(logits, targets, reduction="none") @ weights
         elif self.team.size == 1:
@@ -177,31 +179,46 @@ class Descent:
         self.step += 1
         return loss.detach()
 
-    def _minibatch(self, tokens: Tokens) -> tuple[Tensor, Tensor, None]:
-        length = self.team.length(tokens)
-        positions = torch.randint(0, length, (self.recipe.batch_size,), generator=self.generator).numpy()
-        contexts, targets = self.recipe.examples(tokens, self.team.own(positions)[1])
-        return torch.from_numpy(contexts).to(self.device), torch.from_numpy(targets).to(self.device), None
+    def _minibatch(self, part: Part) -> tuple[Tensor, Tensor, Tensor, None]:
+        places = torch.randint(0, self.team.places(part), (self.recipe.batch_size,), generator=self.generator).numpy()
+        which, own = self.team.own(places)
+        contexts, conditions, targets = self.recipe.examples(part, own)
+        conditions[self._hidden(len(places), conditions.shape[1])[which]] = 0
+        inputs, said, following = (torch.from_numpy(each).to(self.device) for each in (contexts, conditions, targets))
+        return inputs, said, following, None
 
-    def _taught(self, teacher: Teacher) -> tuple[Tensor, Tensor, None]:
+    def _hidden(self, rows: int, columns: int) -> NDArray[np.bool_]:
+        def random(shape: tuple[int, int]) -> NDArray[np.float64]:
+            numbers: NDArray[np.float64] = torch.rand(shape, generator=self.generator, dtype=torch.float64).numpy()
+            return numbers
+
+        return hidden(random, rows, columns, self.recipe.condition_dropout)
+
+    def _taught(self, teacher: Teacher) -> tuple[Tensor, Tensor, Tensor, None]:
         """Return contexts of the teacher's current lesson, and as targets its probabilities."""
         number = self.step // teacher.steps_per_lesson
         if self._lesson is None or self._lesson[0] != number:
             self._lesson = None  # so that only one is in memory
-            self._lesson = number, *teacher.lesson(number)
-        _, contexts, probabilities = self._lesson
-        chosen = torch.randint(0, len(contexts), (self.recipe.batch_size,), generator=self.generator)
+            self._lesson = number, teacher.lesson(number)
+        lesson = self._lesson[1]
+        chosen = torch.randint(0, len(lesson.contexts), (self.recipe.batch_size,), generator=self.generator)
         chosen = chosen[self.team.rank :: self.team.size].to(self.device)
-        return contexts[chosen], probabilities[chosen], None
+        return lesson.contexts[chosen], lesson.conditions[chosen], lesson.probabilities[chosen], None
 
-    def _everything(self, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+    def _everything(self, part: Part) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return all windows, each different one once, with its share of them: the loss is the same, and quick."""
+        columns = part.conditions.shape[1]
         if self._all_windows is None:
-            ngrams, counts = count_ngrams(tokens, self.recipe.block_size + 1)
+            ngrams, counts = count_ngrams(part, self.recipe.block_size + 1)
             rows = torch.from_numpy(ngrams).to(self.device, torch.int64)
-            shares = counts / self.team.length(tokens) * self.team.size
-            self._all_windows = rows[:, :-1], rows[:, -1], torch.from_numpy(shares).to(self.device, torch.float32)
-        return self._all_windows
+            shares = counts * part.scale / self.team.places(part) * self.team.size
+            weights = torch.from_numpy(shares).to(self.device, torch.float32)
+            self._all_windows = rows[:, columns:-1], rows[:, :columns], rows[:, -1], weights
+        contexts, conditions, targets, weights = self._all_windows
+        # Processes have different numbers of windows. So that their generators stay alike, none of them is used.
+        random = np.random.default_rng((self.recipe.seed, self.step, self.team.rank)).random
+        mask = torch.from_numpy(hidden(random, len(conditions), columns, self.recipe.condition_dropout))
+        return contexts, conditions.masked_fill(mask.to(self.device), 0), targets, weights
 
     def _matrices(self) -> dict[str, Tensor]:
         return {name: weight.detach().clone() for name, weight in self.network.named_parameters() if weight.ndim == 2}

@@ -16,8 +16,8 @@ from sequentia._files import write_file
 from sequentia._json import read_json
 from sequentia.windows import windows
 
-from .corpus import Tokens
 from .kinds import Network
+from .parts import Part
 
 DIAGNOSTICS: Final = "diagnostics.json"
 SATURATED: Final = 0.97
@@ -68,13 +68,13 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: Annotated[list[Layer], Meta(min_length=1)]
 
 
-def add_diagnostics(folder: Path, step: int, network: Network, tokens: Tokens) -> None:
+def add_diagnostics(folder: Path, step: int, network: Network, part: Part) -> None:
     """Add a snapshot to ``diagnostics.json`` in a run folder, unless the network has no hidden layers."""
     if network.activation_module() is None:
         return
     path = folder / DIAGNOSTICS
     snapshots = [each for each in read_diagnostics(folder) if each.step < step]
-    snapshots.append(Snapshot(step, _layers(network, tokens)))
+    snapshots.append(Snapshot(step, _layers(network, part)))
     write_file(path, msgspec.json.encode(snapshots) + b"\n")
 
 
@@ -88,11 +88,12 @@ def read_diagnostics(folder: Path) -> list[Snapshot]:
     return read_json(path, list[Snapshot]) if path.is_file() else []
 
 
-def _layers(network: Network, tokens: Tokens) -> list[Layer]:
+def _layers(network: Network, part: Part) -> list[Layer]:
     """Return statistics of each hidden layer on up to 1,024 evenly spaced windows."""
-    positions = np.unique(np.linspace(0, len(tokens) - 1, _BATCH).astype(np.int64))
+    positions = np.unique(np.linspace(0, part.windows - 1, _BATCH).astype(np.int64))
     device = next(network.parameters()).device
-    contexts, targets = (torch.from_numpy(x).to(device) for x in windows(tokens, positions, network.block_size))
+    examples = *windows(part.tokens, positions, network.block_size), part.conditions_at(positions)
+    contexts, targets, conditions = (torch.from_numpy(x).to(device) for x in examples)
     network = copy.deepcopy(network).eval()
     for norm in network.norms():
         norm.train()
@@ -105,7 +106,7 @@ def _layers(network: Network, tokens: Tokens) -> list[Layer]:
     activation = network.activation_module()
     assert activation is not None  # noqa: S101 - the caller has checked
     activation.register_forward_hook(keep)
-    functional.cross_entropy(network(contexts), targets).backward()  # type: ignore[no-untyped-call]
+    functional.cross_entropy(network(contexts, conditions), targets).backward()  # type: ignore[no-untyped-call]
     return [_layer(output, bounded=network.saturates) for output in outputs]
 
 

@@ -1,8 +1,7 @@
 """Measure the losses of a model on the parts of a split, compare models, and describe generated names."""
 
-from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -10,21 +9,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from sequentia.config import Loss, Metrics, Samples, SplitName
-from sequentia.errors import GenerationError, VocabularyError
-from sequentia.generation import stream_names
-from sequentia.likelihood import Predict, name_losses
-from sequentia.logit_cache import LogitCache
-from sequentia.lookahead import Methods
+from sequentia.arithmetic import Inputs
+from sequentia.columns import ColumnRequest
+from sequentia.conditions import listed
+from sequentia.config import Columns, Loss, Metrics, SplitName
+from sequentia.errors import VocabularyError
+from sequentia.likelihood import ConditionedPredict, name_losses
 from sequentia.model import SequenceModel
-from sequentia.options import Plan
-from sequentia.vocabulary import BOUNDARY, Vocabulary
+from sequentia.tables import format_of
+from sequentia.vocabulary import BOUNDARY
 
-from .corpus import Corpus, Split, Tokens, fingerprint, read_corpus, split
-
-_SAMPLES: Final = 10_000
-_SAMPLE_SEED: Final = 0
-_MOST_FREQUENT: Final = 10
+from .corpus import Corpus, read_corpus
+from .parts import Part, Split, among, fingerprint, sorted_fingerprints, split
 
 _RESAMPLES: Final = 10_000
 _RESAMPLING_SEED: Final = 0
@@ -32,8 +28,11 @@ _INTERVAL: Final = (0.025, 0.975)
 # Names drawn at once: 1.5 MB of indices, losses and windows, unless a part has more names than this.
 _MOST_DRAWS: Final = 1 << 16
 
-Losses = Callable[[Tokens], NDArray[np.float64]]
-"""Maps names, each followed by the boundary, to their negative log-likelihoods in nats, float64 [names]."""
+Losses = Callable[[Part], NDArray[np.float64]]
+"""Maps names to their negative log-likelihoods in nats, float64 [names]."""
+
+Summarize = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.unsignedinteger] | None], "_Summary"]
+"""Takes the values of one or more names, float64, their numbers of windows, and how often they count, each [names]."""
 
 _Summary = TypeVar("_Summary")
 
@@ -66,34 +65,83 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     test_unseen: Difference | None
 
 
-def evaluate(parts: Split, losses: Losses) -> Metrics:
+def losses_of(inputs: Inputs, predict: ConditionedPredict) -> Losses:
+    """Return a function from names to their losses under a network."""
+
+    def losses(part: Part) -> NDArray[np.float64]:
+        return name_losses(part.tokens, inputs, predict, part.conditions if inputs.values else None)
+
+    return losses
+
+
+def evaluate(parts: Split, losses: Losses, values: Mapping[str, Sequence[str]]) -> Metrics:
     """Return the mean negative log-likelihood of each part, in nats per symbol, boundaries included.
 
     The *unseen* losses leave out names that are also in the training part. A random split can put copies of a repeated
     line into both, and a model may know those by heart.
+
+    Args:
+        parts: of a split.
+        losses: measures names.
+        values: those of each condition, by its name.
     """
-    train = _mean(losses(parts.train), len(parts.train))
-    return Metrics(train=train, **_held_out(parts, losses, _mean))
+    measured = cache(losses)  # a part is measured once
+    train = _mean(measured(parts.train), parts.train.lengths, parts.train.counts)
+    held_out = _held_out(parts, measured, _mean)
+    not_said, by_value = None, {}
+    if values:
+        part = parts.dev if parts.dev.names else parts.train
+        by_value = _by_value(part, measured(part), values)
+        if parts.dev.names:
+            not_said = _mean(losses(part.without_conditions()), part.lengths, part.counts)
+    return Metrics(train=train, **held_out, dev_not_said=not_said, by_value=by_value)
 
 
-def evaluate_model(model: SequenceModel, corpus: Path, name: SplitName | None = None) -> Metrics:
+def _by_value(
+    part: Part, losses: NDArray[np.float64], values: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Loss]]:
+    """Return the loss on the names of each value of each condition, without values that no name has."""
+    windows, found = part.lengths, {}
+    for column, (condition, names) in enumerate(values.items()):
+        ids = part.conditions[:, column]
+        chosen = {value: np.flatnonzero(ids == number) for number, value in enumerate(names, start=1)}
+        found[condition] = {
+            value: _mean(losses[rows], windows[rows], None if part.counts is None else part.counts[rows])
+            for value, rows in chosen.items()
+            if len(rows)
+        }
+    return found
+
+
+def evaluate_model(
+    model: SequenceModel, corpus: Path, name: SplitName | None = None, *, columns: ColumnRequest | Columns | None = None
+) -> Metrics:
     """Return the losses of a model on a corpus, computed from its artifact alone.
 
     Args:
         model: a loaded model.
         corpus: a UTF-8 text file, one item per line.
         name: the split; by default the one used to train the model.
+        columns: those of a table to read; by default as in the training of the model.
 
     Raises:
         CorpusError: if the corpus cannot be used.
         VocabularyError: if it holds symbols that the model does not know.
     """
-    data = read_corpus(corpus)
+    data = read_corpus(corpus, columns or _columns(model, corpus))
     losses = _losses_of(model, data, corpus)
-    return evaluate(_parts(model, data, name), losses)
+    conditions = {name: values for name, values in data.values.items() if name in model.conditions}
+    return evaluate(_parts(model, data, name), losses, data.values if conditions else {})
 
 
-def compare(model: SequenceModel, other: SequenceModel, corpus: Path, name: SplitName | None = None) -> Comparison:
+def compare(
+    model: SequenceModel,
+    other: SequenceModel,
+    corpus: Path,
+    name: SplitName | None = None,
+    *,
+    columns: ColumnRequest | Columns | None = None,
+) -> Comparison:
     """Compare the losses of two models on a corpus, with intervals by the paired bootstrap.
 
     Each part is resampled 10,000 times: as many names as it has are drawn with replacement, the same for both models
@@ -107,42 +155,17 @@ def compare(model: SequenceModel, other: SequenceModel, corpus: Path, name: Spli
         corpus: a UTF-8 text file, one item per line.
         name: the split for both models; by default the one used to train ``model``. If the other model was trained on
             another split, it may know dev and test names by heart.
+        columns: those of a table to read; by default as in the training of ``model``. A condition that a model does not
+            have is not said to it.
 
     Raises:
         CorpusError: if the corpus cannot be used.
         VocabularyError: if it holds symbols that one of the models does not know.
     """
-    data = read_corpus(corpus)
+    data = read_corpus(corpus, columns or _columns(model, corpus))
     ours, theirs = (_losses_of(each, data, corpus) for each in (model, other))
     parts = _parts(model, data, name)
-    return Comparison(**_held_out(parts, lambda tokens: theirs(tokens) - ours(tokens), _difference))
-
-
-def sample(parts: Split, block_size: int, predict: Predict, vocabulary: Vocabulary, max_length: int) -> Samples:
-    """Generate 10,000 names with seed 0, and count how many are in each part of the corpus.
-
-    There are fewer names only if hardly any name that the model generates is valid NFC text.
-    """
-    plan = Plan.of({"seed": _SAMPLE_SEED}, vocabulary, max_length)
-    cache = LogitCache(predict, block_size, vocabulary.size, remember=False)
-    names: list[str] = []
-    with suppress(GenerationError):
-        for batch in stream_names(Methods(cache), vocabulary, plan, _SAMPLES):
-            names.extend(vocabulary.decode(batch))
-    drawn = fingerprint(vocabulary.tokens(names).astype(parts.train.dtype))
-    in_train = _among(drawn, _sorted_fingerprints(parts.train))
-    in_dev, in_test = (_among(drawn, _sorted_fingerprints(part)) for part in (parts.dev, parts.test))
-    in_others = (in_dev | in_test) & ~in_train
-    share = 1 / max(1, len(names))
-    return Samples(
-        seed=_SAMPLE_SEED,
-        names=len(names),
-        in_train=int(in_train.sum()) * share,
-        in_dev_test=int(in_others.sum()) * share,
-        new=int((~in_train & ~in_others).sum()) * share,
-        mean_length=sum(map(len, names)) * share,
-        most_frequent=dict(Counter(names).most_common(_MOST_FREQUENT)),
-    )
+    return Comparison(**_held_out(parts, lambda part: theirs(part) - ours(part), _difference))
 
 
 def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
@@ -159,8 +182,47 @@ def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
             symbol=unknown[0],
         )
     to_model = np.array([BOUNDARY, *ids], dtype=np.min_scalar_type(model.vocabulary.size))
-    block_size, size = model.config.block_size, model.vocabulary.size
-    return lambda tokens: name_losses(to_model[tokens], block_size, model.logits, size)
+    to_conditions = _condition_ids(model, data, path)
+
+    def losses(part: Part) -> NDArray[np.float64]:
+        conditions = np.zeros((part.names, len(to_conditions)), dtype=np.int64)
+        for column, (source, table) in enumerate(to_conditions):
+            if source is not None:
+                conditions[:, column] = table[part.conditions[:, source]]
+        return name_losses(to_model[part.tokens], model.config.inputs, model.logits, conditions)
+
+    return losses
+
+
+def _condition_ids(model: SequenceModel, data: Corpus, path: Path) -> list[tuple[int | None, NDArray[np.int64]]]:
+    """Return, for each condition of a model, the column of a corpus, if it has one, and the model's id of each value.
+
+    Raises:
+        VocabularyError: if the corpus has a value that the model does not know.
+    """
+    columns = list(data.values)
+    found: list[tuple[int | None, NDArray[np.int64]]] = []
+    for condition, known in model.conditions.items():
+        if condition not in data.values:
+            found.append((None, np.zeros(1, dtype=np.int64)))
+            continue
+        unknown = [value for value in data.values[condition] if value not in known]
+        if unknown:
+            raise VocabularyError(
+                f"{path} holds the {condition} {unknown[0]!r}, which model {model.config.name!r} does not know: it has "
+                f"{listed(known)}",
+                symbol=unknown[0],
+            )
+        ids = [0, *(known.index(value) + 1 for value in data.values[condition])]
+        found.append((columns.index(condition), np.array(ids)))
+    return found
+
+
+def _columns(model: SequenceModel, corpus: Path) -> Columns | None:
+    """Return the columns that a model was trained on, unless that was a table and the corpus is a list of lines."""
+    record = model.config.training.corpus
+    is_text, was_text = (format_of(path).kind == "text" for path in (corpus, Path(record.file)))
+    return None if is_text and not was_text else record.columns
 
 
 def _parts(model: SequenceModel, data: Corpus, name: SplitName | None) -> Split:
@@ -168,36 +230,35 @@ def _parts(model: SequenceModel, data: Corpus, name: SplitName | None) -> Split:
     training = model.config.training
     name = name or training.split
     own = (name, data.record.sha256) == (training.split, training.corpus.sha256)
-    return split(data, name, training.first_names if own else 0)
+    power = training.settings.get("weight_power", 1.0)
+    return split(
+        data, name, training.first_names if own else 0, float(power) if isinstance(power, int | float) else 1.0
+    )
 
 
-def _held_out(
-    parts: Split, measure: Losses, summarize: Callable[[NDArray[np.float64], NDArray[np.intp]], _Summary]
-) -> dict[str, _Summary | None]:
-    """Measure every dev and test name; summarize each part, and its names unseen in training.
-
-    Args:
-        parts: of a split.
-        measure: returns a value for each name.
-        summarize: takes the values of one or more names, and their numbers of windows.
-    """
+def _held_out(parts: Split, measure: Losses, summarize: "Summarize[_Summary]") -> dict[str, _Summary | None]:
+    """Measure every dev and test name; summarize each part, and its names unseen in training."""
     summaries: dict[str, _Summary | None] = {}
-    trained_on = _sorted_fingerprints(parts.train)
-    for part, tokens in (("dev", parts.dev), ("test", parts.test)):
-        values = measure(tokens)
-        windows = np.diff(np.flatnonzero(tokens == BOUNDARY), prepend=-1)
-        unseen = ~_among(fingerprint(tokens), trained_on)
-        for group, chosen in ((part, np.ones_like(unseen)), (f"{part}_unseen", unseen)):
-            summaries[group] = summarize(values[chosen], windows[chosen]) if chosen.any() else None
+    trained_on = sorted_fingerprints(parts.train)
+    for name, part in (("dev", parts.dev), ("test", parts.test)):
+        values, windows, counts = measure(part), part.lengths, part.counts
+        unseen = ~among(fingerprint(part.tokens), trained_on)
+        for group, chosen in ((name, np.ones_like(unseen)), (f"{name}_unseen", unseen)):
+            counted = None if counts is None else counts[chosen]
+            summaries[group] = summarize(values[chosen], windows[chosen], counted) if chosen.any() else None
     return summaries
 
 
-def _mean(losses: NDArray[np.float64], windows: NDArray[np.intp] | int) -> Loss:
-    total = int(np.sum(windows))
-    return Loss(loss=float(losses.sum()) / total, names=len(losses), windows=total)
+def _mean(losses: NDArray[np.float64], windows: NDArray[np.int64], counts: NDArray[np.unsignedinteger] | None) -> Loss:
+    total, weighted = int(windows.sum()), None
+    if counts is not None and counts.any():
+        weighted = float(losses @ counts.astype(np.float64)) / float(windows @ counts.astype(np.float64))
+    return Loss(loss=float(losses.sum()) / total, names=len(losses), windows=total, weighted=weighted)
 
 
-def _difference(gaps: NDArray[np.float64], windows: NDArray[np.intp]) -> Difference:
+def _difference(
+    gaps: NDArray[np.float64], windows: NDArray[np.int64], _counts: NDArray[np.unsignedinteger] | None
+) -> Difference:
     """Return the ratio of two sums over names, float64 and int [names], and its distribution over resamples."""
     random = np.random.Generator(np.random.PCG64(_RESAMPLING_SEED))
     resampled = np.empty(_RESAMPLES)
@@ -213,18 +274,3 @@ def _difference(gaps: NDArray[np.float64], windows: NDArray[np.intp]) -> Differe
         better=float(np.mean(resampled > 0)),
         names=len(gaps),
     )
-
-
-def _sorted_fingerprints(tokens: Tokens) -> NDArray[np.uint64]:
-    fingerprints = fingerprint(tokens)
-    fingerprints.sort()
-    return fingerprints
-
-
-def _among(fingerprints: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return which fingerprints are among ``known``, which is sorted; it may be large and is not copied."""
-    if not len(known):
-        return np.zeros(len(fingerprints), dtype=bool)
-    nearest = np.searchsorted(known, fingerprints).clip(max=len(known) - 1)
-    among: NDArray[np.bool_] = known[nearest] == fingerprints
-    return among

@@ -9,13 +9,17 @@ import numpy as np
 
 from sequentia._files import check_vacant, write_file
 from sequentia._json import read_json
+from sequentia.columns import ColumnRequest
+from sequentia.config import Columns
 from sequentia.errors import RecipeError, TrainingError
 from sequentia.options import check_int
 
 from .checkpoint import RunRecord
-from .corpus import read_corpus, split
+from .corpus import read_corpus
 from .descent import Descent, StepCallback, device_named, isolated
+from .parts import split
 from .recipes import DEFAULT_RECIPE, read_recipe
+from .trainer import for_corpus
 
 LEARNING_RATES: Final = "learning_rates.json"
 _LOWEST, _HIGHEST = -3, 0
@@ -64,6 +68,7 @@ def find_learning_rate(
     device: str = "auto",
     steps: int = 1000,
     report: StepCallback | None = None,
+    columns: ColumnRequest | Columns | None = None,
 ) -> Search:
     """Train a fresh network while the rate rises exponentially from 10^-3 to 1, a minibatch each.
 
@@ -79,6 +84,7 @@ def find_learning_rate(
         device: as for :func:`sequentia.training.train`.
         steps: number of rates to try, 40 or more.
         report: called after each step.
+        columns: those of a table to read.
 
     Raises:
         CorpusError: if the corpus cannot be used.
@@ -94,16 +100,17 @@ def find_learning_rate(
     if not (folder / LEARNING_RATES).is_file():
         check_vacant(folder, "it holds no search to replace; choose another folder")
     target = device_named(device)
-    data = read_corpus(corpus)
+    data = read_corpus(corpus, columns)
+    settings = for_corpus(settings, data)
     record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
-    tokens = split(data, settings.split, settings.first_names).train
-    del data  # the tokens are a copy
+    part = split(data, settings.split, settings.first_names, settings.weight_power).train
+    del data  # the part is a copy
     rates = np.logspace(_LOWEST, _HIGHEST, steps).tolist()
     losses: list[float] = []
     with isolated(target):
         descent = Descent(descending, record, target)
         for rate in rates:
-            loss = descent.descend(tokens, rate).item()
+            loss = descent.descend(part, rate).item()
             first = losses[0] if losses else loss
             if not loss <= _RUNAWAY * first:  # true for NaN as well
                 break

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +18,9 @@ from sequentia.cluster import cluster
 from sequentia.errors import OptionError, SequentiaError, TrainingError
 
 from .checkpoint import Checkpoint
-from .corpus import Tokens, shards
 from .descent import Descent, StepCallback, interruption, isolated
 from .distillation import Teacher
+from .parts import Part
 from .team import Progress, Team, Workers
 
 _RAYS_OWN: Final = ".workers"
@@ -40,11 +40,11 @@ class WorkerGroup:
     def __init__(self, ray: Any, size: int, device: torch.device) -> None:
         self._ray, self._size, self._gpus = ray, size, device.type == "cuda"
 
-    def run(self, tokens: Tokens, folder: Path, teachers: Sequence[Path], report: StepCallback) -> None:
+    def run(self, part: Part, folder: Path, teachers: Sequence[Path], report: StepCallback) -> None:
         """Train the run in a folder up to its last step, or until Ctrl-C.
 
         Args:
-            tokens: the training part.
+            part: the names to train on.
             folder: a run folder with a checkpoint; all machines must see it.
             teachers: the run folders of its teachers.
             report: called with the progress.
@@ -58,10 +58,10 @@ class WorkerGroup:
 
         ray, folder = self._ray, folder.resolve()
         status = ray.remote(num_cpus=0)(_Status).remote()
-        cuts = shards(tokens, self._size)
+        shards = part.shards(self._size)
         work = {
-            "cuts": cuts,
-            "shards": [ray.put(tokens[begin:end]) for begin, end in pairwise(cuts)],
+            "cuts": [0, *accumulate(shard.size for shard in shards)],
+            "shards": [ray.put(shard) for shard in shards],
             "folder": folder,
             "teachers": [path.resolve() for path in teachers],
             "status": status,
@@ -143,13 +143,13 @@ class _Status:
 
 
 def take_part(
-    team: Team, tokens: Tokens, folder: Path, teachers: Sequence[Path], device: torch.device, report: StepCallback
+    team: Team, part: Part, folder: Path, teachers: Sequence[Path], device: torch.device, report: StepCallback
 ) -> BaseException | None:
     """Train from the last checkpoint to the last step as one of several workers.
 
     Args:
         team: the workers, as this one sees them.
-        tokens: this worker's part of the text.
+        part: this worker's names.
         folder: the run folder.
         teachers: the run folders of its teachers.
         device: the device to compute on.
@@ -166,9 +166,9 @@ def take_part(
         descent.restore(checkpoint)
         if teachers:
             members = [Checkpoint.load(path) for path in teachers]
-            descent.teacher = Teacher(members, recipe, tokens, checkpoint.record.max_length, device, team)
+            descent.teacher = Teacher(members, recipe, part, checkpoint.record.max_length, device, team)
         try:
-            descent.run(tokens, folder, report)
+            descent.run(part, folder, report)
         except (SequentiaError, KeyboardInterrupt) as end:  # raised on all workers at the same step
             return end
     return None
@@ -184,9 +184,9 @@ def _work(work: dict[str, Any]) -> None:
     team = Workers(device, work["cuts"], lambda progress: bool(ray.get(status.report.remote(progress))))
     if ray.get(status.has_ended.remote()):  # restarted after the error below
         return
-    tokens = ray.get(work["shards"][team.rank])
+    part = ray.get(work["shards"][team.rank])
     try:
-        end = take_part(team, tokens, work["folder"], work["teachers"], device, team.report)
+        end = take_part(team, part, work["folder"], work["teachers"], device, team.report)
     except (SequentiaError, OSError) as error:  # a full disk, or a folder that not all machines see
         ray.get(status.end.remote(error))
         raise

@@ -1,9 +1,7 @@
 """Draw pictures of a run from the files in its folder; no display is needed."""
 
 import math
-import unicodedata
-from collections.abc import Collection, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +15,6 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont
-from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from msgspec import Meta
 from numpy.typing import NDArray
@@ -33,6 +29,7 @@ from sequentia.vocabulary import BOUNDARY
 from .checkpoint import CHECKPOINT, Checkpoint, RunRecord
 from .descent import HISTORY
 from .diagnostics import SATURATED, Histogram, Snapshot, read_diagnostics
+from .embedding_pictures import INK, MARK, PALE, printable, symbol_embedding, value_embeddings
 from .kinds import Network, predictor
 from .learning_rates import LEARNING_RATES, Search, read_search
 from .search_space import Choices
@@ -53,7 +50,6 @@ _STYLE: Final = {
     "legend.fontsize": 10,
     "axes.prop_cycle": cycler(color=["#2a6fb0", "#d1622b", "#3b8f4d", "#8a5ab0", "#a8324a", "#6b6b6b", "#b8962e"]),
 }
-_INK, _PALE, _MARK = "#2a6fb0", "#c5d9ec", "#d1622b"
 _CURVE_POINTS: Final = 200
 _DOTS: Final = 4000
 _LEAST_LOSS: Final = 1e-6  # the lowest value on a log scale
@@ -74,8 +70,8 @@ def plot(folder: Path) -> list[Path]:
     """Draw every picture that a folder has data for, into its subfolder ``pictures``.
 
     For a training run: ``loss.png`` and ``updates.png`` from the history, ``activations.png`` and ``gradients.png``
-    from the diagnostics, ``embedding.png`` and ``next_symbols.png`` from the checkpoint. For a learning-rate search:
-    ``learning_rate.png``. For a sweep: ``sweep.png``.
+    from the diagnostics, ``embedding.png``, ``conditions.png`` and ``next_symbols.png`` from the checkpoint. For a
+    learning-rate search: ``learning_rate.png``. For a sweep: ``sweep.png``.
 
     Returns:
         The files written.
@@ -113,7 +109,10 @@ def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
         network = checkpoint.network()
         vectors = network.symbol_vectors()
         if vectors is not None:
-            yield "embedding.png", _embedding(vectors, checkpoint.record.vocabulary)
+            yield "embedding.png", symbol_embedding(vectors, checkpoint.record.vocabulary)
+        values = network.value_vectors()
+        if values:
+            yield "conditions.png", value_embeddings(values, checkpoint.record)
         yield "next_symbols.png", _next_symbols(network, checkpoint.record)
     if (folder / LEARNING_RATES).is_file():
         yield "learning_rate.png", _learning_rate(read_search(folder))
@@ -140,17 +139,17 @@ def _loss(lines: Sequence[_Line]) -> Figure:
     steps = np.array([line.step for line in lines])
     losses = np.array([max(line.loss, _LEAST_LOSS) for line in lines])
     dots = np.linspace(0, len(lines) - 1, min(len(lines), _DOTS)).astype(int)
-    axes.plot(steps[dots], losses[dots], ".", color=_PALE, markersize=3, label="of a step")
+    axes.plot(steps[dots], losses[dots], ".", color=PALE, markersize=3, label="of a step")
     at, smooth = _smoothed(steps, losses)
-    axes.plot(at, smooth, color=_INK, label="smoothed")
+    axes.plot(at, smooth, color=INK, label="smoothed")
     for before, after in pairwise(lines):
         if math.isclose(after.learning_rate, before.learning_rate / 10):
-            axes.axvline(after.step, color=_MARK, linestyle=":")
+            axes.axvline(after.step, color=MARK, linestyle=":")
             axes.text(
                 after.step,
                 0.98,
                 f" rate {after.learning_rate:g}",
-                color=_MARK,
+                color=MARK,
                 va="top",
                 transform=axes.get_xaxis_transform(),
             )
@@ -240,26 +239,6 @@ def _histogram(axes: Axes, histogram: Histogram, label: str) -> None:
 # What was learnt
 
 
-def _embedding(weights: NDArray[np.float32], symbols: Sequence[str]) -> Figure:
-    figure, axes = _axes(7, 7)
-    points, x, y = weights, "first dimension", "second dimension"
-    if weights.shape[1] > 2:
-        centred = weights - weights.mean(axis=0)
-        _, deviations, directions = np.linalg.svd(centred, full_matrices=False)
-        points = centred @ directions[:2].T
-        share = deviations**2 / (deviations**2).sum()
-        x, y = (f"principal component {i + 1} ({share[i]:.0%} of the variance)" for i in range(2))
-    elif weights.shape[1] == 1:
-        points, y = np.column_stack([weights[:, 0], np.zeros(len(weights))]), ""
-    size = 11 if len(points) <= 100 else 7
-    axes.scatter(points[1:, 0], points[1:, 1], s=20 * size, color=_PALE)
-    axes.scatter(points[:1, 0], points[:1, 1], s=20 * size, color=_MARK)
-    for (px, py), symbol in zip(points, ("end", *map(_printable, symbols)), strict=True):
-        axes.text(px, py, symbol, ha="center", va="center", fontsize=size if len(symbol) == 1 else 0.6 * size)
-    axes.set(title="Embedding of the symbols", xlabel=x, ylabel=y)
-    return figure
-
-
 def _next_symbols(network: Network, record: RunRecord) -> Figure:
     ids = len(record.vocabulary) + 1
     predict = predictor(network.for_inference(), torch.device("cpu"))
@@ -273,7 +252,7 @@ def _next_symbols(network: Network, record: RunRecord) -> Figure:
     likely = np.argsort(-after(likely).mean(axis=0), kind="stable")[:_MOST_SYMBOLS]
     shown = np.union1d([BOUNDARY], likely)
     rows = after(shown)[:, shown]
-    labels = ["", *map(_printable, record.vocabulary)]
+    labels = ["", *map(printable, record.vocabulary)]
     side = max(4.5, 0.27 * len(shown) + 1.5)
     figure, axes = _axes(side + 0.8, side)
     image = axes.imshow(rows, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
@@ -295,10 +274,10 @@ def _next_symbols(network: Network, record: RunRecord) -> Figure:
 def _learning_rate(search: Search) -> Figure:
     figure, axes = _axes()
     axes.plot(
-        search.rates, np.maximum(search.losses, _LEAST_LOSS), ".", color=_PALE, markersize=4, label="of one minibatch"
+        search.rates, np.maximum(search.losses, _LEAST_LOSS), ".", color=PALE, markersize=4, label="of one minibatch"
     )
-    axes.plot(search.rates, np.maximum(search.smoothed, _LEAST_LOSS), color=_INK, label="smoothed")
-    axes.axvline(search.suggested, color=_MARK, linestyle=":", label=f"suggested: {search.suggested:.2g}")
+    axes.plot(search.rates, np.maximum(search.smoothed, _LEAST_LOSS), color=INK, label="smoothed")
+    axes.axvline(search.suggested, color=MARK, linestyle=":", label=f"suggested: {search.suggested:.2g}")
     axes.set_xscale("log")
     _logarithmic(axes)
     axes.set_ylim(top=1.2 * max(_LEAST_LOSS, *search.smoothed[: max(1, len(search.smoothed) // 2)]))
@@ -319,9 +298,9 @@ def _sweep(trials: Sequence[Trial], sweep: Sweep) -> Figure:
     figure.suptitle("Loss of the trials on the dev part", x=0.01, ha="left", fontsize=13)
     finished = [trial for trial in trials if trial.state == "finished"]
     groups = (
-        ("ended early", _PALE, [trial for trial in trials if trial.state != "finished"]),
-        ("finished", _INK, finished[1:]),
-        ("best", _MARK, finished[:1]),
+        ("ended early", PALE, [trial for trial in trials if trial.state != "finished"]),
+        ("finished", INK, finished[1:]),
+        ("best", MARK, finished[:1]),
     )
     for number, (key, dimension) in enumerate(varied.items(), start=1):
         axes = figure.add_subplot(1, len(varied), number)
@@ -340,7 +319,7 @@ def _sweep(trials: Sequence[Trial], sweep: Sweep) -> Figure:
     return figure
 
 
-# Labels
+# Axes
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -355,19 +334,3 @@ def _logarithmic(axes: Axes) -> None:
 def _thousands(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-
-
-@cache
-def _drawable() -> Collection[int]:
-    return FT2Font(findfont("DejaVu Sans")).get_charmap()
-
-
-def _printable(symbol: str) -> str:
-    """Return a symbol that the font can draw, or its code point as text."""
-    if symbol == " ":
-        return "␣"
-    return (
-        symbol
-        if ord(symbol) in _drawable() and unicodedata.category(symbol)[0] not in "CMZ"
-        else f"U+{ord(symbol):04X}"
-    )

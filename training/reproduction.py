@@ -23,16 +23,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sequentia.arithmetic import Inputs
 from sequentia.cluster import available_cores
 from sequentia.errors import TrainingError
 from sequentia.vocabulary import Vocabulary
 from sequentia.windows import windows
 
 from .checkpoint import CHECKPOINT, Checkpoint
-from .corpus import Corpus, count_names, read_corpus, split
+from .corpus import Corpus, read_corpus
 from .descent import HISTORY
 from .diagnostics import read_diagnostics
+from .kinds import Recipe
 from .learning_rates import find_learning_rate, read_search
+from .parts import split
 from .recipes import read_recipe
 from .trainer import train
 
@@ -332,25 +335,29 @@ def _run(corpus: Path, folder: Path, recipe: str, overrides: Sequence[str], sear
 
 def _data_rows(corpus: Corpus) -> Iterator[Row]:
     everything = split(corpus, "all").train
-    yield Row.of("names, context windows", "32033 228146", [str(len(corpus)), str(len(everything))])
+    yield Row.of("names, context windows", "32033 228146", [str(len(corpus)), str(everything.windows)])
     five = split(corpus, "all", first_names=5).train
-    contexts, targets = windows(five, np.arange(len(five)), 3)
+    contexts, targets = windows(five.tokens, np.arange(five.windows), 3)
     described = [_describe(contexts[i], int(targets[i]), corpus.vocabulary) for i in (0, -1)]
     yield Row.of(
         "first five names: windows of three symbols, the first, the last",
         "32 ...→e hia→.",
-        [str(len(five)), *described],
+        [str(five.windows), *described],
     )
     parts = split(corpus, "lecture")
-    tokens = (parts.train, parts.dev, parts.test)
-    yield Row.of("lecture split: names", "25626 3203 3204", [str(count_names(part)) for part in tokens])
-    yield Row.of("lecture split: windows", "182625 22655 22866", [str(len(part)) for part in tokens])
+    each = (parts.train, parts.dev, parts.test)
+    yield Row.of("lecture split: names", "25626 3203 3204", [str(part.names) for part in each])
+    yield Row.of("lecture split: windows", "182625 22655 22866", [str(part.windows) for part in each])
     recipes = ("mlp-2d", "mlp-2d-300", "mlp", "mlp-init", "mlp-batchnorm", "deep-batchnorm")
     yield Row.of(
         f"parameters of {', '.join(recipes)}",
         "3481 10281 11897 11897 12097 47551",
-        [str(read_recipe(recipe).structure(corpus.vocabulary.size).parameters) for recipe in recipes],
+        [str(_parameters(read_recipe(recipe), corpus)) for recipe in recipes],
     )
+
+
+def _parameters(recipe: Recipe, corpus: Corpus) -> int:
+    return recipe.structure(Inputs(recipe.block_size, corpus.vocabulary.size)).parameters
 
 
 def _describe(context: NDArray[np.int64], target: int, vocabulary: Vocabulary) -> str:

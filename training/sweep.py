@@ -17,13 +17,15 @@ import msgspec
 from sequentia._files import check_vacant, write_file
 from sequentia._json import format_json
 from sequentia.cluster import cluster
+from sequentia.columns import ColumnRequest
 from sequentia.errors import CorpusError, MissingExtraError, OptionError, RecipeError, TrainingError
 from sequentia.options import check_int
 
-from .corpus import read_corpus, split
+from .corpus import read_corpus
+from .parts import split
 from .recipes import read_recipe
 from .search_space import read_space
-from .trainer import train
+from .trainer import for_corpus, train
 from .trials import SWEEP, Sweep, Trial, TrialReport, read_sweep, read_trials, toml_value
 
 LEADERBOARD: Final = "leaderboard.csv"
@@ -46,6 +48,7 @@ def find_recipe(
     address: str | None = None,
     resume: bool = False,
     report: TrialReport = lambda *_: None,
+    columns: ColumnRequest | None = None,
 ) -> list[Trial]:
     """Search for the values of a recipe's keys that give the lowest loss on the dev part.
 
@@ -68,6 +71,7 @@ def find_recipe(
         address: address of a Ray cluster; see :func:`sequentia.cluster.cluster`.
         resume: go on with the sweep in the folder and its options; only ``trials`` may be higher.
         report: called with the progress.
+        columns: those of a table to read; for a resumed sweep, by default its own.
 
     Returns:
         The trials, the best first.
@@ -83,7 +87,9 @@ def find_recipe(
         if value is not None:
             check_int(name, value, least=least)
     before = read_sweep(folder) if resume else None
-    sweep = _sweep(corpus, before, space=space, recipe=recipe, overrides=overrides, seed=seed, trials=trials)
+    sweep = _sweep(
+        corpus, before, space=space, recipe=recipe, overrides=overrides, seed=seed, trials=trials, columns=columns
+    )
     if before is not None:
         _check_same(before, sweep, folder)
         if sweep.trials < before.trials:
@@ -122,6 +128,7 @@ def _sweep(
     overrides: Sequence[str],
     seed: int | None,
     trials: int | None,
+    columns: ColumnRequest | None,
 ) -> Sweep:
     """Return the requested sweep; options left out are those of the sweep before, or defaults."""
     name = recipe or (before.recipe if before else _DEFAULT_RECIPE)
@@ -134,13 +141,14 @@ def _sweep(
         dimensions = before.space
     else:
         raise RecipeError("a sweep needs a search space: --space FILE.toml")
-    data = read_corpus(corpus)
-    parts = split(data, settings.split, settings.first_names)
-    if not len(parts.dev):
+    data = read_corpus(corpus, columns or (before.corpus.columns if before else None))
+    settings = for_corpus(settings, data)
+    parts = split(data, settings.split, settings.first_names, settings.weight_power)
+    if not parts.dev.names:
         raise CorpusError(f"{corpus}: the split {settings.split} leaves no dev part to compare trials on")
     return Sweep(
         corpus=data.record,
-        windows=len(parts.train),
+        windows=parts.train.windows,
         recipe=name,
         overrides=changes,
         settings=settings,
@@ -182,4 +190,4 @@ def _keep(best: Trial, sweep: Sweep, corpus: Path, folder: Path) -> None:
     )
     shutil.rmtree(folder / BEST, ignore_errors=True)
     shutil.copytree(best.folder(folder), folder / BEST)
-    train(corpus, folder / BEST, device="cpu", resume=True)
+    train(corpus, folder / BEST, device="cpu", resume=True, columns=sweep.corpus.columns)

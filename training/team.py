@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .corpus import Tokens
 from .kinds import Network
+from .parts import Part
 
 _MOST_PENDING: Final = 100
 _SECONDS_PENDING: Final = 0.2
@@ -40,13 +40,13 @@ class Team:
     rank = 0
     size = 1
 
-    def length(self, tokens: Tokens) -> int:
-        """Return the number of tokens of all processes together; ``tokens`` are this process's."""
-        return len(tokens)
+    def places(self, part: Part) -> int:
+        """Return the number of places of all processes together; ``part`` is this process's; see :class:`.Part`."""
+        return part.size
 
-    def own(self, positions: NDArray[np.int64]) -> tuple[Which, NDArray[np.int64]]:
-        """Return which positions in the text lie in this process's part, and their positions there."""
-        return slice(None), positions
+    def own(self, places: NDArray[np.int64]) -> tuple[Which, NDArray[np.int64]]:
+        """Return which places of the text lie in this process's part, and which places they are there."""
+        return slice(None), places
 
     def merged(self, _which: Which, rows: Tensor, _count: int) -> Tensor:
         """Return all ``count`` rows, of which this process has ``rows``."""
@@ -79,8 +79,7 @@ class Workers(Team):
 
     Args:
         device: the device that this process computes on.
-        cuts: the start of each process's part of the text, and the end of the last, [size + 1]; see
-            :func:`.corpus.shards`.
+        cuts: the first place of each process's part of the text, and the end of the last, [size + 1].
         tell: called by the first process with the progress several times a second; returns whether to stop.
     """
 
@@ -90,14 +89,14 @@ class Workers(Team):
         self._device, self._tell = device, tell
         self._stop, self._told = False, 0.0
 
-    def length(self, _tokens: Tokens) -> int:
-        """Return the number of tokens of all processes together."""
+    def places(self, _part: Part) -> int:
+        """Return the number of places of all processes together."""
         return self._length
 
-    def own(self, positions: NDArray[np.int64]) -> tuple[Which, NDArray[np.int64]]:
-        """Return which positions in the text lie in this process's part, and their positions there."""
-        which = (self._begin <= positions) & (positions < self._end)
-        return which, positions[which] - self._begin
+    def own(self, places: NDArray[np.int64]) -> tuple[Which, NDArray[np.int64]]:
+        """Return which places of the text lie in this process's part, and which places they are there."""
+        which = (self._begin <= places) & (places < self._end)
+        return which, places[which] - self._begin
 
     def merged(self, which: Which, rows: Tensor, count: int) -> Tensor:
         """Return all ``count`` rows, each of which one process has."""

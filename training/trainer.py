@@ -13,20 +13,24 @@ import torch
 
 from sequentia._files import check_vacant, write_file
 from sequentia._json import format_json
+from sequentia.columns import ColumnRequest
+from sequentia.config import Columns
 from sequentia.errors import OptionError, RecipeError, TrainingError
-from sequentia.likelihood import Predict, name_losses
+from sequentia.likelihood import ConditionedPredict
 from sequentia.novelty import KnownNames
 from sequentia.options import check_int
-from sequentia.vocabulary import BOUNDARY, Vocabulary
+from sequentia.vocabulary import Vocabulary
 
-from .checkpoint import CALIBRATION, CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
-from .corpus import Split, Tokens, count_names, read_corpus, split, texts
+from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
+from .corpus import Corpus, read_corpus
 from .descent import HISTORY, Descent, StepCallback, device_named, isolated
 from .diagnostics import add_diagnostics
 from .distillation import Teacher
-from .evaluation import evaluate, sample
+from .evaluation import Losses, evaluate, losses_of
 from .kinds import DescentRecipe, Recipe, predictor
+from .parts import Part, Split, split, texts
 from .recipes import DEFAULT_RECIPE, override, read_recipe
+from .samples import sample
 
 if TYPE_CHECKING:
     from .parallel import WorkerGroup
@@ -52,6 +56,7 @@ def train(
     address: str | None = None,
     test: bool = True,
     watch_dev: WatchDev | None = None,
+    columns: ColumnRequest | Columns | None = None,
 ) -> Checkpoint:
     """Train a model on a corpus.
 
@@ -66,7 +71,7 @@ def train(
     if the run was interrupted and resumed.
 
     Args:
-        corpus: a UTF-8 text file, one item per line.
+        corpus: a UTF-8 text file, one item per line, or a table.
         folder: the run folder; new or empty, unless the run is resumed.
         recipe: name or path of a recipe, by default ``names``; for a resumed run, by default its own.
         overrides: ``key=value`` changes to the recipe.
@@ -78,6 +83,7 @@ def train(
         address: address of a Ray cluster, see :func:`sequentia.cluster.cluster`; all its machines must see the folder.
         test: whether to measure the test loss. Resuming a finished run measures it if it is missing.
         watch_dev: called at each checkpoint, if the recipe takes steps.
+        columns: those of a table to read; for a resumed run, by default its own.
 
     Returns:
         The final checkpoint, its metrics included.
@@ -97,27 +103,38 @@ def train(
     if checkpoint is None:
         go_on = "go on with its run by --resume" if (folder / CHECKPOINT).is_file() else "it holds no run to go on with"
         check_vacant(folder, f"{go_on}; choose another folder for a new one")
-        settings, data = read_recipe(recipe or DEFAULT_RECIPE, overrides), read_corpus(corpus)
+        settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
+        data = read_corpus(corpus, columns)
+        settings = for_corpus(settings, data)
         record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
     else:
-        record, data = checkpoint.record, read_corpus(corpus)
+        record = checkpoint.record
+        data = read_corpus(corpus, columns or record.corpus.columns)
         if data.record.sha256 != record.corpus.sha256:
             raise TrainingError(
                 f"{corpus} is not the text that the run in {folder} trains on "
                 f"(sha256 {data.record.sha256}, not {record.corpus.sha256})"
             )
-    parts = split(data, record.recipe.split, record.recipe.first_names)
+        if data.record.columns != record.corpus.columns:
+            raise TrainingError(
+                f"the run in {folder} reads other columns of {corpus}: go on without the options that choose columns, "
+                "or start another run"
+            )
+    if checkpoint is not None:
+        asked = override(record.recipe, overrides) if recipe is None else read_recipe(recipe, overrides)
+        asked = for_corpus(asked, data)
+    parts = split(data, record.recipe.split, record.recipe.first_names, record.recipe.weight_power)
     del data  # the parts are copies; this frees the memory
     if not test:
-        parts = replace(parts, test=parts.test[:0])
+        parts = replace(parts, test=parts.test.first(0))
+    windows = parts.train.windows
     if checkpoint is None:
-        record = msgspec.structs.replace(record, recipe=record.recipe.fitted(len(parts.train)))
-        _teachers(record, len(parts.train))  # raises an error now if one is malformed
+        record = msgspec.structs.replace(record, recipe=record.recipe.fitted(windows))
+        _teachers(record, windows)  # raises an error now if one is malformed
     else:
-        asked = override(record.recipe, overrides) if recipe is None else read_recipe(recipe, overrides)
-        _check_same_recipe(record.recipe, asked.fitted(len(parts.train)))
+        _check_same_recipe(record.recipe, asked.fitted(windows))
         if record.metrics is not None:
-            if record.metrics.test is None and len(parts.test):
+            if record.metrics.test is None and parts.test.names:
                 checkpoint = _finished(checkpoint, parts, target)
                 checkpoint.save(folder)
             write_file(folder / METRICS, _metrics_json(checkpoint.record))
@@ -125,7 +142,7 @@ def train(
     options = _RunOptions(target, report or (lambda *_: None), watch_dev)
     if workers == 1 and address is None:
         return _run(record, checkpoint, parts, folder, options)
-    _check_workers(workers, (record, *_teachers(record, len(parts.train))))
+    _check_workers(workers, (record, *_teachers(record, windows)))
     from .parallel import worker_group
 
     with worker_group(workers, address, target) as group:
@@ -151,7 +168,7 @@ def _run(
     if recipe is not None:
         trained = _descend(recipe, record, checkpoint, parts, folder, options)
     else:
-        structure, tensors = record.recipe.count(parts.train, len(record.vocabulary) + 1)
+        structure, tensors = record.recipe.count(parts.train, record.inputs)
         trained = Checkpoint.of(msgspec.structs.replace(record, structure=structure), {"network": tensors})
     final = _finished(trained, parts, options.device)
     final.save(folder)
@@ -167,7 +184,7 @@ def _descend(
     folder: Path,
     options: _RunOptions,
 ) -> Checkpoint:
-    teachers = _teachers(record, len(parts.train))
+    teachers = _teachers(record, parts.train.windows)
     places = [folder / TEACHERS / f"{i}-{Path(each.recipe_name).stem}" for i, each in enumerate(teachers, start=1)]
     steps = [each.recipe.steps for each in (*teachers, record)]
 
@@ -176,9 +193,8 @@ def _descend(
         return lambda step, _, loss, rate: options.report(done + step, total, loss, rate)
 
     def watch(tell: WatchDev, checkpoint: Checkpoint) -> None:
-        predict = _predict(checkpoint, options.device)
-        losses = name_losses(parts.dev, recipe.block_size, predict, len(record.vocabulary) + 1)
-        tell(checkpoint.record.step, recipe.steps, float(losses.sum()) / len(parts.dev))
+        losses = _losses(checkpoint, options.device)(parts.dev)
+        tell(checkpoint.record.step, recipe.steps, float(losses.sum()) / parts.dev.windows)
 
     with isolated(options.device):
         descent = Descent(recipe, record, options.device)
@@ -195,8 +211,8 @@ def _descend(
             ]
             descent.teacher = Teacher(members, recipe, parts.train, record.max_length, options.device)
             if not (folder / TEACHERS / METRICS).is_file():
-                teacher, ids = descent.teacher, len(record.vocabulary) + 1
-                mixture = evaluate(parts, lambda tokens: name_losses(tokens, teacher.block_size, teacher.predict, ids))
+                teacher = descent.teacher
+                mixture = evaluate(parts, losses_of(teacher.inputs, teacher.predict), record.values)
                 write_file(folder / TEACHERS / METRICS, format_json(mixture))
         if options.workers is None:
             watching = partial(watch, options.watch_dev) if options.watch_dev else None
@@ -206,6 +222,11 @@ def _descend(
             descent.restore(Checkpoint.load(folder))
         add_diagnostics(folder, descent.step, descent.network, parts.train)
         return descent.checkpoint((folder / HISTORY).stat().st_size)
+
+
+def for_corpus(recipe: Recipe, corpus: Corpus) -> Recipe:
+    """Return a recipe that splits a corpus as the corpus says, if it does."""
+    return recipe if corpus.parts is None else msgspec.structs.replace(recipe, split="column")
 
 
 def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
@@ -222,7 +243,12 @@ def _teachers(record: RunRecord, windows: int) -> list[RunRecord]:
             raise RecipeError(f"teachers: {name} has teachers itself", key="teachers")
         seed = (recipe.seed + number) % (1 << 63)
         teacher = msgspec.structs.replace(
-            teacher, split=recipe.split, first_names=recipe.first_names, novelty=recipe.novelty, seed=seed
+            teacher,
+            split=recipe.split,
+            first_names=recipe.first_names,
+            weight_power=recipe.weight_power,
+            novelty=recipe.novelty,
+            seed=seed,
         )
         records.append(record.of_teacher(name, teacher))
     return records
@@ -239,33 +265,36 @@ def _member(record: RunRecord, parts: Split, folder: Path, options: _RunOptions)
 def _finished(trained: Checkpoint, parts: Split, device: torch.device) -> Checkpoint:
     """Return a checkpoint with losses, samples and, unless the recipe forbids it, the hashes of the names added."""
     record = trained.record
-    predict = _predict(trained, device)
-    block_size, vocabulary = record.recipe.block_size, Vocabulary(record.vocabulary)
-    metrics = evaluate(parts, lambda tokens: name_losses(tokens, block_size, predict, vocabulary.size))
-    for part in metrics.__struct_fields__:
-        loss = getattr(metrics, part)
-        if loss is not None and not math.isfinite(loss.loss):
+    predict, vocabulary = _predict(trained, device), Vocabulary(record.vocabulary)
+    metrics = evaluate(parts, losses_of(record.inputs, predict), record.values)
+    for part, loss in metrics.parts.items():
+        if not math.isfinite(loss.loss):
             raise TrainingError(f"the loss of the part {part} is {loss.loss}; try a lower learning_rate")
-    samples = sample(parts, block_size, predict, vocabulary, record.max_length)
+    samples = sample(parts, record.inputs, predict, vocabulary, record.max_length, record.values)
     final = msgspec.structs.replace(record, metrics=metrics, samples=samples, versions=library_versions())
-    tensors = {**trained.tensors, CALIBRATION: torch.from_numpy(_calibration(parts).astype(np.int32))}
+    finished = Checkpoint(record=final, tensors=trained.tensors).with_calibration(_calibration(parts))
     if not record.recipe.novelty:
-        return Checkpoint(record=final, tensors=tensors)
+        return finished
     everything = (parts.train, parts.dev, parts.test)
     known = KnownNames.of(
-        (name for part in everything for name in texts(part, vocabulary)), sum(map(count_names, everything))
+        (name for part in everything for name in texts(part.tokens, vocabulary)),
+        sum(part.names for part in everything),
     )
-    return Checkpoint(record=final, tensors={**tensors, NOVELTY: torch.from_numpy(known.hashes.view(np.int32))})
+    tensors = {**finished.tensors, NOVELTY: torch.from_numpy(known.hashes.view(np.int32))}
+    return Checkpoint(record=final, tensors=tensors)
 
 
-def _calibration(parts: Split) -> Tokens:
-    """Return the first names of the dev part, or without one of the training part, as tokens."""
-    tokens = parts.dev if len(parts.dev) else parts.train
-    ends = np.flatnonzero(tokens == BOUNDARY)
-    return tokens[: ends[ends < _CALIBRATION_TOKENS].max(initial=ends[0]) + 1]
+def _calibration(parts: Split) -> Part:
+    """Return the first names of the dev part, or without one of the training part."""
+    part = parts.dev if parts.dev.names else parts.train
+    return part.first(max(1, int(np.searchsorted(part.ends, _CALIBRATION_TOKENS))))
 
 
-def _predict(checkpoint: Checkpoint, device: torch.device) -> Predict:
+def _losses(checkpoint: Checkpoint, device: torch.device) -> Losses:
+    return losses_of(checkpoint.record.inputs, _predict(checkpoint, device))
+
+
+def _predict(checkpoint: Checkpoint, device: torch.device) -> ConditionedPredict:
     return predictor(checkpoint.network().for_inference(), device)
 
 

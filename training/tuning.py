@@ -196,6 +196,7 @@ def run_trial(sweep: Sweep, number: int, corpus: Path, folder: Path) -> Trial:
             resume=(run / CHECKPOINT).is_file(),
             test=False,
             watch_dev=watch,
+            columns=sweep.corpus.columns,
         ).record
         assert record.metrics is not None  # noqa: S101 - it is finished
         assert record.metrics.dev is not None  # noqa: S101 - there is a dev part

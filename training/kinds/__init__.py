@@ -6,10 +6,13 @@ To add a kind, add a file here, a file in :mod:`sequentia.architectures`, and an
 from collections.abc import Callable
 from typing import Any, Final, get_args
 
-from .base import BatchNorm, ConflictError, DescentRecipe, Network, predictor
+from sequentia.arithmetic import Inputs
+
+from .base import ConflictError, DescentRecipe, hidden
 from .bigram import Bigram, BigramCountsRecipe, BigramRecipe, BigramStructure
 from .gru import GRU, GRURecipe, GRUStructure
 from .mlp import MLP, MLPRecipe, MLPStructure
+from .network import BatchNorm, Network, predictor
 from .ngram import NGram, NGramRecipe, NGramStructure
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "Network",
     "Recipe",
     "Structure",
+    "hidden",
     "network_of",
     "predictor",
 ]
@@ -30,7 +34,7 @@ RECIPES: Final[dict[str, type[Recipe]]] = {str(kind.__struct_config__.tag): kind
 
 Structure = MLPStructure | BigramStructure | NGramStructure | GRUStructure
 
-_NETWORKS: Final[dict[type[Structure], Callable[[int, int, Any], Network]]] = {
+_NETWORKS: Final[dict[type[Structure], Callable[[Inputs, Any], Network]]] = {
     MLPStructure: MLP,
     BigramStructure: Bigram,
     NGramStructure: NGram,
@@ -38,12 +42,11 @@ _NETWORKS: Final[dict[type[Structure], Callable[[int, int, Any], Network]]] = {
 }
 
 
-def network_of(structure: Structure, block_size: int, ids: int) -> Network:
+def network_of(structure: Structure, inputs: Inputs) -> Network:
     """Return a module of some sizes. Its weights are still to be set.
 
     Args:
         structure: the kind and its sizes.
-        block_size: symbols of context.
-        ids: number of ids, the boundary included.
+        inputs: what it reads.
     """
-    return _NETWORKS[type(structure)](ids, block_size, structure)
+    return _NETWORKS[type(structure)](inputs, structure)

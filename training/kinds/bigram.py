@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sequentia.architectures import BigramArchitecture
-from sequentia.arithmetic import LOGIT_BITS
-from sequentia.training.corpus import Tokens
+from sequentia.arithmetic import LOGIT_BITS, Inputs
 from sequentia.training.counts import count_bigrams
+from sequentia.training.parts import Part
 
-from .base import BaseRecipe, BaseStructure, DescentRecipe, Exact, Network, rounded
+from .base import BaseRecipe, BaseStructure, ConflictError, DescentRecipe
+from .network import Exact, Network, rounded
 
 
 class BigramStructure(BaseStructure, frozen=True, kw_only=True, tag="bigram"):
@@ -36,13 +37,13 @@ class BigramRecipe(DescentRecipe, frozen=True, kw_only=True, tag="bigram"):
         """Symbols of context."""
         return 1
 
-    def structure(self, ids: int) -> BigramStructure:
-        """Return the structure for a vocabulary of ``ids`` ids, the boundary included."""
-        return BigramStructure(parameters=ids**2)
+    def structure(self, inputs: Inputs) -> BigramStructure:
+        """Return the sizes of the network."""
+        return _structure(inputs)
 
-    def new_network(self, ids: int, generator: torch.Generator) -> "Bigram":
+    def new_network(self, inputs: Inputs, generator: torch.Generator) -> "Bigram":
         """Return the network to train, with parameters drawn from N(0, 1)."""
-        network = Bigram(ids)
+        network = Bigram(inputs)
         with torch.no_grad():
             network.weight.copy_(torch.randn(network.weight.shape, generator=generator))
         return network
@@ -67,29 +68,40 @@ class BigramCountsRecipe(BaseRecipe, frozen=True, kw_only=True, tag="bigram-coun
         """Symbols of context."""
         return 1
 
-    def structure(self, ids: int) -> BigramStructure:
-        """Return the structure for a vocabulary of ``ids`` ids, the boundary included."""
-        return BigramStructure(parameters=ids**2)
+    def structure(self, inputs: Inputs) -> BigramStructure:
+        """Return the sizes of the network."""
+        return _structure(inputs)
 
-    def count(self, tokens: Tokens, ids: int) -> tuple[BigramStructure, dict[str, Tensor]]:
+    def count(self, part: Part, inputs: Inputs) -> tuple[BigramStructure, dict[str, Tensor]]:
         """Return the structure and the logarithms of the counted pairs' shares."""
-        counts = count_bigrams(tokens, ids) + self.pseudocount
+        counts = count_bigrams(part, inputs.ids) + self.pseudocount
         weight = np.log(counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
-        return self.structure(ids), {"weight": torch.from_numpy(weight)}
+        return self.structure(inputs), {"weight": torch.from_numpy(weight)}
+
+
+def _structure(inputs: Inputs) -> BigramStructure:
+    if inputs.values:
+        raise ConflictError("model", "a bigram model has no room for conditions: leave them out, or use another recipe")
+    return BigramStructure(parameters=inputs.ids**2)
 
 
 class Bigram(Network):
     """One row of logits for each previous symbol: trained weights or log probabilities from counts."""
 
-    def __init__(self, ids: int, block_size: int = 1, _structure: BigramStructure | None = None) -> None:
-        super().__init__(ids, block_size)
-        self.weight = nn.Parameter(torch.zeros(ids, ids))
+    def __init__(self, inputs: Inputs, _structure: BigramStructure | None = None) -> None:
+        super().__init__(inputs)
+        self.weight = nn.Parameter(torch.zeros(self.ids, self.ids))
 
-    def forward(self, context: Tensor) -> Tensor:
+    def forward(self, context: Tensor, _conditions: Tensor | None = None) -> Tensor:
         """Return the logits of the next symbol, float32 [batch, ids], after contexts int64 [batch, 1]."""
         return functional.embedding(context[:, -1], self.weight)
 
-    def in_whole_numbers(self, bits: Mapping[str, int], contexts: NDArray[np.int64]) -> Exact:  # noqa: ARG002
+    def in_whole_numbers(
+        self,
+        bits: Mapping[str, int],  # noqa: ARG002 - part of the interface
+        contexts: NDArray[np.int64],  # noqa: ARG002
+        conditions: NDArray[np.int64],  # noqa: ARG002
+    ) -> Exact:
         """Return the table in steps of 1/256 nat."""
         architecture = BigramArchitecture(parameters=self.ids**2)
         return architecture, {"table": rounded(self.weight.detach().double().numpy(), LOGIT_BITS)}

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sequentia.architectures import GRUArchitecture
+from sequentia.architectures.base import combinations
 from sequentia.architectures.gru import GATES, MAX_PLACES
 from sequentia.architectures.mlp import Width
-from sequentia.training.corpus import Tokens
+from sequentia.arithmetic import Inputs
+from sequentia.training.parts import Part
 from sequentia.vocabulary import BOUNDARY
 
-from .base import BaseStructure, ConflictError, DescentRecipe, Exact, Network, rounded, split_weights
+from .base import BaseStructure, ConflictError, DescentRecipe, Examples
+from .network import Exact, Network, rounded, split_weights
 
 _IGNORED = -100  # the target that PyTorch's cross-entropy ignores
 
@@ -26,16 +29,17 @@ class GRUStructure(BaseStructure, frozen=True, kw_only=True, tag="gru"):
     """The sizes of a recurrent network.
 
     Attributes:
-        embedding_dim: width of a symbol's embedding.
+        embedding_dim: width of the embedding of a symbol, and of a condition's value.
         hidden_size: units of the recurrent layer.
     """
 
     embedding_dim: Width
     hidden_size: Width
 
-    def numbers(self, block_size: int, ids: int) -> int:  # noqa: ARG002 - part of the interface
-        """Return how many numbers an artifact stores: also what each symbol adds to each gate."""
-        return self.parameters + len(GATES) * ids * self.hidden_size
+    def numbers(self, inputs: Inputs) -> int:
+        """Return how many numbers an artifact stores: also what each symbol adds to each gate, and the first states."""
+        rows = len(GATES) * (inputs.ids + sum(inputs.values)) + math.prod(inputs.values)
+        return self.parameters + rows * self.hidden_size
 
 
 class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
@@ -43,7 +47,8 @@ class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
 
     Attributes:
         block_size: symbols of context that the exported model reads, at most 256; training reads whole names.
-        embedding_dim: width of a symbol's embedding.
+        embedding_dim: width of the embedding of a symbol, and of a condition's value; those of a name's values are
+            added to that of each of its symbols.
         hidden_size: units of the recurrent layer.
         dropout: share of the units' values hidden from the output layer in training (Srivastava et al. 2014); the
             next state uses all of them.
@@ -60,32 +65,40 @@ class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
                 "batch_size", "a minibatch is a number of whole names: batch_size must be 1 or more, not 0"
             )
 
-    def structure(self, ids: int) -> GRUStructure:
-        """Return the sizes of the network for a vocabulary of ``ids`` ids, the boundary included."""
-        width, units = self.embedding_dim, self.hidden_size
-        parameters = ids * width + 3 * units * (width + units + 2) + ids * (units + 1)
+    def structure(self, inputs: Inputs) -> GRUStructure:
+        """Return the sizes of the network."""
+        try:
+            combinations(inputs)
+        except ValueError as error:
+            raise ConflictError("model", str(error)) from error
+        width, units, ids = self.embedding_dim, self.hidden_size, inputs.ids
+        parameters = (ids + sum(inputs.values)) * width + 3 * units * (width + units + 2) + ids * (units + 1)
         return GRUStructure(embedding_dim=width, hidden_size=units, parameters=parameters)
 
-    def new_network(self, ids: int, generator: torch.Generator) -> "GRU":
+    def new_network(self, inputs: Inputs, generator: torch.Generator) -> "GRU":
         """Return the network to train, with randomly initialised parameters.
 
-        Embeddings are drawn from N(0, 1). All other parameters are drawn uniformly between plus and minus
-        1 / sqrt(hidden_size), as ``torch.nn.GRU`` does. The output's weights are then multiplied by 0.1 and its biases
-        set to zero, so that the first loss is near that of a uniform guess.
+        Embeddings are drawn from N(0, 1), but those of conditions start at zero. All other parameters are drawn
+        uniformly between plus and minus 1 / sqrt(hidden_size), as ``torch.nn.GRU`` does. The output's weights are then
+        multiplied by 0.1 and its biases set to zero, so that the first loss is near that of a uniform guess.
         """
-        network = GRU(ids, self.block_size, self.structure(ids), dropout=self.dropout)
+        network = GRU(inputs, self.structure(inputs), dropout=self.dropout)
         bound = 1 / math.sqrt(self.hidden_size)
         with torch.no_grad():
             network.embedding.weight.copy_(torch.randn(network.embedding.weight.shape, generator=generator))
+            for table in network.conditions.parameters():
+                table.zero_()
             for parameter in (*network.gru.parameters(), network.output.weight):
                 parameter.copy_((2 * torch.rand(parameter.shape, generator=generator) - 1) * bound)
             network.output.weight.mul_(0.1)
             network.output.bias.zero_()
         return network
 
-    def examples(self, tokens: Tokens, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def examples(self, part: Part, places: NDArray[np.int64]) -> Examples:
         """Return whole names as inputs and targets; see :func:`whole_names`."""
-        return whole_names(tokens, positions)
+        names = part.names_of(places)
+        inputs, targets = whole_names(part, names)
+        return inputs, part.conditions[names].astype(np.int64), targets
 
     @property
     def may_share_steps(self) -> bool:
@@ -93,21 +106,20 @@ class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
         return False
 
 
-def whole_names(tokens: Tokens, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the inputs and targets of one name for each position; every name is equally likely.
+def whole_names(part: Part, names: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the inputs and targets of some names.
 
     Args:
-        tokens: each name followed by the boundary.
-        positions: int64 [n], drawn uniformly from 0 to the number of tokens.
+        part: all names.
+        names: the indices of some, [n].
 
     Returns:
         Inputs, int64 [n, longest + 1]: a boundary, the symbols of the name, then boundaries as padding. Targets, int64
         [n * (longest + 1)]: the symbol after each input, -100 in the padding.
     """
-    ends = np.flatnonzero(tokens == BOUNDARY)
-    names = positions * len(ends) // len(tokens)
-    starts = np.append(0, ends[:-1] + 1)[names]
-    lengths = ends[names] - starts
+    tokens, ends = part.tokens, part.ends[names].astype(np.int64)
+    starts = np.where(names > 0, part.ends[names - 1].astype(np.int64) + 1, 0)
+    lengths = ends - starts
     places = np.arange(lengths.max(initial=0) + 1)
     inside = places <= lengths[:, None]
     targets = tokens[np.minimum(starts[:, None] + places, len(tokens) - 1)].astype(np.int64)
@@ -121,46 +133,57 @@ class GRU(Network):
     """A recurrent network. It reads whole names in training, and contexts in evaluation mode.
 
     Args:
-        ids: number of ids, the boundary included.
-        block_size: symbols of context.
+        inputs: what it reads.
         structure: the widths.
         dropout: share of the units' values hidden from the output layer in training.
     """
 
-    def __init__(self, ids: int, block_size: int, structure: GRUStructure, *, dropout: float = 0.0) -> None:
-        super().__init__(ids, block_size)
-        self.embedding = nn.Embedding(ids, structure.embedding_dim)
+    def __init__(self, inputs: Inputs, structure: GRUStructure, *, dropout: float = 0.0) -> None:
+        super().__init__(inputs)
+        self.embedding: nn.Embedding = nn.Embedding(inputs.ids, structure.embedding_dim)
+        self.conditions: nn.ModuleList = nn.ModuleList(
+            nn.Embedding(rows, structure.embedding_dim) for rows in inputs.values
+        )
         self.gru = nn.GRU(structure.embedding_dim, structure.hidden_size, batch_first=True)
-        self.output = nn.Linear(structure.hidden_size, ids)
+        self.output = nn.Linear(structure.hidden_size, inputs.ids)
         self.dropout = dropout
 
-    def forward(self, context: Tensor) -> Tensor:
+    def forward(self, context: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Return the logits of the next symbol.
 
         Args:
             context: int64 [batch, block_size]; in training, names [batch, length] that begin with the boundary.
+            conditions: int64 [batch, conditions]; by default, none is said.
 
         Returns:
             float32 [batch, ids]; in training [batch * length, ids], one row after each symbol of each name.
         """
+        said = self._said(self.not_said(context) if conditions is None else conditions)
         if not self.training:
-            return self._after_contexts(context)
-        states, _ = self.gru(self.embedding(context))
+            return self._after_contexts(context, said)
+        embedded = self.embedding(context)
+        states, _ = self.gru(embedded if said is None else embedded + said[:, None])
         logits: Tensor = self.output(functional.dropout(states, self.dropout))
         return logits.flatten(end_dim=1)
 
-    def _after_contexts(self, context: Tensor) -> Tensor:
+    def _said(self, conditions: Tensor) -> Tensor | None:
+        """Return the sum of the embeddings of each row's values, float32 [batch, width]; None without conditions."""
+        vectors = [table(column) for table, column in zip(self.conditions, conditions.T, strict=True)]
+        return torch.stack(vectors).sum(dim=0) if vectors else None
+
+    def _after_contexts(self, context: Tensor, said: Tensor | None) -> Tensor:
         """Return the logits after contexts, float32 [batch, ids].
 
         A context is padded with boundaries on the left. The state starts as that after one boundary, and skips further
         ones.
         """
         table = self._table()
-        start = self._after(torch.zeros_like(table[:1, : self.gru.hidden_size]), table[:1])
+        start = self._start(said)
         state = start
         for place in range(self.block_size):
             symbols = context[:, place]
-            after = self._after(state, functional.embedding(symbols, table))
+            given = functional.embedding(symbols, table)
+            after = self._after(state, given if said is None else given + self._contribution(said))
             state = torch.where(symbols[:, None] > BOUNDARY, after, start)
         logits: Tensor = self.output(state)
         return logits
@@ -169,6 +192,17 @@ class GRU(Network):
         """Return each symbol's contribution to the gates, biases included, float32 [ids, 3 * units]."""
         weight, bias = (self.gru.get_parameter(f"{name}_ih_l0") for name in ("weight", "bias"))
         return functional.linear(self.embedding.weight, weight, bias)
+
+    def _contribution(self, vectors: Tensor) -> Tensor:
+        """Return what embeddings, float32 [rows, width], add to the gates, float32 [rows, 3 * units]."""
+        return functional.linear(vectors, self.gru.get_parameter("weight_ih_l0"))
+
+    def _start(self, said: Tensor | None) -> Tensor:
+        """Return the state after one boundary, float32 [1 or rows of ``said``, units]."""
+        given = self._table()[:1]
+        if said is not None:
+            given = given + self._contribution(said)
+        return self._after(torch.zeros_like(given[:, : self.gru.hidden_size]), given)
 
     def _after(self, state: Tensor, from_input: Tensor) -> Tensor:
         """Return the state after one more symbol, float32 [batch, units]."""
@@ -184,12 +218,20 @@ class GRU(Network):
         return {"states": 12, "gates": 10, "positions": 8, "weights": 10, "output": 10}
 
     @torch.no_grad()
-    def in_whole_numbers(self, bits: Mapping[str, int], contexts: NDArray[np.int64]) -> Exact:  # noqa: ARG002
+    def in_whole_numbers(
+        self,
+        bits: Mapping[str, int],
+        contexts: NDArray[np.int64],  # noqa: ARG002 - part of the interface
+        conditions: NDArray[np.int64],  # noqa: ARG002
+    ) -> Exact:
         """Return the network in whole numbers."""
         units, one, positions = self.gru.hidden_size, 1 << bits["states"], bits["positions"]
         weight, bias = (self.gru.get_parameter(f"{name}_hh_l0").double().numpy() for name in ("weight", "bias"))
         table = self._table()
-        start = self._after(torch.zeros_like(table[:1, :units]), table[:1])
+        values = self.inputs.values
+        start = self._start(
+            self._said(torch.cartesian_prod(*map(torch.arange, values)).view(-1, len(values))) if values else None
+        )
         sigmoid_end = math.ceil(math.ldexp((bits["gates"] + 1) * math.log(2), positions))
         tanh_end = math.ceil(math.ldexp((bits["states"] + 2) * math.log(2) / 2, positions))
         tensors = {
@@ -208,9 +250,16 @@ class GRU(Network):
             columns = slice(number * units, (number + 1) * units)
             tensors[f"{gate}.given"] = given[:, columns]
             tensors |= {name.replace("gates", gate): part[:, columns] for name, part in parts.items()}
+        added = [
+            rounded(self._contribution(table).double().numpy(), positions) for table in self.conditions.parameters()
+        ]
+        for column, rows in enumerate(added):
+            for number, gate in enumerate(GATES):
+                tensors[f"{gate}.condition.{column}"] = rows[:, number * units : (number + 1) * units]
         # Another boundary leaves the state as it is: whatever the state adds, its update gate is 1.
         most = int(np.abs(rounded(weight, bits["weights"])).sum(axis=1).max())
         most_added = math.ceil(math.ldexp(most, positions - bits["weights"])) + 2  # and what rounding adds
+        most_added += sum(int(np.abs(rows).max()) for rows in added)
         tensors["update.given"][BOUNDARY] = 2 * sigmoid_end + most_added
         output_weight, output_bias = (each.double().numpy() for each in (self.output.weight, self.output.bias))
         parts, output_low_bits = split_weights("output", output_weight.T, bits["output"], one)
@@ -232,10 +281,9 @@ class GRU(Network):
         )
         return architecture, tensors
 
-    def symbol_vectors(self) -> NDArray[np.float32]:
-        """Return the embeddings of the ids, float32 [ids, width]."""
-        vectors: NDArray[np.float32] = self.embedding.weight.detach().cpu().numpy()
-        return vectors
+    def value_vectors(self) -> list[NDArray[np.float32]]:
+        """Return the embeddings of each condition's values, float32 [values, width]."""
+        return [table.detach().cpu().numpy() for table in self.conditions.parameters()]
 
 
 def _positions(end: int, bits: int) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
-"""The network of Bengio et al. 2003: its recipe, module, initialisation, and its whole numbers."""
+"""The network of Bengio et al. 2003: its recipe, module, and its whole numbers."""
 
-import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Final, Literal
@@ -15,34 +14,33 @@ from torch.nn import functional
 
 from sequentia.architectures import MLPArchitecture
 from sequentia.architectures.mlp import Activation, Direct, HiddenSizes, Layer, Normalized, Width
+from sequentia.arithmetic import Inputs
 from sequentia.config import BlockSize
 
-from .base import (
-    BaseStructure,
+from .base import BaseStructure, ConflictError, DescentRecipe, Rate
+from .initialization import initialize
+from .network import (
+    MOST_POSITIONS,
     BatchNorm,
-    ConflictError,
-    DescentRecipe,
     Exact,
     Network,
-    Rate,
     fold_norm,
     rounded,
     split_weights,
+    table_range,
 )
 
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
-_GAINS: Final[dict[Activation, float]] = {"tanh": 5 / 3, "relu": math.sqrt(2), "gelu": math.sqrt(2)}
 _MIN_ROWS_PER_ID: Final = 8  # from this many rows per id on, a table of contributions is quicker
 _MAX_DIRECT_ENTRIES: Final = 1 << 20
 _HEADROOM: Final = 1.25  # over the largest sums of typical contexts
-_MOST_POSITIONS: Final = (1 << 16) - 1
 
 
 class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
     """The sizes of a network of Bengio et al. 2003.
 
     Attributes:
-        embedding_dim: width of a symbol's embedding.
+        embedding_dim: width of the embedding of a symbol, and of a condition's value.
         hidden_sizes: widths of the hidden layers, in order.
         activation: nonlinearity after each hidden layer.
         hidden_bias: whether the hidden layers have a bias.
@@ -57,9 +55,9 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
     batch_norm: Normalized
     direct: Direct
 
-    def numbers(self, block_size: int, ids: int) -> int:
+    def numbers(self, inputs: Inputs) -> int:
         """Return how many numbers an artifact stores: also what each symbol at each place adds to the first layer."""
-        return self.parameters + block_size * ids * self.hidden_sizes[0]
+        return self.parameters + (inputs.block_size * inputs.ids + sum(inputs.values)) * self.hidden_sizes[0]
 
 
 class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
@@ -67,7 +65,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
 
     Attributes:
         block_size: symbols of context.
-        embedding_dim: width of a symbol's embedding.
+        embedding_dim: width of the embedding of a symbol, and of a condition's value.
         hidden_sizes: widths of the hidden layers, in order.
         activation: nonlinearity after each hidden layer.
         hidden_bias: whether the hidden layers have a bias.
@@ -120,19 +118,19 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
                 f"{len(self.teacher_weights)} weights for {len(self.teachers)} teachers: give one for each teacher",
             )
 
-    def structure(self, ids: int) -> MLPStructure:
-        """Return the structure for a vocabulary of ``ids`` ids, the boundary included."""
+    def structure(self, inputs: Inputs) -> MLPStructure:
+        """Return the sizes of the network."""
         structure = MLPStructure(
             embedding_dim=self.embedding_dim,
             hidden_sizes=self.hidden_sizes,
             activation=self.activation,
             hidden_bias=self.hidden_bias,
             batch_norm=self.batch_norm,
-            direct=self._direct_symbols(ids),
+            direct=self._direct_symbols(inputs.ids),
             parameters=0,
         )
         with torch.device("meta"):
-            network = MLP(ids, self.block_size, structure)
+            network = MLP(inputs, structure)
         return msgspec.structs.replace(structure, parameters=sum(p.numel() for p in network.parameters()))
 
     def _direct_symbols(self, ids: int) -> int:
@@ -142,9 +140,9 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             symbols -= 1
         return symbols
 
-    def new_network(self, ids: int, generator: torch.Generator) -> "MLP":
+    def new_network(self, inputs: Inputs, generator: torch.Generator) -> "MLP":
         """Return the network to train, with parameters from :func:`initialize`."""
-        network = MLP(ids, self.block_size, self.structure(ids), dropout=self.dropout)
+        network = MLP(inputs, self.structure(inputs), dropout=self.dropout)
         initialize(network, self, generator)
         return network
 
@@ -153,23 +151,27 @@ class MLP(Network):
     """The network of Bengio et al. 2003, "A neural probabilistic language model", with characters instead of words.
 
     The embeddings of the context's symbols are concatenated and pass through hidden layers to the next symbol's logits.
+    Those of the conditions' values are appended to them.
     The paper's direct connections from context to logits are a table here. The newest symbols together select one of
     its rows, like the n-gram features of a maximum-entropy model, so the hidden units need not represent them.
 
     Args:
-        ids: number of ids, the boundary included.
-        block_size: symbols of context.
+        inputs: what it reads.
         structure: widths, activation, normalisation, direct connections.
         dropout: share of the hidden units that each minibatch drops in training.
     """
 
-    def __init__(self, ids: int, block_size: int, structure: MLPStructure, *, dropout: float = 0.0) -> None:
-        super().__init__(ids, block_size)
-        self.structure = structure
-        widths = [block_size * structure.embedding_dim, *structure.hidden_sizes]
+    def __init__(self, inputs: Inputs, structure: MLPStructure, *, dropout: float = 0.0) -> None:
+        super().__init__(inputs)
+        self.structure, ids = structure, inputs.ids
+        embedded = inputs.block_size + len(inputs.values)
+        widths = [embedded * structure.embedding_dim, *structure.hidden_sizes]
         hidden_norm: type[nn.Module] = BatchNorm if structure.batch_norm != "none" else nn.Identity
         output_norm: type[nn.Module] = BatchNorm if structure.batch_norm == "all" else nn.Identity
-        self.embedding = nn.Embedding(ids, structure.embedding_dim)
+        self.embedding: nn.Embedding = nn.Embedding(ids, structure.embedding_dim)
+        self.conditions: nn.ModuleList = nn.ModuleList(
+            nn.Embedding(rows, structure.embedding_dim) for rows in inputs.values
+        )
         self.hidden = nn.ModuleList(
             nn.Linear(inputs, outputs, bias=structure.hidden_bias) for inputs, outputs in pairwise(widths)
         )
@@ -183,10 +185,19 @@ class MLP(Network):
         self.activation = _ACTIVATIONS[structure.activation]()
         self.dropout = dropout
 
-    def forward(self, context: Tensor) -> Tensor:
-        """Return the logits of the next symbol, float32 [batch, ids], after contexts int64 [batch, block_size]."""
+    def forward(self, context: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Return the logits of the next symbol.
+
+        Args:
+            context: int64 [batch, block_size].
+            conditions: int64 [batch, conditions]; by default, none is said.
+
+        Returns:
+            float32 [batch, ids].
+        """
         (weight, bias), *others = self._layers()
-        x = self.first_layer(context, weight, bias)
+        said = self.not_said(context) if conditions is None else conditions
+        x = self.first_layer(context, said, weight, bias)
         for norm, (weight, bias) in zip(self.hidden_norms, others, strict=True):
             x = functional.linear(self.activation(norm(x)), weight, bias)
         logits: Tensor = self.output_norm(x)
@@ -217,17 +228,24 @@ class MLP(Network):
             layers.append((weight, bias))
         return layers
 
-    def first_layer(self, context: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def first_layer(self, context: Tensor, conditions: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the first layer's sums, float32 [batch, units].
 
         In a large batch, each symbol occurs many times at each place of the context. In training, its contribution
         there is then computed once and looked up, which is quicker and the same except for rounding.
         """
         if not self.training or len(context) < _MIN_ROWS_PER_ID * self.ids:
-            return functional.linear(self.embedding(context).flatten(start_dim=1), weight, bias)
-        contributions = (self.embedding.weight @ weight.T.view(self.block_size, -1, len(weight))).flatten(end_dim=1)
+            embedded = self.embedding(context).flatten(start_dim=1)
+            said = [table(column) for table, column in zip(self.conditions, conditions.T, strict=True)]
+            return functional.linear(torch.cat([embedded, *said], dim=1), weight, bias)
+        symbols = self.block_size * self.structure.embedding_dim
+        parts = weight[:, :symbols].T.view(self.block_size, -1, len(weight))
+        contributions = (self.embedding.weight @ parts).flatten(end_dim=1)
         rows = context + self.ids * torch.arange(self.block_size, device=context.device)
         sums = functional.embedding_bag(rows, contributions, mode="sum")
+        others = torch.split(weight[:, symbols:], self.structure.embedding_dim, dim=1)
+        for table, column, part in zip(self.conditions.parameters(), conditions.T, others, strict=False):
+            sums = sums + functional.embedding(column, table @ part.T)
         return sums if bias is None else sums + bias
 
     @torch.no_grad()
@@ -235,9 +253,10 @@ class MLP(Network):
         """Return the network with each normalisation folded into the layer before it."""
         plain = msgspec.structs.replace(self.structure, hidden_bias=True, batch_norm="none")
         with torch.device("meta"):  # draws no random numbers
-            folded = MLP(self.ids, self.block_size, plain)
+            folded = MLP(self.inputs, plain)
         folded.to_empty(device=self.embedding.weight.device)
         folded.embedding.load_state_dict(self.embedding.state_dict())
+        folded.conditions.load_state_dict(self.conditions.state_dict())
         pairs = [*zip(self.hidden, self.hidden_norms, strict=True), (self.output, self.output_norm)]
         for target, (layer, norm) in zip([*folded.hidden, folded.output], pairs, strict=True):
             fold_norm(layer, norm, target)
@@ -253,18 +272,26 @@ class MLP(Network):
             return {"units": 10, **hidden, "output": 14, "first": 12, **direct}
         return {"units": 12, "positions": 10, **hidden, "output": 14, "first": 14, **direct}
 
-    def in_whole_numbers(self, bits: Mapping[str, int], contexts: NDArray[np.int64]) -> Exact:
+    def in_whole_numbers(
+        self, bits: Mapping[str, int], contexts: NDArray[np.int64], conditions: NDArray[np.int64]
+    ) -> Exact:
         """Return the network in whole numbers."""
         folded, structure = self.for_inference(), self.structure
         linear = [*folded.hidden, folded.output]
         weights = [layer.weight.detach().double().numpy().T for layer in linear]
         biases = [layer.bias.detach().double().numpy() for layer in linear]
         embedding = folded.embedding.weight.detach().double().numpy()
-        first = np.einsum("ie,peu->piu", embedding, weights[0].reshape(self.block_size, -1, len(biases[0])))
+        each = weights[0].reshape(-1, embedding.shape[1], len(biases[0]))
+        first = np.einsum("ie,peu->piu", embedding, each[: self.block_size])
+        others = zip(folded.value_vectors(), each[self.block_size :], strict=True)
+        said = [vectors.astype(np.float64) @ part for vectors, part in others]
         sums, sum_bits = np.tile(biases[0], (len(contexts), 1)), bits["first"]
         for place, table in enumerate(first):  # place by place, because all places at once take gigabytes
             sums += table[contexts[:, place]]
+        for column, table in enumerate(said):
+            sums += table[conditions[:, column]]
         tensors = {f"first.{place}": rounded(table, sum_bits) for place, table in enumerate(first)}
+        tensors |= {f"condition.{column}": rounded(table, sum_bits) for column, table in enumerate(said)}
         layers: list[Layer] = []
         for number, (weight, bias) in enumerate(zip(weights[1:], biases[:-1], strict=True)):
             name, last = f"layer.{number}", number == len(weights) - 2
@@ -274,12 +301,12 @@ class MLP(Network):
                 largest = unit = max(1, int(rounded(highest, position_bits)))
             else:
                 position_bits = min(bits["positions"], sum_bits)
-                lowest, end = _table_range(structure.activation, highest, bits["units"], position_bits)
+                lowest, end = table_range(structure.activation, highest, bits["units"], position_bits)
                 values = self._activated(np.ldexp(np.arange(lowest, end + 1, dtype=np.float64), -position_bits))
                 tensors[f"{name}.activation"] = rounded(values, bits["units"])
                 largest, unit = end - lowest, int(np.abs(tensors[f"{name}.activation"]).max())
-            if largest > _MOST_POSITIONS:
-                raise ValueError(f"units of up to {largest:,}, more than {_MOST_POSITIONS:,}")
+            if largest > MOST_POSITIONS:
+                raise ValueError(f"units of up to {largest:,}, more than {MOST_POSITIONS:,}")
             raised = rounded(bias, sum_bits) - (lowest << sum_bits - position_bits)  # so that positions begin at 0
             if number == 0:
                 tensors["first.0"] += raised
@@ -331,67 +358,6 @@ class MLP(Network):
         """Whether the activations are bounded by -1 and 1, so that units can saturate."""
         return self.structure.activation == "tanh"
 
-    def symbol_vectors(self) -> NDArray[np.float32]:
-        """Return the embeddings of the ids, float32 [ids, width]."""
-        vectors: NDArray[np.float32] = self.embedding.weight.detach().cpu().numpy()
-        return vectors
-
-
-def _table_range(activation: Activation, highest: float, unit_bits: int, position_bits: int) -> tuple[int, int]:
-    """Return the first and the last position of an activation's table, in steps of 2^-position_bits.
-
-    Beyond them, the activation rounds to the value at the end; GELU goes on up to the highest sum.
-
-    Raises:
-        ValueError: if the table would have too many positions.
-    """
-    if activation == "tanh":
-        end = math.ceil(math.ldexp((unit_bits + 2) * math.log(2) / 2, position_bits))
-        return -end, end
-    if not math.ldexp(highest, position_bits) < _MOST_POSITIONS:
-        raise ValueError(f"sums of up to {highest:g}, too many positions for a table")
-    return -math.ceil(math.ldexp(5, position_bits)), max(1, math.ceil(math.ldexp(highest, position_bits)))
-
-
-@torch.no_grad()
-def initialize(network: MLP, recipe: MLPRecipe, generator: torch.Generator) -> None:
-    """Draw the parameters in the published order: the embedding, then the weight and bias of each layer.
-
-    Weights are drawn in the published orientation, [inputs, outputs], and scaled according to ``initialization``:
-
-    - ``normal``: all parameters from N(0, 1), as in parts 1 and 2 of the published lectures.
-    - ``scaled``: hidden weights times gain / sqrt(inputs), hidden biases and output weights times 0.01, output bias
-      zero (though drawn), as in part 3.
-    - ``lecun``: weights from N(0, 1 / inputs) (LeCun et al. 1998), output weights times 0.1, biases zero, as in the
-      deep networks of part 3.
-    - ``kaiming``: hidden weights from N(0, gain² / inputs) (He et al. 2015), output weights from N(0, 1 / inputs) times
-      0.01, biases zero.
-
-    If the output is normalised, which would cancel a factor of its weights, the factor goes to the normalisation's gain
-    instead. So all but ``normal`` start near the uniform distribution. The table of direct connections starts at zero.
-    """
-    kind, gain = recipe.initialization, _GAINS[recipe.activation]
-    output_factor = {"normal": 1.0, "scaled": 0.01, "lecun": 0.1, "kaiming": 0.01}[kind]
-    factor = output_factor if recipe.batch_norm != "all" else 1.0
-    network.embedding.weight.copy_(torch.randn(network.embedding.weight.shape, generator=generator))
-    for layer in (*network.hidden, network.output):
-        assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
-        last, deviation = layer is network.output, 1 / math.sqrt(layer.in_features)
-        weight = torch.randn((layer.in_features, layer.out_features), generator=generator)
-        bias = torch.zeros(layer.out_features)
-        if kind in {"normal", "scaled"} and layer.bias is not None:
-            bias = torch.randn(layer.out_features, generator=generator)
-        if kind == "scaled":
-            weight = weight * (factor if last else gain * deviation)
-            bias = bias * (0.0 if last else 0.01)
-        elif kind == "lecun":
-            weight = weight * deviation * (factor if last else 1.0)
-        elif kind == "kaiming":
-            weight = weight * deviation * (factor if last else gain)
-        layer.weight.copy_(weight.T)
-        if layer.bias is not None:
-            layer.bias.copy_(bias)
-    if isinstance(network.output_norm, BatchNorm):
-        network.output_norm.gain.mul_(output_factor)
-    if network.direct is not None:
-        network.direct.weight.zero_()
+    def value_vectors(self) -> list[NDArray[np.float32]]:
+        """Return the embeddings of each condition's values, float32 [values, width]."""
+        return [table.detach().cpu().numpy() for table in self.conditions.parameters()]
