@@ -25,6 +25,7 @@ from .architectures import Count
 from .arrow import ParquetTable, count_rows, read_column
 from .artifact import GRAPH
 from .cluster import cluster
+from .conditions import Where
 from .config import Sha256
 from .errors import OptionError, SequentiaError
 from .model import SequenceModel
@@ -149,6 +150,7 @@ def generate(
     """
     options = {"seed": None, **options, **{what: list(options.get(what, ())) for what in ("exclude", "avoid")}}
     model.shard(0, 0, **options)  # checks the options
+    options |= _said(options.pop("where", None))
     job = Job(
         command="generate",
         model=model.config.files[GRAPH].sha256,
@@ -169,6 +171,7 @@ def score(
     source: Path,
     folder: Path,
     *,
+    where: Where = None,
     address: str | None = None,
     cores: int | None = None,
     rows_of_shard: int = ROWS_OF_SHARD,
@@ -180,16 +183,18 @@ def score(
         model: the model that scores the names.
         source: the Parquet file; all machines of a cluster must see it.
         folder: a new folder, or one where the same job was begun.
+        where: what is said of the conditions of all names.
         address: address of a cluster; see :func:`sequentia.cluster.cluster`. All its machines must see the folder.
         cores: number of cores to use.
         rows_of_shard: number of names in a file.
         report: called with the number of names in each complete shard.
 
     Raises:
-        OptionError: if the folder holds something else, or the file has no names.
+        OptionError: if ``where`` does not suit the model, the folder holds something else, or the file has no names.
         VocabularyError: if a name holds an unknown symbol.
         MissingExtraError: if Ray or pyarrow is missing.
     """
+    model.score([], where=where)  # checks the option
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     job = Job(
@@ -198,13 +203,18 @@ def score(
         names=count_rows(source, NAME),
         rows_of_shard=rows_of_shard,
         scores=True,
-        options={"source": str(source.resolve()), "sha256": digest},
+        options={"source": str(source.resolve()), "sha256": digest, **_said(where)},
     )
     work = _Work.begin(folder, job, report)
     if work.manifest is None:
         with cluster(address, cores) as ray:
             work.run(ray, model, cores)
     return work.finish()
+
+
+def _said(where: Where) -> dict[str, dict[str, str]]:
+    """Return the option ``where`` as a job records it: with values as text, and not at all if nothing is said."""
+    return {"where": {name: str(value) for name, value in where.items()}} if where else {}
 
 
 class _Work:
@@ -311,11 +321,12 @@ def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Sh
     with writing(folder / _file_of(number)) as file, closing(ParquetTable(file, columns)) as table:
         if job.command == "generate":
             for names in model.shard(first, count, **job.options):
-                scores = model.score(model.vocabulary.decode(names)) if job.scores else None
+                texts = model.vocabulary.decode(names) if job.scores else []
+                scores = model.score(texts, where=job.options.get("where")) if job.scores else None
                 table.write(names, model.vocabulary, scores)
         else:
             for texts in read_column(Path(job.options["source"]), NAME, first, count, _NAMES_AT_ONCE):
-                table.write_texts(texts, model.score(texts))
+                table.write_texts(texts, model.score(texts, where=job.options.get("where")))
     return _record(folder, number)
 
 

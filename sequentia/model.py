@@ -1,8 +1,8 @@
 """Loaded models: generating names, and computing probabilities of names and next symbols."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 from . import artifact
 from .artifact import Artifact
+from .conditions import Bindings, Where, said_by, said_by_each
 from .config import Config
 from .errors import GenerationError, OptionError
 from .generation import draw_shard, stream_names
-from .likelihood import name_losses
-from .logit_cache import LogitCache
+from .likelihood import name_losses, ranked_probabilities
 from .lookahead import Methods, Probability
 from .options import ConstraintOptions, Plan, SamplingOptions, check_int, check_names, strings
 from .pretrained import Pretrained
 from .resolve import local_folder, locate, requested_model
-from .sampling import log_softmax
 from .session import Session
 from .vocabulary import BOUNDARY, Names, Vocabulary
 from .windows import windows
@@ -38,14 +37,13 @@ class SequenceModel(Pretrained):
         threads: number of threads that draw names when several batches are needed; one by default.
 
     Raises:
-        ArtifactError: if onnxruntime rejects the graph, or the graph contradicts ``config.json``.
+        ArtifactError: if onnxruntime rejects the graph.
     """
 
     def __init__(self, source: Artifact, *, threads: int | None = None) -> None:
         super().__init__(source, threads=threads)
         self._session = Session(source)
-        self._cache = LogitCache(self.logits, self.config.block_size, self.vocabulary.size)
-        self._methods = Methods(self._cache)
+        self._bindings = Bindings(self.logits, self.config.inputs)
 
     @property
     def config(self) -> Config:
@@ -61,6 +59,11 @@ class SequenceModel(Pretrained):
     def vocabulary(self) -> Vocabulary:
         """The model's alphabet."""
         return self._artifact.vocabulary
+
+    @property
+    def conditions(self) -> dict[str, list[str]]:
+        """The values of each condition that ``where`` takes, by its name; empty for a model without conditions."""
+        return {name: list(values) for name, values in self.config.conditions.items()}
 
     def generate(self, n: int = 1, **options: Unpack[SamplingOptions]) -> list[str]:
         """Return the first ``n`` names of a seeded stream; see :func:`sequentia.generate` for the options.
@@ -80,37 +83,32 @@ class SequenceModel(Pretrained):
         """Return an endless stream of names; :meth:`generate` returns its start.
 
         The stream raises :class:`~sequentia.GenerationError` when names that match are too rare to be found, when
-        ``novel`` and ``exclude`` reject 16,384 candidates for a name, or with
-        ``unique``, when the number of candidates rejected in a row exceeds 10,000 plus the number accepted before.
+        ``novel`` and ``exclude`` reject 16,384 candidates for a name, or with ``unique``, when the number of candidates
+        rejected in a row exceeds 10,000 plus the number accepted before.
         """
-        return chain.from_iterable(map(self.vocabulary.decode, self._names(self._plan(options))))
+        return chain.from_iterable(map(self.vocabulary.decode, self._names(self._plan(options), options)))
 
     def batches(self, n: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
         """Return the first ``n`` names of a stream as ids, in batches that are drawn on demand.
 
-        The memory does not depend on ``n``. :meth:`Vocabulary.decode` converts a batch to text.
-
-        Returns:
-            Batches of ids, unsigned [names, longest], each row padded with boundaries.
+        The memory does not depend on ``n``. :meth:`Vocabulary.decode` converts a batch to text. A batch is ids,
+        unsigned [names, longest], each row padded with boundaries.
         """
         n = check_int("n", n, least=0)
         plan = self._plan(options)
         plan.check_enough(n)
-        return self._names(plan, n)
+        return self._names(plan, options, n)
 
     def shard(self, first: int, count: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
         """Return the names ``first`` … ``first + count - 1`` of a stream, as ids.
 
         With a seed, ``shard(30, 10)`` always contains the ten names 30 to 39, wherever it is drawn. So consecutive
-        shards joined together give the stream.
+        shards joined together give the stream. The batches are as from :meth:`batches`.
 
         Args:
             first: index of the first name.
             count: number of names.
             options: see :func:`sequentia.generate`; ``unique`` is not allowed, because it depends on other shards.
-
-        Returns:
-            Batches of ids, as from :meth:`batches`.
 
         Raises:
             OptionError: if an option is out of range or contradicts another.
@@ -125,7 +123,7 @@ class SequenceModel(Pretrained):
                 option="unique",
                 value=True,
             )
-        return draw_shard(self._methods, self.vocabulary, plan, first, count)
+        return draw_shard(self._methods(options), self.vocabulary, plan, first, count)
 
     def generate_arrow(self, n: int = 1, **options: Unpack[SamplingOptions]) -> "pa.ChunkedArray":
         """Return the names of :meth:`generate` as an Arrow column, without creating Python strings.
@@ -144,45 +142,54 @@ class SequenceModel(Pretrained):
             raise error.with_names(column(chunks).to_pylist()) from error.__cause__
         return column(chunks)
 
-    def score(self, names: Iterable[str]) -> NDArray[np.float64]:
+    def score(self, names: Iterable[str], *, where: Where | Sequence[Where] = None) -> NDArray[np.float64]:
         """Return the natural-log probability of each name, float64 [n].
 
         This is the network's own probability of the name and its end: the sum of the log-probabilities of its symbols,
         then of the end. It ignores all options. It also ignores that a sampled name has at least one symbol and at
         most ``max_length``. So the empty name has a score, and so has a longer name.
 
+        Args:
+            names: the names.
+            where: what is said of the conditions, as in :func:`sequentia.generate`; or a list, one for each name.
+
         Raises:
-            OptionError: if ``names`` is not an iterable of strings.
+            OptionError: if ``names`` is not an iterable of strings, or ``where`` does not suit the model or the names.
             VocabularyError: if a name contains an unknown symbol.
         """
-        tokens = self.vocabulary.tokens(strings("names", names))
-        return -name_losses(tokens, self.config.block_size, self._cache.distinct_logits, self.vocabulary.size)
+        texts = strings("names", names)
+        tokens, inputs = self.vocabulary.tokens(texts), self.config.inputs
+        if not isinstance(where, list | tuple):
+            cache = self._methods({"where": where}).cache
+            return -name_losses(tokens, inputs, lambda contexts, _=None: cache.distinct_logits(contexts))
+        return -name_losses(tokens, inputs, self.logits, said_by_each(where, self.config.conditions, len(texts)))
 
     @overload
-    def next_symbols(self, prefix: str = "") -> dict[str, float]: ...
+    def next_symbols(self, prefix: str = "", *, where: Where = None) -> dict[str, float]: ...
 
     @overload
-    def next_symbols(self, prefix: list[str]) -> list[dict[str, float]]: ...
+    def next_symbols(self, prefix: list[str], *, where: Where = None) -> list[dict[str, float]]: ...
 
-    def next_symbols(self, prefix: str | list[str] = "") -> dict[str, float] | list[dict[str, float]]:
+    def next_symbols(
+        self, prefix: str | list[str] = "", *, where: Where = None
+    ) -> dict[str, float] | list[dict[str, float]]:
         """Return the probability of each symbol that may follow a prefix, the most probable first.
 
         The key ``""`` is the end of the name. The probabilities sum to 1.
 
         Args:
             prefix: the start of a name, or a list of several, which returns a list and is faster than one by one.
+            where: what is said of the conditions, as in :func:`sequentia.generate`.
 
         Raises:
-            OptionError: if ``prefix`` is neither a string nor an iterable of strings.
+            OptionError: if ``prefix`` is neither a string nor an iterable of strings, or ``where`` is wrong.
             VocabularyError: if a prefix contains an unknown symbol.
         """
         prefixes = [prefix] if isinstance(prefix, str) else strings("prefix", prefix, "a string or a list of strings")
         tokens = self.vocabulary.tokens(prefixes)
         contexts, _ = windows(tokens, np.flatnonzero(tokens == BOUNDARY), self.config.block_size)
-        rows = np.exp(log_softmax(self._cache.distinct_logits(contexts)))
-        symbols = ("", *self.vocabulary.symbols)
-        ranked = zip(np.argsort(-rows, axis=1, kind="stable").tolist(), rows.tolist(), strict=True)
-        results = [{symbols[i]: row[i] for i in order} for order, row in ranked]
+        logits = self._methods({"where": where}).cache.distinct_logits(contexts)
+        results = ranked_probabilities(logits, ("", *self.vocabulary.symbols))
         return results[0] if isinstance(prefix, str) else results
 
     def most_likely(self, n: int = 1, **options: Unpack[ConstraintOptions]) -> list[tuple[str, float]]:
@@ -193,8 +200,8 @@ class SequenceModel(Pretrained):
 
         Args:
             n: number of names, at most a million; memory and time grow with it.
-            options: ``prefix``, ``suffix``, ``min_length``, ``max_length``, ``pattern``, ``avoid``, ``novel`` and
-                ``exclude``; see :func:`sequentia.generate`.
+            options: ``where``, ``prefix``, ``suffix``, ``min_length``, ``max_length``, ``pattern``, ``avoid``,
+                ``novel`` and ``exclude``; see :func:`sequentia.generate`.
 
         Raises:
             OptionError: if an option is out of range or contradicts another.
@@ -207,7 +214,7 @@ class SequenceModel(Pretrained):
         n = check_int("n", n, least=0, most=MOST_PREFIXES)
         check_names(options, ConstraintOptions)
         plan = self._plan(options)
-        return most_likely(self._cache, self.vocabulary, plan, n)
+        return most_likely(self._methods(options).cache, self.vocabulary, plan, n)
 
     def probability(self, **options: Unpack[SamplingOptions]) -> Probability:
         """Return how probable it is that a name meets constraints: how rare a request is.
@@ -219,36 +226,37 @@ class SequenceModel(Pretrained):
             OptionError: if an option is out of range or contradicts another.
             VocabularyError: if the prefix or the suffix contains an unknown symbol.
         """
-        return self._methods.probability(self._plan(options))
+        return self._methods(options).probability(self._plan(options))
 
-    def logits(self, contexts: NDArray[np.int64]) -> NDArray[np.float32]:
+    def logits(self, contexts: NDArray[np.int64], conditions: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Run the network.
 
         Each row of the result depends on its own context alone, not on other rows or the number of threads.
 
         Args:
             contexts: int64 [n, block_size] ids, oldest symbol first, left-padded with the boundary.
+            conditions: int64 [n, conditions], the index of each condition's value in :attr:`conditions` plus 1, or 0
+                where it is not said; by default, none is said.
 
         Returns:
             float32 [n, 1 + symbols].
         """
-        return self._session.logits(contexts)
+        return self._session.logits(contexts, conditions)
 
     def _plan(self, options: Mapping[str, object]) -> Plan:
         return Plan.of(options, self.vocabulary, self.config.max_length, self._artifact.known)
 
-    def _names(self, plan: Plan, wanted: int | None = None) -> Iterator[Names]:
-        return stream_names(self._methods, self.vocabulary, plan, wanted, self._threads)
+    def _methods(self, options: Mapping[str, object]) -> Methods:
+        return self._bindings.of(said_by(options.get("where"), self.config.conditions))
+
+    def _names(self, plan: Plan, options: Mapping[str, object], wanted: int | None = None) -> Iterator[Names]:
+        return stream_names(self._methods(options), self.vocabulary, plan, wanted, self._threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._artifact, self._threads)
+        return partial(SequenceModel, threads=self._threads), (self._artifact,)
 
     def __repr__(self) -> str:
         return f"SequenceModel({self.config.name!r}, {self.vocabulary.describe()})"
-
-
-def _restore(source: Artifact, threads: int) -> SequenceModel:
-    return SequenceModel(source, threads=threads)
 
 
 def load(
@@ -314,6 +322,7 @@ def generate(
     n: int = 1,
     *,
     model: str | os.PathLike[str] | None = None,
+    where: Where = None,
     prefix: str = "",
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -340,6 +349,8 @@ def generate(
     Args:
         n: number of names.
         model: see :func:`load`; the model stays loaded for later calls.
+        where: what the names are to be, for a model with conditions: a value for each condition that matters, such as
+            ``{"sex": "f"}``. The others are left to the model. ``load(model).conditions`` lists the values.
         prefix: start of every name, normalised to NFC.
         temperature: below 1 gives more usual names, above 1 less usual ones; 0 always takes the most probable symbol.
         top_k: draw each symbol from this many of the most probable ones.
@@ -350,17 +361,13 @@ def generate(
         unique: return no name twice in one call.
         novel: return no name of the list that the model was made from: of no part, train, dev or test. For each name of
             the list, it also rejects one in 2**32 other names by mistake.
-        exclude: names not to return, spelled as the model spells them: a name with a symbol that the model does not
-            know, such as a capital letter, has no effect.
+        exclude: names not to return, spelled as the model spells them.
         avoid: strings that no name contains.
         pattern: a regular expression that every name matches in full: literals, ``.``, classes such as ``[a-e]``,
             ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``.
         suffix: end of every name, normalised to NFC.
         seed: a whole number from 0 to 2**128 - 1, or a string, taken as it is and not normalised; by default a random
             number for each call.
-
-    Returns:
-        The names.
 
     Raises:
         OptionError: if an option is out of range or contradicts another.
@@ -373,6 +380,7 @@ def generate(
     """
     return _loaded(model).generate(
         n,
+        where=where,
         prefix=prefix,
         temperature=temperature,
         top_k=top_k,

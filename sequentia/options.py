@@ -26,6 +26,7 @@ _SEED_LIMIT: Final = 1 << 128  # the width of Philox's key
 class ConstraintOptions(TypedDict, total=False):
     """The keyword options that say which names are allowed; :func:`sequentia.generate` documents them."""
 
+    where: Mapping[str, object] | None
     prefix: str
     min_length: int
     max_length: int | None
@@ -87,7 +88,7 @@ class Plan:
         """Check options against each other and against a model, and return them as a plan.
 
         Args:
-            options: as in :class:`SamplingOptions`.
+            options: as in :class:`SamplingOptions`; ``where`` is no part of the plan, see :mod:`.conditions`.
             vocabulary: the model's.
             longest: the model's own ``max_length``.
             known: the names of the list, if the model includes their hashes.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from sequentia import OptionError, SequenceModel, VocabularyError, bulk
 from sequentia.bulk import JOB, MANIFEST, Manifest
 from sequentia.cli import cli
 
+from . import golden
 from .conftest import RayCluster, processes_below, python
 from .test_cli import run_cli
 
@@ -83,6 +85,59 @@ def test_scores(moons: SequenceModel, tmp_path: Path, address: str) -> None:
     ]
     expected = moons.score(names).tolist()
     assert [table.column("log_probability").to_pylist() for table in tables] == [expected, expected]
+
+
+def test_names_under_conditions(tmp_path: Path, address: str) -> None:
+    """Interrupted after two shards, and taken up with the same conditions, said in another way."""
+    model = sequentia.load(golden.MODELS / "gru-where")
+    where: dict[str, Any] = {"sex": "m", "decade": 1990}
+    options = {"seed": 5, "where": MappingProxyType(where), "suffix": "b"}
+
+    def make(folder: Path, **changes: Any) -> Manifest:
+        return bulk.generate(
+            model, 3500, folder, options=options | changes, scores=True, address=address, rows_of_shard=ROWS
+        )
+
+    manifest = make(tmp_path / "drawn")
+    names = rows(tmp_path / "drawn", manifest)
+    assert names == model.generate(3500, seed=5, where=where, suffix="b")
+    assert names != model.generate(3500, seed=5, suffix="b")
+    (tmp_path / "drawn" / MANIFEST).unlink()
+    for shard in manifest.shards[:2]:
+        bulk._record(tmp_path / "drawn", int(shard.file[5:12]))
+    (tmp_path / "drawn" / manifest.shards[2].file).unlink()
+    assert make(tmp_path / "drawn", where={"decade": "1990", "sex": "m"}) == manifest
+    for other in ({"sex": "f", "decade": 1990}, {"sex": "m"}, {}, None):
+        with pytest.raises(OptionError, match=r"holds another run \(job.json says which\)"):
+            make(tmp_path / "drawn", where=other)
+    with pytest.raises(OptionError, match="sex must be one of 'f', 'm', not 'x'"):
+        make(tmp_path / "wrong", where={"sex": "x"})
+
+    source = tmp_path / "names.parquet"
+    parquet.write_table(pa.table({"name": names}), source)
+
+    def score(where: Any) -> Manifest:
+        return bulk.score(model, source, tmp_path / "scored", where=where, address=address, rows_of_shard=ROWS)
+
+    scored = score(where)
+    (tmp_path / "scored" / MANIFEST).unlink()
+    assert score({"sex": "m", "decade": "1990"}) == scored
+    with pytest.raises(OptionError, match="holds another run"):
+        score(None)
+    expected = model.score(names, where=where).tolist()
+    for folder in ("drawn", "scored"):
+        table = pa.concat_tables(map(parquet.read_table, sorted((tmp_path / folder).glob("*.parquet"))))
+        assert table.column("log_probability").to_pylist() == expected
+    with pytest.raises(OptionError, match="no condition 'age'"):
+        bulk.score(model, source, tmp_path / "wrong", where={"age": 9}, address=address)
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_nothing_said_is_the_same_job(moons: SequenceModel, tmp_path: Path, address: str) -> None:
+    manifest = generate(moons, 1000, tmp_path, address)
+    nothing: list[dict[str, str] | None] = [{}, None]
+    for where in nothing:
+        assert generate(moons, 1000, tmp_path, address, where=where) == manifest
 
 
 def test_what_is_there_is_not_made_again(moons: SequenceModel, tmp_path: Path, address: str) -> None:

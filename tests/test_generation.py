@@ -31,6 +31,7 @@ from sequentia.pattern import compile_pattern
 from sequentia.training import evaluate_model, train
 from sequentia.vocabulary import Names, Vocabulary
 
+from . import golden, golden_models
 from .conftest import MOONS
 from .reference import Options, Reference
 
@@ -78,10 +79,10 @@ def small_pilots(*models: SequenceModel) -> Iterator[pytest.MonkeyPatch]:
             patch.setattr(f"sequentia.lookahead.{ours}", value)
             patch.setattr(f"tests.{theirs}", value)
         for model in models:
-            model._methods.renew()
+            model._bindings.renew()
         yield patch
     for model in models:
-        model._methods.renew()
+        model._bindings.renew()
 
 
 def drawn_in_every_way(model: SequenceModel, n: int, options: dict[str, Any]) -> list[list[str]]:
@@ -171,6 +172,55 @@ def test_a_shard_equals_the_reference(moons: SequenceModel, options: dict[str, A
             if not reference.too_rare:
                 assert (caught.value.accepted, caught.value.rejected) == (len(expected), reference.rejected)
     assert [name for batch in batches for name in moons.vocabulary.decode(batch)] == expected
+
+
+@pytest.fixture(scope="module", params=[name for name in golden_models.MODELS if name.endswith("-where")])
+def conditioned(request: pytest.FixtureRequest) -> SequenceModel:
+    """A small model with conditions."""
+    return sequentia.load(golden.MODELS / request.param)
+
+
+LETTER_OPTIONS = OPTIONS | {
+    "prefix": st.sampled_from(["", "a", "gag"]),
+    "pattern": st.none() | st.sampled_from(["[a-d].*", "(a|b)*[c-h]{1,3}.*", ".{3}|.{5}"]),
+    "suffix": st.sampled_from(["", "a", "cb", "gag"]),
+    "avoid": st.lists(st.sampled_from(["a", "cb", "gag", "Z"]), max_size=2),
+    "exclude": st.lists(st.sampled_from(["a", "f", "ff", "cb"]), max_size=3),
+    "top_k": st.none() | st.integers(1, 9),
+}
+
+
+@given(
+    st.fixed_dictionaries(SEED, optional=LETTER_OPTIONS | {"unique": st.booleans()}),
+    st.data(),
+    st.sampled_from([5, 1 << 17]),
+)
+@hypothesis_settings(max_examples=60)
+def test_every_way_to_generate_under_conditions_equals_the_reference(
+    conditioned: SequenceModel, options: dict[str, Any], data: st.DataObject, batch: int
+) -> None:
+    """The look ahead, too, is that of the conditions."""
+    values = {name: st.sampled_from(each) for name, each in conditioned.conditions.items()}
+    options["where"] = data.draw(st.fixed_dictionaries({}, optional=values))
+    with small_pilots(conditioned) as patch:
+        patch.setattr("sequentia.generation._MAX_BATCH", batch)
+        patch.setattr("sequentia.rejection._PATIENCE", 100)
+        patch.setattr("sequentia.rejection._MAX_ATTEMPTS", 100)
+        patch.setattr("tests.plain_names.ATTEMPTS", 100)
+        reference = Reference(conditioned, Options(**options), patience=100)
+        assume(reference.possible)
+        expected = list(itertools.islice(reference.names(), WANTED))
+        if len(expected) == WANTED:
+            for names in drawn_in_every_way(conditioned, WANTED, options):
+                assert names == expected
+            if not options.pop("unique", False):
+                shard = conditioned.shard(4, WANTED - 4, **options)
+                assert [name for names in shard for name in conditioned.vocabulary.decode(names)] == expected[4:]
+        else:
+            with pytest.raises(GenerationError) as caught:
+                conditioned.generate(WANTED, **options)
+            if not reference.too_rare and not options.get("unique"):
+                assert (caught.value.names, caught.value.rejected) == (expected, reference.rejected)
 
 
 @pytest.mark.parametrize(
@@ -485,6 +535,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> SequenceModel:
 def enumerated(
     model: SequenceModel,
     *,
+    where: dict[str, str] | None = None,
     prefix: str = "",
     pattern: str = ".*",
     suffix: str = "",
@@ -507,7 +558,8 @@ def enumerated(
         )
 
     def go(so_far: str, p: float) -> None:
-        mass = {s: q ** (1 / temperature) for s, q in model.next_symbols(so_far).items() if s or so_far}
+        following = model.next_symbols(so_far, where=where)
+        mass = {s: q ** (1 / temperature) for s, q in following.items() if s or so_far}
         best = sorted(mass, key=lambda s: -mass[s])[:top_k]
         total, kept = sum(mass[s] for s in best), list[str]()
         for symbol in best:
@@ -567,11 +619,40 @@ def test_sampled_frequencies_are_the_enumerated_probabilities(
     monkeypatch.setattr("sequentia.lookahead._COMMON", 2.0)
     monkeypatch.setattr("sequentia.lookahead._ORDERS", orders)  # without any, attempts are free
     monkeypatch.setattr("sequentia.lookahead._GAIN", 0.0)
-    n, model = 20_000, SequenceModel(tiny._artifact)
-    given = {"temperature": temperature, **options}
-    expected = enumerated(model, **given)
+    check_frequencies(SequenceModel(tiny._artifact), {"temperature": temperature, **options}, guided=bool(orders))
+
+
+@pytest.mark.parametrize(
+    ("options", "orders"),
+    [
+        ({}, ()),
+        ({}, (2, 1, 0)),
+        ({"suffix": "c"}, (2, 1, 0)),
+        ({"pattern": ".*g[a-d].*", "temperature": 0.8}, (2, 1, 0)),
+    ],
+    ids=str,
+)
+def test_sampled_frequencies_under_conditions_are_the_enumerated_probabilities(
+    conditioned: SequenceModel, options: dict[str, Any], orders: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same test of names under different conditions, one model for all: 36 cases, so once in 27,000 seeds."""
+    monkeypatch.setattr("sequentia.generation._FREE_ATTEMPTS", 0)
+    monkeypatch.setattr("sequentia.lookahead._CLIPPED", 0.0)
+    monkeypatch.setattr("sequentia.lookahead._COMMON", 2.0)
+    monkeypatch.setattr("sequentia.lookahead._ORDERS", orders)
+    monkeypatch.setattr("sequentia.lookahead._GAIN", 0.0)
+    model = SequenceModel(conditioned._artifact)
+    first, last = ({name: values[i] for name, values in model.conditions.items()} for i in (0, -1))
+    alone = dict([next(iter(model.conditions.items()))])
+    for where in (first, last, {name: values[1] for name, values in alone.items()}):
+        check_frequencies(model, {"where": where, "max_length": 3, **options}, guided=bool(orders))
+
+
+def check_frequencies(model: SequenceModel, given: dict[str, Any], *, guided: bool) -> None:
+    """Compare 20,000 names with their probabilities by Pearson's chi-square; once in a million it is too large."""
+    n, expected = 20_000, enumerated(model, **given)
     plan = Plan.of(given, model.vocabulary, model.config.max_length)
-    assert (model._methods.of(plan).proposal is not None) == bool(orders)
+    assert (model._methods(given).of(plan).proposal is not None) == guided
     counts = Counter(model.generate(n, seed=29, **given))
     assert set(counts) <= set(expected)
     groups = [(0, 0.0)]

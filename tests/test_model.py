@@ -1,13 +1,18 @@
 """A loaded model: sampling, scores, next symbols, threads and processes."""
 
 import asyncio
+import gc
 import itertools
 import math
 import multiprocessing
 import os
 import pickle
+import re
+import unicodedata
+import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -18,9 +23,12 @@ import torch
 import sequentia
 from sequentia import GenerationError, ModelNotFoundError, OptionError, SequenceModel, VocabularyError
 from sequentia.artifact import Artifact, graph_of
+from sequentia.conditions import said_by
 from sequentia.sampling import seed_of
 from sequentia.session import open_session
 from sequentia.training.kinds.mlp import MLP, MLPStructure
+
+from . import golden, golden_models, plain
 
 # The sampling contract
 
@@ -204,9 +212,9 @@ def wide(moons: SequenceModel, folder: Path) -> SequenceModel:
         direct=0,
         parameters=0,
     )
-    network = MLP(moons.vocabulary.size, config.block_size, structure).eval()
+    network = MLP(config.inputs, structure).eval()
     contexts = np.random.Generator(np.random.PCG64(4)).integers(0, moons.vocabulary.size, (200, config.block_size))
-    architecture, tensors = network.in_whole_numbers(network.precisions(), contexts)
+    architecture, tensors = network.in_whole_numbers(network.precisions(), contexts, np.zeros((200, 0), dtype=np.int64))
     config = msgspec.structs.replace(config, architecture=architecture)
     graph = graph_of(config, tensors)
     return SequenceModel(Artifact(config, moons.vocabulary, tensors, graph, None, folder))
@@ -231,7 +239,209 @@ def test_logits_are_the_same_bits_in_any_batch(moons: SequenceModel, which: str,
         np.testing.assert_array_equal(session.run(["logits"], {"context": contexts})[0], together)
 
 
+# Conditions
+
+
+CONDITIONED = [name for name in golden_models.MODELS if name.endswith("-where")]
+
+
+@pytest.fixture(params=CONDITIONED)
+def conditioned(request: pytest.FixtureRequest) -> SequenceModel:
+    """A small model with conditions that remembers nothing yet."""
+    return sequentia.load(golden.MODELS / request.param)
+
+
+@pytest.fixture
+def both() -> SequenceModel:
+    """A model that knows sex, f or m, and decade, 1990 to 2010."""
+    return sequentia.load(golden.MODELS / "mlp-where")
+
+
+def wheres(model: SequenceModel) -> list[dict[str, str]]:
+    """Return every combination of the conditions' values and of what is not said of them."""
+    found: list[dict[str, str]] = [{}]
+    for name, values in model.conditions.items():
+        found += [{**each, name: value} for each in found for value in values]
+    return found
+
+
+def test_scores_and_next_symbols_under_conditions_are_those_of_the_plain_evaluator(conditioned: SequenceModel) -> None:
+    evaluator = plain.Plain(conditioned._artifact.folder)
+    names = ["", "a", "hag", "gagbad", "a" * 30]
+    for where in wheres(conditioned):
+        said = evaluator.said(where)
+
+        def after(text: str, said: tuple[int, ...] = said) -> dict[str, float]:
+            logits = evaluator.after(evaluator.context(evaluator.encode(text)), said)
+            total = math.fsum(math.exp(x / 256) for x in logits)
+            return {symbol: math.exp(x / 256) / total for symbol, x in zip(evaluator.symbols, logits, strict=True)}
+
+        for prefix, found in zip(names, conditioned.next_symbols(names, where=where), strict=True):
+            assert found == pytest.approx(after(prefix))
+            assert conditioned.next_symbols(prefix, where=where) == found
+        expected = [sum(math.log(after(name[:i])[x]) for i, x in enumerate([*name, ""])) for name in names]
+        assert conditioned.score(names, where=where).tolist() == pytest.approx(expected)
+
+
+def test_scores_of_names_each_under_its_own_conditions(conditioned: SequenceModel) -> None:
+    """The same bits as one by one."""
+    several: list[dict[str, str] | None] = [*wheres(conditioned), None] * 30
+    names = conditioned.generate(len(several), seed=1)
+    expected = [conditioned.score([name], where=where)[0] for name, where in zip(names, several, strict=True)]
+    assert conditioned.score(names, where=several).tolist() == expected
+    assert conditioned.score(names, where=tuple(several)).tolist() == expected
+    assert conditioned.score([], where=[]).shape == (0,)
+    assert len(set(conditioned.score(["ga"] * len(several), where=several).tolist())) > 2
+    for given in (several[:-1], []):
+        with pytest.raises(
+            OptionError, match=f"where has {len(given)} entries for {len(names)} names: give one for"
+        ) as e:
+            conditioned.score(names, where=given)
+        assert e.value.option == "where"
+    with pytest.raises(OptionError, match="where must map conditions to values"):
+        conditioned.score(["a", "b"], where=[{}, "f"])  # type: ignore[list-item]
+
+
+def test_the_most_likely_names_under_conditions(conditioned: SequenceModel) -> None:
+    symbols = conditioned.vocabulary.symbols
+    names = ["".join(letters) for n in (1, 2, 3) for letters in itertools.product(symbols, repeat=n)]
+    for where in wheres(conditioned):
+        scores = dict(zip(names, conditioned.score(names, where=where).tolist(), strict=True))
+        expected = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        assert conditioned.most_likely(20, max_length=3, where=where) == expected[:20]
+
+
+def test_the_probability_of_constraints_under_conditions(conditioned: SequenceModel) -> None:
+    """Each estimate is 5 of its standard errors off once in 1.7 million seeds."""
+    symbols, probabilities = conditioned.vocabulary.symbols, set()
+    names = [*symbols, *map("".join, itertools.product(symbols, repeat=2))]
+    for where in wheres(conditioned):
+        exact = np.exp(conditioned.score(names, where=where)).sum()
+        exact /= 1 - conditioned.next_symbols(where=where)[""]  # no name is empty
+        found = conditioned.probability(max_length=2, where=where)
+        assert abs(found.value - exact) <= 5 * found.error + 1e-12
+        probabilities.add(found.value)
+    assert len(probabilities) > 2
+
+
+def test_what_is_not_said_is_left_open(both: SequenceModel) -> None:
+    assert both.conditions == {"sex": ["f", "m"], "decade": ["1990", "2000", "2010"]}
+    assert sequentia.load().conditions == {}
+    names = both.generate(50, seed=1)
+    nothing: list[dict[str, str] | None] = [None, {}]
+    for where in nothing:
+        assert both.generate(50, seed=1, where=where) == names
+        assert sequentia.load().generate(5, seed=1, where=where) == sequentia.generate(5, seed=1)
+    streams = {tuple(both.generate(50, seed=1, where=where)) for where in wheres(both)}
+    assert len(streams) == len(wheres(both)) == 12
+    with pytest.raises(OptionError, match="the model has no condition 'sex'; it has none"):
+        sequentia.generate(where={"sex": "f"})
+
+
+def test_a_value_may_be_a_number_and_any_form_of_text(both: SequenceModel) -> None:
+    expected = both.generate(20, seed=1, where={"decade": "1990", "sex": "m"})
+    number: Any
+    for number in (1990, np.int64(1990), np.uint16(1990), np.str_("1990")):
+        assert both.generate(20, seed=1, where={"sex": "m", "decade": number}) == expected
+    assert both.generate(20, seed=1, where=MappingProxyType({"sex": "m", "decade": 1990})) == expected
+    regions = sequentia.load(golden.MODELS / "ngram-where")
+    decomposed = {unicodedata.normalize("NFD", "région"): unicodedata.normalize("NFD", "Île")}
+    assert regions.generate(20, seed=1, where=decomposed) == regions.generate(20, seed=1, where={"région": "Île"})
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"Sex": "f"}, "where: the model has no condition 'Sex'; its conditions are 'sex', 'decade'"),
+        ({"sex": "f", 3: "f"}, "where: the model has no condition 3; its conditions are 'sex', 'decade'"),
+        ({"sex": "x"}, "where: sex must be one of 'f', 'm', not 'x'"),
+        ({"sex": "F"}, "where: sex must be one of 'f', 'm', not 'F'"),
+        ({"sex": ""}, "where: sex must be one of 'f', 'm', not ''"),
+        ({"sex": None}, "where: sex must be one of 'f', 'm', not None"),
+        ({"sex": ["f"]}, "where: sex must be one of 'f', 'm', not ['f']"),
+        ({"decade": 1991}, "where: decade must be one of '1990', '2000', '2010', not 1991"),
+        ({"decade": 1990.5}, "where: decade must be one of '1990', '2000', '2010', not 1990.5"),
+        ({"decade": float("nan")}, "where: decade must be one of '1990', '2000', '2010', not nan"),
+        ({"decade": True}, "where: decade must be one of '1990', '2000', '2010', not True"),
+        ({"decade": np.array([1990, 2000])}, "where: decade must be one of '1990', '2000', '2010', not array("),
+        ("f", "where must map conditions to values, such as {'sex': 'f'}, not 'f'"),
+        (1990, "where must map conditions to values, such as {'sex': 'f'}, not 1990"),
+        ({"f"}, "where must map conditions to values, such as {'sex': 'f'}, not {'f'}"),
+    ],
+    ids=str,
+)
+def test_wrong_conditions_are_told(both: SequenceModel, where: Any, message: str) -> None:
+    calls: list[Any] = [
+        lambda: both.generate(where=where),
+        lambda: both.stream(where=where),
+        lambda: both.batches(1, where=where),
+        lambda: both.shard(0, 1, where=where),
+        lambda: both.generate_arrow(where=where),
+        lambda: both.score(["a"], where=where),
+        lambda: both.score(["a"], where=[where]),
+        lambda: both.next_symbols(where=where),
+        lambda: both.most_likely(where=where),
+        lambda: both.probability(suffix="a", where=where),
+    ]
+    for call in calls:
+        with pytest.raises(OptionError, match=f"^{re.escape(message)}") as caught:
+            call()
+        assert caught.value.option == "where"
+        assert caught.value.value is where
+
+
+def test_many_values_are_not_all_listed() -> None:
+    conditions = {"year": [str(year) for year in range(1880, 2025)]}
+    with pytest.raises(OptionError, match=r"'1908', '1909' and 115 more, not 1879$"):
+        said_by({"year": 1879}, conditions)
+
+
+def test_few_combinations_are_remembered(both: SequenceModel) -> None:
+    """What the others took is freed, and they give the same names again."""
+    combinations = wheres(both)
+    options: dict[str, Any] = {"seed": 1, "suffix": "cb"}
+    names, caches = [], []
+    for where in combinations:
+        names.append(both.generate(20, where=where, **options))
+        caches.append(weakref.ref(both._methods({"where": where}).cache))
+    gc.collect()
+    assert [cache() is not None for cache in caches] == [False] * 8 + [True] * 4
+    assert [both.generate(20, where=where, **options) for where in combinations] == names
+    last = both._methods({"where": combinations[-1]})
+    assert both._methods({"where": dict(reversed(combinations[-1].items()))}) is last
+
+
 # Threads and processes
+
+
+def test_conditions_survive_pickling_and_a_fork(conditioned: SequenceModel) -> None:
+    several = wheres(conditioned)
+    expected = [conditioned.generate(20, seed=1, where=where) for where in several]
+    scores = conditioned.score(["gag"] * len(several), where=several).tolist()
+
+    def all_of(model: SequenceModel) -> tuple[list[list[str]], list[float]]:
+        names = [model.generate(20, seed=1, where=where) for where in several]
+        return names, model.score(["gag"] * len(several), where=several).tolist()
+
+    assert all_of(pickle.loads(pickle.dumps(conditioned))) == (expected, scores)
+    context: Any = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=lambda: queue.put(all_of(conditioned)))
+    process.start()
+    assert queue.get(timeout=60) == (expected, scores) == all_of(conditioned)
+    process.join(timeout=60)
+    assert process.exitcode == 0
+
+
+def test_many_threads_that_ask_for_different_conditions(both: SequenceModel) -> None:
+    """Eight threads take twelve combinations by turns, so that what they use is forgotten again and again."""
+    options: list[dict[str, Any]] = [
+        {"where": where, "seed": 1, "suffix": suffix} for suffix in ("", "cb") for where in wheres(both)
+    ]
+    expected = [both.generate(100, **each) for each in options]
+    fresh = SequenceModel(both._artifact, threads=2)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda each: fresh.generate(100, **each), options * 4)) == expected * 4
 
 
 def test_a_model_survives_pickling(moons: SequenceModel) -> None:

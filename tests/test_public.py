@@ -64,6 +64,7 @@ def test_signature_of_generate() -> None:
     assert {name: parameter.default for name, parameter in signature.parameters.items()} == {
         "n": 1,
         "model": None,
+        "where": None,
         "prefix": "",
         "temperature": 1.0,
         "top_k": None,
@@ -78,7 +79,7 @@ def test_signature_of_generate() -> None:
         "suffix": "",
         "seed": None,
     }
-    assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 14
+    assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 15
 
 
 ERRORS = [
@@ -138,10 +139,16 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
         "best: float = max(model.score(names))\n"
         "mass: dict[str, float] = model.next_symbols('a')\n"
         "size: int = model.config.block_size\n"
+        "values: dict[str, list[str]] = model.conditions\n"
+        "said = {'sex': 'f'}\n"
+        "both: list[str] = sequentia.generate(2, where={'sex': 'f', 'decade': 1990})\n"
+        "scores = model.score(both, where=[said, None])\n"
+        "rows: list[dict[str, float]] = model.next_symbols(both, where=said)\n"
         "try:\n    model.generate(2, prefix='a', top_k=3)\n"
         "except sequentia.GenerationError as error:\n    counted: int = error.candidates\n"
         "sequentia.generate('3')  # a mistake that must be found\n"
-        "model.generate(2, topk=3)  # another\n",
+        "model.generate(2, topk=3)  # another\n"
+        "model.generate(2, where='f')  # and a third\n",
         encoding="utf-8",
     )
     (tmp_path / "mypy.ini").write_text(MYPY, encoding="utf-8")
@@ -153,4 +160,4 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
         for line in result.stdout.splitlines()
         if ": error: " in line and str(program) in line
     ]
-    assert found == ["12", "13"], result.stdout
+    assert found == ["17", "18", "19"], result.stdout

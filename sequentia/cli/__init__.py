@@ -9,7 +9,7 @@ from sequentia import __version__
 from .errors import Commands, end_by_signal
 from .generate import generate, score
 from .hub import pull, push
-from .inspect import evaluate, info, recipes
+from .inspect import evaluate, info, models, recipes
 from .reproduce import reproduce
 from .streams import open_closed_descriptors
 from .sweep import sweep
@@ -22,7 +22,22 @@ def cli() -> None:
     """Invent names, and train models on your own lists."""
 
 
-for command in (generate, score, info, evaluate, recipes, train, sweep, find_lr, plot, reproduce, export, push, pull):
+for command in (
+    generate,
+    score,
+    info,
+    evaluate,
+    models,
+    recipes,
+    train,
+    sweep,
+    find_lr,
+    plot,
+    reproduce,
+    export,
+    push,
+    pull,
+):
     cli.add_command(command)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import StreamOrFile, engine_options, json_option, model_option, seed_of_word, texts_option
+from .options import StreamOrFile, engine_options, json_option, model_option, seed_of_word, texts_option, where_option
 from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
 from .streams import STANDARD, standard_input
 
@@ -15,6 +15,7 @@ _MANY = 100_000
 @click.command()
 @click.argument("n", type=click.IntRange(min=0), default=10, metavar="[N]")
 @model_option
+@where_option
 @click.option("--prefix", default="", help="Text that every name starts with.")
 @click.option(
     "--temperature",
@@ -107,13 +108,15 @@ def generate(
     batches = loaded.batches(n, **options)
     with writer_to(kind, output, loaded, scored=scores, total=n) as (writer, report):
         for names in batches:
-            writer.write(names, loaded.score(loaded.vocabulary.decode(names)) if scores else None)
+            texts = loaded.vocabulary.decode(names) if scores else []
+            writer.write(names, loaded.score(texts, where=options["where"]) if scores else None)
             report(len(names))
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @model_option
+@where_option
 @click.option(
     "--input",
     "-i",
@@ -134,6 +137,7 @@ def generate(
 def score(
     names: tuple[str, ...],
     model: str | None,
+    where: dict[str, str] | None,
     as_json: bool,
     source: Path | str | None,
     output: Path | str | None,
@@ -170,6 +174,7 @@ def score(
                 load(model),
                 source,
                 folder,
+                where=where,
                 address=address,
                 cores=threads,
                 report=progress.update,
@@ -181,12 +186,13 @@ def score(
 
     kind = format_for(output, as_json=as_json)
     loaded = load(model)
+    loaded.score([], where=where)  # checks the option, even if there are no names
     if source is None:
-        scored = iter([(list(names), loaded.score(names))])
+        scored = iter([(list(names), loaded.score(names, where=where))])
     elif isinstance(source, Path):
-        scored = score_file(loaded, source)
+        scored = score_file(loaded, source, where)
     else:
-        scored = score_lines(loaded, standard_input(), "standard input")
+        scored = score_lines(loaded, standard_input(), "standard input", where)
     with writer_to(kind, output, loaded, scored=True, total=len(names) or None) as (writer, report):
         for texts, scores in scored:
             writer.write_texts(texts, scores)

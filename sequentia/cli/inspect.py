@@ -1,4 +1,4 @@
-"""``sequentia info``, ``evaluate`` and ``recipes``: describe a model, measure its loss, list training recipes."""
+"""``sequentia info``, ``evaluate``, ``models`` and ``recipes``: describe and measure a model, list what there is."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from .options import corpus_argument, json_option, model_option
+from .options import column_options, corpus_argument, json_option, model_option
 from .output import print_metrics
 
 if TYPE_CHECKING:
+    from sequentia.columns import ColumnRequest
     from sequentia.config import Config, SplitName
     from sequentia.novelty import KnownNames
     from sequentia.training.evaluation import Comparison
@@ -35,8 +36,10 @@ def info(name: str | None, model: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(format_json({"folder": str(folder), **cached, **msgspec.to_builtins(config)}), nl=False)
         return
-    for key, value in _facts(folder, config, read.known, cached).items():
-        click.echo(f"{key:<12} {value}")
+    facts = _facts(folder, config, read.known, cached)
+    width = max(12, *map(len, facts))
+    for key, value in facts.items():
+        click.echo(f"{key:<{width}} {value}")
     click.echo()
     print_metrics(config.metrics)
 
@@ -52,6 +55,7 @@ def _cached(folder: Path) -> dict[str, str | int]:
 def _facts(
     folder: Path, config: "Config", known: "KnownNames | None", cached: Mapping[str, str | int]
 ) -> dict[str, str]:
+    from sequentia.conditions import listed
     from sequentia.vocabulary import Vocabulary
 
     architecture, training, corpus = config.architecture, config.training, config.training.corpus
@@ -64,6 +68,7 @@ def _facts(
         "parameters": f"{architecture.parameters:,}",
         "context": f"{config.block_size} symbol{'' if config.block_size == 1 else 's'}",
         "alphabet": Vocabulary(config.vocabulary).describe(),
+        **{f"where {name}=…": listed(values) for name, values in config.conditions.items()},
         "longest name": f"{config.max_length} symbols",
         "corpus": f"{corpus.file}, {corpus.names:,} names, {corpus.distinct:,} distinct",
         "recipe": " ".join([training.recipe, *training.overrides]),
@@ -78,12 +83,20 @@ def _facts(
 @corpus_argument
 @click.option(
     "--split",
-    type=click.Choice(["lecture", "dedup", "all"]),
+    type=click.Choice(["lecture", "dedup", "all", "column"]),
     help="How to split CORPUS.  [default: as in the training of MODEL]",
 )
+@column_options
 @click.option("--against", multiple=True, metavar="MODEL", help="Compare with this model; repeatable.")
 @json_option
-def evaluate(model: str, corpus: Path, split: str | None, against: tuple[str, ...], as_json: bool) -> None:
+def evaluate(
+    model: str,
+    corpus: Path,
+    split: str | None,
+    against: tuple[str, ...],
+    as_json: bool,
+    columns: "ColumnRequest | None",
+) -> None:
     """Print the loss of MODEL on the names of CORPUS, in nats (natural-logarithm units) per symbol.
 
     --against compares another model with MODEL on the dev and test parts. It prints how much higher the other model's
@@ -98,9 +111,10 @@ def evaluate(model: str, corpus: Path, split: str | None, against: tuple[str, ..
 
     name = cast("SplitName | None", split)
     evaluated, *others = map(load, (model, *against))
-    metrics = evaluate_model(evaluated, corpus, name)
+    metrics = evaluate_model(evaluated, corpus, name, columns=columns)
     comparisons = [
-        (label, compare(evaluated, other, corpus, name)) for label, other in zip(against, others, strict=True)
+        (label, compare(evaluated, other, corpus, name, columns=columns))
+        for label, other in zip(against, others, strict=True)
     ]
     if as_json:
         rows = [{"model": label, **msgspec.to_builtins(comparison)} for label, comparison in comparisons]
@@ -123,6 +137,24 @@ def _print_comparisons(comparisons: "list[tuple[str, Comparison]]") -> None:
                 click.echo(
                     f"{label:<{width}} {part:<12} {found.difference:>+11.4f} {interval:>18} {found.better:>7.1%}"
                 )
+
+
+@click.command()
+def models() -> None:
+    """List the models that come with the package."""
+    from sequentia import artifact
+    from sequentia.resolve import DEFAULT_MODEL
+
+    names = artifact.bundled_models()
+    for name in names:
+        config = artifact.read_config(artifact.BUNDLED / name)
+        corpus = config.training.corpus
+        conditions = f"; conditions: {', '.join(config.conditions)}" if config.conditions else ""
+        default = "; the default" if name == DEFAULT_MODEL else ""
+        click.echo(
+            f"{name:<{max(map(len, names))}}  invents names like the {corpus.distinct:,} of {corpus.file}"
+            f"{conditions}{default}"
+        )
 
 
 @click.command()

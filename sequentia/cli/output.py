@@ -1,7 +1,7 @@
 """Output shared by commands: progress bars, tables, and names in a file format."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from sequentia.bulk import Manifest
-    from sequentia.config import Metrics
+    from sequentia.config import Loss, Metrics
     from sequentia.model import SequenceModel
     from sequentia.output import Writer
     from sequentia.training.descent import StepCallback
+
+_MOST_ROWS = 24
 
 
 def progress_bar(total: int | None, unit: str, what: str | None = None) -> "tqdm[Any]":
@@ -98,8 +100,24 @@ def folder_for_ray(output: Path | str | None) -> Path:
 
 def print_metrics(metrics: "Metrics") -> None:
     """Print losses as a table."""
-    click.echo(f"{'part':<12} {'nats/symbol':>11} {'names':>9} {'windows':>10}")
-    for part in metrics.__struct_fields__:
-        loss = getattr(metrics, part)
-        if loss is not None:
-            click.echo(f"{part:<12} {loss.loss:>11.4f} {loss.names:>9,} {loss.windows:>10,}")
+    _print_losses("part", metrics.parts)
+    for condition, losses in metrics.by_value.items():
+        click.echo()
+        _print_losses(condition, losses)
+
+
+def _print_losses(what: str, losses: Mapping[str, "Loss"]) -> None:
+    """Print losses as a table, those of the groups with the most names if there are many."""
+    shown = sorted(losses, key=lambda name: -losses[name].names)[:_MOST_ROWS]
+    width = max(12, *map(len, (what, *shown)))
+    weighted = any(loss.weighted is not None for loss in losses.values())
+    title = "weighted" if weighted else ""
+    click.echo(f"{what:<{width}} {'nats/symbol':>11} {title:>{9 * weighted}}{'names':>10} {'windows':>10}")
+    for name, loss in losses.items():
+        if name in shown:
+            mean = "" if loss.weighted is None else f"{loss.weighted:.4f}"
+            click.echo(
+                f"{name:<{width}} {loss.loss:>11.4f} {mean:>{9 * weighted}}{loss.names:>10,} {loss.windows:>10,}"
+            )
+    if len(shown) < len(losses):
+        click.echo(f"… and {len(losses) - len(shown):,} with fewer names; --json prints all")

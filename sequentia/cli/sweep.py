@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import interrupted_status
-from .options import InputFile, OutputFolder, address_option, corpus_argument
+from .options import InputFile, OutputFolder, address_option, column_options, corpus_argument
 from .output import print_metrics, progress_bar
 from .streams import notice
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--trials", type=click.IntRange(min=1), help="Number of trials.  [default: 20]")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Trials at a time, a core each.  [default: all cores]")
 @address_option
+@column_options
 @click.option("--resume", is_flag=True, help="Go on with the sweep in the folder; --trials may be higher.")
 def sweep(corpus: Path, output: Path, **options: Any) -> None:
     """Search for the recipe with the lowest dev loss on CORPUS: Optuna suggests values, Ray runs the trials.

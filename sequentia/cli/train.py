@@ -3,13 +3,18 @@
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .errors import interrupted_status
-from .options import OutputFolder, address_option, corpus_argument, recipe_options, with_seed
+from .options import OutputFolder, address_option, column_options, corpus_argument, recipe_options, with_seed
 from .output import print_metrics, training_progress
 from .streams import notice
+
+if TYPE_CHECKING:
+    from sequentia.columns import ColumnRequest
+    from sequentia.config import Config
 
 
 @click.command()
@@ -19,6 +24,7 @@ from .streams import notice
 @click.option("--resume", is_flag=True, help="Continue the run in the output folder.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Cores, or GPUs, that share each step.")
 @address_option
+@column_options
 def train(
     corpus: Path,
     output: Path,
@@ -29,8 +35,9 @@ def train(
     resume: bool,
     workers: int,
     address: str | None,
+    columns: "ColumnRequest | None",
 ) -> None:
-    """Train a model on CORPUS, a UTF-8 text file with one item per line.
+    """Train a model on CORPUS, a UTF-8 text file with one item per line, or a table: .csv, .tsv, .jsonl or .parquet.
 
     The output folder also gets pictures of the run and the exported model: sequentia generate --model DIR.
     """
@@ -51,6 +58,7 @@ def train(
                 report=report,
                 workers=workers,
                 address=address,
+                columns=columns,
             )
         notice("Drawing and exporting …")
         plot(output)
@@ -66,7 +74,7 @@ def train(
         notice(f"{saved} Go on with: {shlex.join(command)}")
         sys.exit(interrupted_status())
     print_metrics(config.metrics)
-    notice(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}")
+    _say_done(output, config)
 
 
 @click.command(name="export")
@@ -76,8 +84,14 @@ def export(run: Path, output: Path) -> None:
     """Export the model of the finished training run in the folder RUN."""
     from sequentia.export import export as export_run
 
-    export_run(run, output)
-    notice(f"Done. Try: sequentia generate --model {shlex.quote(str(output))}")
+    _say_done(output, export_run(run, output))
+
+
+def _say_done(output: Path, config: "Config") -> None:
+    command = ["sequentia", "generate", "--model", str(output)]
+    for name, values in config.conditions.items():
+        command += ["--where", f"{name}={values[0]}"]
+    notice(f"Done. Try: {shlex.join(command)}")
 
 
 @click.command()
@@ -101,6 +115,7 @@ def plot(folder: Path) -> None:
     help="Folder for the numbers and the picture.",
 )
 @recipe_options
+@column_options
 @click.option("--steps", type=click.IntRange(min=40), default=1000, show_default=True, help="Number of rates to try.")
 def find_lr(
     corpus: Path,
@@ -110,6 +125,7 @@ def find_lr(
     seed: int | None,
     device: str,
     steps: int,
+    columns: "ColumnRequest | None",
 ) -> None:
     """Suggest a learning rate for CORPUS and a recipe.
 
@@ -122,7 +138,14 @@ def find_lr(
     overrides = with_seed(overrides, seed)
     with training_progress("searching") as report:
         search = find_learning_rate(
-            corpus, output, recipe=recipe, overrides=overrides, device=device, steps=steps, report=report
+            corpus,
+            output,
+            recipe=recipe,
+            overrides=overrides,
+            device=device,
+            steps=steps,
+            report=report,
+            columns=columns,
         )
     *_, picture = plot(output)
     click.echo(f"{search.suggested:.3g}")
