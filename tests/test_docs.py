@@ -42,7 +42,7 @@ def test_the_first_snippet_prints_what_it_shows() -> None:
 
 def test_the_snippets_run() -> None:
     snippets = blocks("python", "python")
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     scope: dict[str, object] = {}
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), scope)
@@ -118,7 +118,7 @@ def test_the_example_list_can_be_trained_on(tmp_path: Path) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.splitlines()) <= 150
+    assert len(README.splitlines()) <= 160
 
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the hub's client's own
@@ -153,7 +153,8 @@ def test_figures_of_the_bundled_model() -> None:
     row = f"| {config.architecture.parameters:,} | {config.metrics.dev.loss:.3f} | {config.metrics.test.loss:.3f} |"
     assert row in README
     assert f"model of {config.architecture.parameters:,} parameters" in README
-    assert config.training.settings == msgspec.to_builtins(read_recipe("names"))
+    recipe = read_recipe("names")
+    assert msgspec.convert(config.training.settings, type(recipe)) == recipe
     assert config.training.overrides == []
 
 
@@ -161,9 +162,10 @@ def test_figures_of_the_bundled_model() -> None:
 def test_the_bundled_model_is_as_good_as_it_says(names_txt: Path) -> None:
     model = sequentia.load("names")
     measured, stated = evaluate_model(model, names_txt), model.config.metrics
-    for part in measured.__struct_fields__:
-        assert getattr(measured, part).loss == pytest.approx(getattr(stated, part).loss, abs=5e-4)
-        assert getattr(measured, part).windows == getattr(stated, part).windows
+    assert measured.parts.keys() == stated.parts.keys() == {"train", "dev", "test", "dev_unseen", "test_unseen"}
+    for part, loss in measured.parts.items():
+        assert loss.loss == pytest.approx(stated.parts[part].loss, abs=5e-4)
+        assert loss.windows == stated.parts[part].windows
     assert measured.dev is not None
     assert measured.dev.loss <= 2.0
 
@@ -215,7 +217,7 @@ def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.Monk
             arguments += ["--set", "steps=20", *(["--set", "hidden_size=16"] if recipe == "gru" else [])]
         result = CliRunner().invoke(cli, arguments)
         assert result.exit_code == 0, (command, result.output)
-    for recipe in recipe_names():
+    for recipe in set(recipe_names()) - {"weighted"}:
         assert len(sequentia.generate(3, model=Path("ladder") / recipe, seed=1)) == 3
 
 
@@ -249,7 +251,7 @@ def test_the_commands_of_scaling_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_figures_of_the_ladder() -> None:
     """They are those of docs/reproduction.md and of the bundled model."""
     ladder = dict(re.findall(r"(?m)^\| `([\w-]+)` \| [\d,]+ \| ([\d.]+) \|", (DOCS / "ladder.md").read_text("utf-8")))
-    assert set(ladder) == set(recipe_names())
+    assert set(ladder) == {name for name in recipe_names() if read_recipe(name).split != "all"}, "those with a dev part"
     reproduction = (DOCS / "reproduction.md").read_text(encoding="utf-8")
     ours = dict(re.findall(r"(?m)^\| ([\w-]+): train, dev \| [\d. ]+ \| [\d.]+ ([\d.]+) \|", reproduction))
     assert len(ours) == 6
