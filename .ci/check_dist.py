@@ -5,7 +5,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-MOST_BYTES = 3_000_000
+MOST_BYTES = 5_000_000
 ALLOWED = (
     ".py",
     ".toml",
