@@ -25,7 +25,7 @@ from .architectures import Count
 from .arrow import ParquetTable, count_rows, read_column
 from .artifact import GRAPH
 from .cluster import cluster
-from .conditions import Where
+from .conditions import Where, text_of
 from .config import Sha256
 from .errors import OptionError, SequentiaError
 from .model import SequenceModel
@@ -212,9 +212,9 @@ def score(
     return work.finish()
 
 
-def _said(where: Where) -> dict[str, dict[str, str]]:
+def _said(where: Where) -> dict[str, dict[str, str | None]]:
     """Return the option ``where`` as a job records it: with values as text, and not at all if nothing is said."""
-    return {"where": {name: str(value) for name, value in where.items()}} if where else {}
+    return {"where": {name: text_of(value) for name, value in where.items()}} if where else {}
 
 
 class _Work:
@@ -316,17 +316,16 @@ def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Sh
     before = _recorded(_record_of(folder, number))
     if before is not None:
         return before
-    first, count = job.first(number), job.rows(number)
+    first, count, where = job.first(number), job.rows(number), job.options.get("where")
     columns = [NAME, LOG_PROBABILITY] if job.scores else [NAME]
     with writing(folder / _file_of(number)) as file, closing(ParquetTable(file, columns)) as table:
         if job.command == "generate":
             for names in model.shard(first, count, **job.options):
-                texts = model.vocabulary.decode(names) if job.scores else []
-                scores = model.score(texts, where=job.options.get("where")) if job.scores else None
+                scores = model.score(model.vocabulary.decode(names), where=where) if job.scores else None
                 table.write(names, model.vocabulary, scores)
         else:
             for texts in read_column(Path(job.options["source"]), NAME, first, count, _NAMES_AT_ONCE):
-                table.write_texts(texts, model.score(texts, where=job.options.get("where")))
+                table.write_texts(texts, model.score(texts, where=where))
     return _record(folder, number)
 
 

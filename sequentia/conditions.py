@@ -76,11 +76,17 @@ def said_by_each(where: Sequence[Where], conditions: Mapping[str, Sequence[str]]
     return np.array(said, dtype=np.int64).reshape(names, len(conditions))
 
 
-def _id_of(name: str, value: object, values: Sequence[str], where: object) -> int:
+def text_of(value: object) -> str | None:
+    """Return a value of ``where`` as text, whole numbers included; None if it is neither."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)  # as of a column of decades with gaps
-    text = str(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else value
-    text = normalize("NFC", text) if isinstance(text, str) else None
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        value = str(value)
+    return normalize("NFC", value) if isinstance(value, str) else None
+
+
+def _id_of(name: str, value: object, values: Sequence[str], where: object) -> int:
+    text = text_of(value)
     if text not in values:
         raise OptionError(f"where: {name} must be one of {listed(values)}, not {value!r}", option="where", value=where)
     return values.index(text) + 1

@@ -106,7 +106,8 @@ def test_names_under_conditions(tmp_path: Path, address: str) -> None:
     for shard in manifest.shards[:2]:
         bulk._record(tmp_path / "drawn", int(shard.file[5:12]))
     (tmp_path / "drawn" / manifest.shards[2].file).unlink()
-    assert make(tmp_path / "drawn", where={"decade": "1990", "sex": "m"}) == manifest
+    for same in ("1990", 1990.0):
+        assert make(tmp_path / "drawn", where={"decade": same, "sex": "m"}) == manifest
     for other in ({"sex": "f", "decade": 1990}, {"sex": "m"}, {}, None):
         with pytest.raises(OptionError, match=r"holds another run \(job.json says which\)"):
             make(tmp_path / "drawn", where=other)

@@ -341,7 +341,7 @@ def test_what_is_not_said_is_left_open(both: SequenceModel) -> None:
 def test_a_value_may_be_a_number_and_any_form_of_text(both: SequenceModel) -> None:
     expected = both.generate(20, seed=1, where={"decade": "1990", "sex": "m"})
     number: Any
-    for number in (1990, np.int64(1990), np.uint16(1990), np.str_("1990")):
+    for number in (1990, 1990.0, np.float32(1990), np.int64(1990), np.uint16(1990), np.str_("1990")):
         assert both.generate(20, seed=1, where={"sex": "m", "decade": number}) == expected
     assert both.generate(20, seed=1, where=MappingProxyType({"sex": "m", "decade": 1990})) == expected
     regions = sequentia.load(golden.MODELS / "ngram-where")

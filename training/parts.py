@@ -145,7 +145,7 @@ class Part:
 
     def first(self, names: int) -> "Part":
         """Return the first names."""
-        return self._slice(0, names)
+        return self._slice(0, min(names, self.names))
 
     def _slice(self, first: int, last: int) -> "Part":
         begin, end = (int(self.ends[name - 1]) + 1 if name else 0 for name in (first, last))

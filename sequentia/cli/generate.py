@@ -108,8 +108,8 @@ def generate(
     batches = loaded.batches(n, **options)
     with writer_to(kind, output, loaded, scored=scores, total=n) as (writer, report):
         for names in batches:
-            texts = loaded.vocabulary.decode(names) if scores else []
-            writer.write(names, loaded.score(texts, where=options["where"]) if scores else None)
+            found = loaded.score(loaded.vocabulary.decode(names), where=options["where"]) if scores else None
+            writer.write(names, found)
             report(len(names))
 
 
