@@ -212,7 +212,9 @@ def _table(what: str, losses: Mapping[str, Loss]) -> list[str]:
     ]
     for name, loss in losses.items():
         mean = "" if loss.weighted is None else f"{loss.weighted:.4f}"
-        lines.append(f"| {name} | {loss.loss:.4f} |{f' {mean} |' * weighted} {loss.names:,} | {loss.windows:,} |")
+        lines.append(
+            f"| {_cell(name)} | {loss.loss:.4f} |{f' {mean} |' * weighted} {loss.names:,} | {loss.windows:,} |"
+        )
     return lines
 
 
@@ -224,6 +226,11 @@ def _samples(config: Config) -> str:
         f"{samples.in_dev_test:.1%} in dev or test alone, and {samples.new:.1%} are new. Their mean length is "
         f"{samples.mean_length:.2f} symbols. The most frequent: {frequent}."
     )
+
+
+def _cell(text: str) -> str:
+    """Return a text as a cell of a Markdown table."""
+    return text.replace("|", r"\|")
 
 
 def _groups(config: Config) -> list[str]:
@@ -243,12 +250,12 @@ def _groups(config: Config) -> list[str]:
         "|---|---|---|---|---|---|" + "---|" * frequent,
     ]
     for group in samples.groups:
-        what = ", ".join(group.where.values())
+        what = _cell(", ".join(group.where.values()))
         drawn = group.drawn.most_frequent if frequent else group.examples
         names = [drawn, group.listed.most_frequent] if frequent else [drawn]
         lines.append(
             f"| {what} | {group.drawn.mean_length:.2f} | {group.listed.mean_length:.2f} | {group.drawn.ending:.1%} | "
-            f"{group.listed.ending:.1%} |" + "".join(f" {' '.join(each)} |" for each in names)
+            f"{group.listed.ending:.1%} |" + "".join(f" {_cell(' '.join(each))} |" for each in names)
         )
     return ["\n".join(lines)]
 
