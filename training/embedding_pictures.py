@@ -1,45 +1,52 @@
 """Draw the embeddings of symbols and of conditions' values in the two dimensions in which they differ most."""
 
 import math
-import unicodedata
-from collections.abc import Collection, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont
-from matplotlib.ft2font import FT2Font
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from .checkpoint import RunRecord
+from .fonts import Fonts
 
 INK, PALE, MARK = "#2a6fb0", "#c5d9ec", "#d1622b"
 _CONDITIONS_IN_ROW: Final = 2
-_LONGEST_LABEL: Final = 24
 _MOST_LABELS: Final = 500
-_SIDES: Final = (
-    ("left", (5, 0), "center"),
-    ("right", (-5, 0), "center"),
-    ("center", (0, 5), "bottom"),
-    ("center", (0, -5), "top"),
-)
+_SIDES: Final = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)])
+_DOT: Final = 4  # half the side of the square at a point that no other's label may cover, in pixels
 
 
-def symbol_embedding(weights: NDArray[np.float32], symbols: Sequence[str]) -> Figure:
-    """Return a plot of the embeddings of the ids, float32 [1 + symbols, width]."""
+def symbol_embedding(
+    weights: NDArray[np.float32], symbols: Sequence[str], counts: NDArray[np.int64], fonts: Fonts
+) -> Figure:
+    """Return a plot of the embeddings of the ids, float32 [1 + symbols, width], labelled with the most frequent ones.
+
+    Args:
+        weights: the embeddings.
+        symbols: the symbol of each id but the first, which is the boundary.
+        counts: how often each id occurs, [1 + symbols].
+        fonts: what draws the symbols.
+    """
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.add_subplot()
     points, x, y = _projected(weights)
-    size = 11 if len(points) <= 100 else 7
-    axes.scatter(points[1:, 0], points[1:, 1], s=20 * size, color=PALE)
-    axes.scatter(points[:1, 0], points[:1, 1], s=20 * size, color=MARK)
-    for (px, py), symbol in zip(points, ("end", *map(printable, symbols)), strict=True):
-        axes.text(px, py, symbol, ha="center", va="center", fontsize=size if len(symbol) == 1 else 0.6 * size)
+    axes.scatter(points[:, 0], points[:, 1], s=0)  # sets the limits of the axes
     axes.set(title="Embedding of the symbols", xlabel=x, ylabel=y)
+    size = 11 if len(points) <= 100 else 7
+    order = np.array([0, *(1 + np.argsort(-counts[1:], kind="stable"))])
+    labels = ["end", *map(fonts.symbol, symbols)]
+    places = _label(figure, axes, points[order], [labels[i] for i in order], size, disc=1.4 * size)
+    color = np.where(order == 0, MARK, PALE)
+    for chosen, area in ((places == "inside", (1.4 * size) ** 2), (places != "inside", 12)):
+        x_of, y_of = points[order][chosen].T
+        axes.scatter(x_of, y_of, s=area, color=color[chosen].tolist())
+    written = int((places[1:] != "").sum())
+    if written < len(symbols):
+        axes.set_title(f"Embedding of the symbols ({written:,} of {len(symbols):,} have room for a label)")
     return figure
 
 
@@ -56,57 +63,82 @@ def _projected(vectors: NDArray[np.float32]) -> tuple[NDArray[np.floating], str,
     return centred @ directions[:2].T, x, y
 
 
-def value_embeddings(vectors: Sequence[NDArray[np.float32]], record: RunRecord) -> Figure:
+def value_embeddings(vectors: Sequence[NDArray[np.float32]], record: RunRecord, fonts: Fonts) -> Figure:
     """Return a plot for each condition: how the embeddings of its values lie."""
     rows = math.ceil(len(vectors) / _CONDITIONS_IN_ROW)
     columns = min(len(vectors), _CONDITIONS_IN_ROW)
     figure = Figure(figsize=(7 * columns, 7 * rows), layout="constrained")
+    panels = []
     for number, (each, (condition, values)) in enumerate(zip(vectors, record.values.items(), strict=True), start=1):
         axes = figure.add_subplot(rows, columns, number)
         points, x, y = _projected(each)
         axes.scatter(points[1:, 0], points[1:, 1], s=24, color=INK)
         axes.scatter(points[:1, 0], points[:1, 1], s=24, color=MARK)
         axes.margins(0.12)
-        axes.set(title=f"Embedding of the values of {_shown(condition)}", xlabel=x, ylabel=y)
+        axes.set(title=f"Embedding of the values of {fonts.text(condition)}", xlabel=x, ylabel=y)
         losses = record.metrics.by_value.get(condition, {}) if record.metrics else {}
         names = {value: loss.names for value, loss in losses.items()}
         order = [0, *sorted(range(1, len(each)), key=lambda i: -names.get(values[i - 1], 0))]
-        _label(figure, axes, points[order], [("not said", *map(_shown, values))[i] for i in order])
+        panels.append((axes, points[order], [("not said", *map(fonts.text, values))[i] for i in order]))
+    for axes, points, labels in panels:  # once all are there, since each makes the others smaller
+        _label(figure, axes, points, labels, 9)
     return figure
 
 
-def _label(figure: Figure, axes: Axes, points: NDArray[np.floating], labels: Sequence[str]) -> None:
-    """Write labels beside points, the first ones first; leave out those that would cover another."""
+def _label(
+    figure: Figure, axes: Axes, points: NDArray[np.floating], labels: Sequence[str], size: float, disc: float = 0
+) -> NDArray[np.str_]:
+    """Write labels at points, the first ones first; leave out those that would cover another label or point.
+
+    Args:
+        figure: what the axes are part of.
+        axes: where the points lie.
+        points: their coordinates, [points, 2].
+        labels: one for each.
+        size: of the letters.
+        disc: width, in typographic points, of the disc that a label may stand inside; 0 if it has to stand beside.
+
+    Returns:
+        ``inside``, ``beside`` or nothing for each label, [points].
+    """
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()  # settles the layout, which decides what overlaps
-    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in axes.transData.transform(points[:_MOST_LABELS])]
-    for (x, y), label in zip(points[:_MOST_LABELS], labels, strict=False):
-        for side, across, up in _SIDES:
-            text = axes.annotate(label, (x, y), across, textcoords="offset points", ha=side, va=up, fontsize=9)
-            box = text.get_window_extent()
-            if not box.count_overlaps(taken):
-                taken.append(box)
+    pixels = figure.dpi / 72
+    dots = axes.transData.transform(points)
+    squares = np.hstack([dots - _DOT, dots + _DOT])
+    taken = np.empty((0, 4))
+    places = np.full(len(points), "", dtype="<U6")
+    for i, label in enumerate(labels[:_MOST_LABELS]):
+        text = axes.annotate(
+            label,
+            points[i],
+            (0, 0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=0.6 * size if disc and len(label) > 2 else size,
+            in_layout=False,
+        )
+        extent = text.get_window_extent()
+        half = np.array([extent.width, extent.height]) / 2
+        for side in _SIDES if disc else _SIDES[1:]:
+            centre = dots[i] + side * (half + 5 * pixels)
+            around = half if side.any() else np.maximum(half, disc * pixels / 2)
+            box = np.concatenate([centre - around, centre + around])
+            if _within(box, axes) and not _covers(box, taken) and not _covers(box, np.delete(squares, i, axis=0)):
+                text.xyann = (centre - dots[i]) / pixels
+                taken = np.vstack([taken, box])
+                places[i] = "beside" if side.any() else "inside"
                 break
+        else:
             text.remove()
+    return places
 
 
-def _shown(text: str) -> str:
-    """Return a text as the font can draw it, shortened."""
-    drawn = "".join(symbol if symbol == " " else printable(symbol) for symbol in text)
-    return drawn if len(drawn) <= _LONGEST_LABEL else f"{drawn[: _LONGEST_LABEL - 1]}…"
+def _within(box: NDArray[np.floating], axes: Axes) -> bool:
+    return bool((box[:2] >= axes.bbox.min).all() and (box[2:] <= axes.bbox.max).all())
 
 
-@cache
-def _drawable() -> Collection[int]:
-    return FT2Font(findfont("DejaVu Sans")).get_charmap()
-
-
-def printable(symbol: str) -> str:
-    """Return a symbol that the font can draw, or its code point as text."""
-    if symbol == " ":
-        return "␣"
-    return (
-        symbol
-        if ord(symbol) in _drawable() and unicodedata.category(symbol)[0] not in "CMZ"
-        else f"U+{ord(symbol):04X}"
-    )
+def _covers(box: NDArray[np.floating], others: NDArray[np.floating]) -> bool:
+    """Return whether a box, [left, bottom, right, top], overlaps one of others, [n, 4]."""
+    return bool(((box[:2] < others[:, 2:]) & (box[2:] > others[:, :2])).all(axis=1).any())
