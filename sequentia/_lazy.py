@@ -1,6 +1,9 @@
 """Importing a public name's module on first use, so that importing the package is fast."""
 
-from collections.abc import Mapping
+import gc
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 
 from .errors import MissingExtraError
@@ -21,3 +24,21 @@ def resolve(package: str, name: str, modules: Mapping[str, str], *, extra: str |
         if extra is None or (error.name or "").startswith("sequentia"):
             raise
         raise MissingExtraError.of(str(error.name), extra) from error
+
+
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """Import PyTorch in the block without the garbage collector, which ignores what is imported ever after.
+
+    It would go through all that several times and find nothing: a fifth of a short training run. For programs, not for
+    a library in one: the collector ignores what the program had before, too.
+    """
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()

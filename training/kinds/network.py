@@ -2,13 +2,15 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from sequentia.architectures import Architecture
 from sequentia.architectures.mlp import Activation
@@ -148,6 +150,22 @@ class Network(nn.Module):
         return [] if self.conditions is None else [each.detach().cpu().numpy() for each in self.conditions.parameters()]
 
 
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Make modules whose parameters have a shape and no numbers, without drawing random ones."""
+    with torch.device("meta"), _Uninitialized():
+        yield
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Skips ``torch.nn.init``: without numbers it has nothing to do, yet would import PyTorch's compiler."""
+
+    def __torch_function__(self, function: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
+
+
 def value_tables(inputs: Inputs, width: int) -> nn.ModuleList:
     """Return a table of embeddings for each condition, with a row for "not said" and one for each value."""
     return nn.ModuleList(nn.Embedding(rows, width) for rows in inputs.values)
@@ -191,10 +209,9 @@ class BatchNorm(nn.Module):
         return self.gain * (x - mean) / torch.sqrt(var + self.epsilon) + self.bias
 
 
-def fold_norm(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
-    """Fold a layer and the normalisation after it into the layer ``target``, in float64."""
+def fold_norm(layer: nn.Module, norm: nn.Module) -> dict[str, Tensor]:
+    """Return the weight and bias, float32, of a layer with the normalisation after it, which is folded in float64."""
     assert isinstance(layer, nn.Linear)  # noqa: S101 - narrows the type of ModuleList's items
-    assert isinstance(target, nn.Linear)  # noqa: S101 - narrows its type
     weight = layer.weight.double()
     bias = torch.zeros_like(weight[:, 0])
     if layer.bias is not None:
@@ -203,8 +220,7 @@ def fold_norm(layer: nn.Module, norm: nn.Module, target: nn.Module) -> None:
         scale = norm.gain.double() / torch.sqrt(norm.running_var.double() + norm.epsilon)
         weight = weight * scale[:, None]
         bias = (bias - norm.running_mean) * scale + norm.bias
-    target.weight.copy_(weight)
-    target.bias.copy_(bias)
+    return {"weight": weight.float(), "bias": bias.float()}
 
 
 def predictor(network: nn.Module, device: torch.device) -> ConditionedPredict:
