@@ -116,20 +116,23 @@ def _create_beside(path: Path) -> tuple[Path, BinaryIO]:
         file.close()
 
 
-def check_vacant(folder: Path, advice: str, error: Callable[[str], Exception] = TrainingError) -> None:
+def check_vacant(
+    folder: Path, advice: str, error: Callable[[str], Exception] = TrainingError, besides: Path | None = None
+) -> None:
     """Raise an error unless a folder is new or empty; hidden files do not count.
 
     Args:
         folder: the folder that is to be written.
         advice: what the message says to do about a folder that holds something.
         error: makes the exception to raise from its message.
+        besides: a file that may be there.
 
     Raises:
         TrainingError: by default, if the folder holds something or is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise error(f"{folder} is a file; choose a folder")
-    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+    if folder.is_dir() and any(not path.name.startswith(".") and path != besides for path in folder.iterdir()):
         raise error(f"{folder} is not empty: {advice}")
 
 
