@@ -1,5 +1,6 @@
 """The contents of ``config.json``, which describes an artifact: one struct for each JSON object."""
 
+import math
 from typing import Annotated, Final, Literal
 from unicodedata import is_normalized
 
@@ -27,6 +28,11 @@ Values = Annotated[
 """The values of each condition, by its name."""
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+BASELINES: Final = {"uniform": "guessing every symbol alike", "ngram": "counting n-grams"}
+"""What each of the baselines does, the weakest first."""
+
+_BY_HEART: Final = 0.9  # the loss on train, as a share of that on dev, below which the model knows train too well
+
 SplitName = Literal["lecture", "dedup", "all", "column"]
 
 
@@ -121,6 +127,9 @@ class Metrics(_Record, frozen=True):
         test_unseen: the names of ``test`` that are not in ``train`` too.
         dev_not_said: the names of ``dev``, without their conditions; ``None`` for a model without conditions.
         by_value: the names of ``dev``, or of ``train`` where ``dev`` is empty, by the value of each condition.
+        baselines: losses of models that need no training on the names of ``dev``, or of ``train`` where ``dev`` is
+            empty, in nats per symbol: ``uniform`` gives every symbol the same probability, ``ngram`` counts n-grams of
+            ``train`` without conditions.
     """
 
     train: Loss | None
@@ -130,12 +139,40 @@ class Metrics(_Record, frozen=True):
     test_unseen: Loss | None
     dev_not_said: Loss | None = None
     by_value: dict[str, dict[str, Loss]] = {}
+    baselines: dict[str, float] = {}
 
     @property
     def parts(self) -> dict[str, Loss]:
         """The losses by name, except those by value; without those of empty parts."""
-        losses = {name: getattr(self, name) for name in self.__struct_fields__ if name != "by_value"}
+        losses = {name: getattr(self, name) for name in self.__struct_fields__ if name not in {"by_value", "baselines"}}
         return {name: loss for name, loss in losses.items() if loss is not None}
+
+    @property
+    def compared_with(self) -> dict[str, float]:
+        """The baselines by what they are, in words."""
+        return {BASELINES.get(name, f"the model {name} as it is"): loss for name, loss in self.baselines.items()}
+
+    @property
+    def compared(self) -> str:
+        """The name of the part that the baselines were measured on."""
+        return "train" if self.dev is None else "dev"
+
+    @property
+    def warning(self) -> str:
+        """What to do about a model that is worse than a baseline; empty if it is better than all."""
+        measured = self.parts.get(self.compared)
+        if measured is None:
+            return ""
+        worse = [name for name in BASELINES if self.baselines.get(name, math.inf) < measured.loss]
+        if not worse:
+            return ""
+        than = BASELINES[worse[0]]
+        losses = f"{self.compared} {measured.loss:.4f} against {self.baselines[worse[0]]:.4f}"
+        if self.train is not None and self.train.loss < _BY_HEART * measured.loss:
+            why = "It has learnt its list by heart: take fewer steps, set patience, or try --recipe ngram."
+        else:
+            why = "It has learnt too little: take more steps, try another learning rate, or --recipe ngram."
+        return f"This model is worse than {than} ({losses}). {why}"
 
 
 class Described(_Record, frozen=True):
