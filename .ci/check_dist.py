@@ -5,7 +5,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-MOST_BYTES = 5_000_000
+MOST_BYTES = 6_500_000
 ALLOWED = (
     ".py",
     ".toml",
@@ -24,7 +24,9 @@ NEEDED = {
     "sequentia/models/names/model.onnx",
     "sequentia/models/names/model.safetensors",
     "sequentia/models/names/novelty.crc32",
+    "sequentia/models/prior/model.onnx",
     "sequentia/training/__init__.py",
+    "sequentia/training/recipes/auto.toml",
     "sequentia/training/recipes/names.toml",
     "sequentia/export/__init__.py",
 }
