@@ -116,7 +116,7 @@ def time_steps(corpus: str, folder: str, recipe: str, overrides: list[str], work
         recipe=recipe,
         overrides=overrides,
         workers=workers,
-        report=lambda step, *_: seen.append((step, time.perf_counter())),
+        report=lambda progress: seen.append((progress.step, time.perf_counter())),
     )
     (first, started), (last, ended) = seen[0], seen[-1]
     print((last - first) / (ended - started))

@@ -17,6 +17,8 @@ from sequentia.logit_cache import LogitCache
 from sequentia.lookahead import Methods
 from sequentia.options import Plan
 from sequentia.session import Session
+from sequentia.training.mixing import INVENTED
+from sequentia.training.starting import MODEL_PREFIX
 
 from .origins import ORIGINS, CardFacts
 
@@ -50,6 +52,16 @@ _SPLITS: Final = {
     "all": "all lines are for training",
     "column": "the list itself says which part a row is in",
 }
+
+_FINAL: Final = (
+    "These are the losses of a model that learnt from the training part alone. Then this model was trained with the "
+    "same settings on the whole list, dev and test included, so its own losses on them would say nothing."
+)
+
+_INVENTED: Final = (
+    "No list of real names was read: a mixture of models invented this one, and the run folder keeps it. So the losses "
+    "say how well the model agrees with the mixture, not with any names that exist."
+)
 
 _EXAMPLES: Final = 10
 _MOST_ROWS: Final = 24
@@ -181,14 +193,15 @@ def _figures(config: Config) -> str:
     lines = [
         "The loss is the mean negative log-likelihood of the next symbol, in nats (natural logarithms); lower is "
         "better. A symbol is a character, and the end of a name counts as one more. A window is one prediction: the "
-        f"symbols before, and the one that follows. The split is "
-        f"`{config.training.split}`: {_SPLITS[config.training.split]}.",
+        f"symbols before, and the one that follows. The split is `{_split(config)}`: {_SPLITS[_split(config)]}.",
         "",
+        *([_FINAL, ""] if config.training.settings.get("final") == "all" else []),
         "The model computes in whole numbers, so that a seed gives the same names on every machine; the figures are "
         "those of the network before its numbers were rounded, and its own losses differ from them by about 0.001 at "
         "most.",
         "",
         *_table("part", losses),
+        *_baselines(config),
     ]
     for condition, values in config.metrics.by_value.items():
         part = "dev" if config.metrics.dev else "train"
@@ -201,6 +214,21 @@ def _figures(config: Config) -> str:
             *_table(condition, {value: loss for value, loss in values.items() if value in shown}),
         ]
     return "\n".join(lines)
+
+
+def _split(config: Config) -> str:
+    """Return the split that the losses were measured on."""
+    return str(config.training.settings["split"])
+
+
+def _baselines(config: Config) -> list[str]:
+    """Return lines that compare a model with the baselines, if they were measured."""
+    metrics = config.metrics
+    if not metrics.baselines:
+        return []
+    losses = ", ".join(f"{words} {loss:.4f}" for words, loss in metrics.compared_with.items())
+    sentence = f"For comparison, on {metrics.compared}: {losses}."
+    return ["", f"{sentence} {metrics.warning}".rstrip()]
 
 
 def _table(what: str, losses: Mapping[str, Loss]) -> list[str]:
@@ -280,10 +308,10 @@ def _training(config: Config) -> str:
     for override in training.overrides:
         command += ["--set", override]
     command += ["-o", config.name]
-    names = training.settings.get("teachers")
-    teachers = Counter(names if isinstance(names, list) else [])
-    taught = ", ".join(f"`{recipe}` ({count})" if count > 1 else f"`{recipe}`" for recipe, count in teachers.items())
     versions = ", ".join(f"{package} {number}" for package, number in training.versions.items())
+    commands = [command]
+    if training.settings.get("final") != "all":
+        commands.append(["sequentia", "evaluate", config.name, corpus.file, *columns, "--split", training.split])
     return "\n".join(
         [
             f"Data: `{corpus.file}`, {corpus.names:,} names ({corpus.distinct:,} distinct), "
@@ -292,14 +320,44 @@ def _training(config: Config) -> str:
             "To train it again and print its figures, run",
             "",
             "```sh",
-            shlex.join(command),
-            shlex.join(["sequentia", "evaluate", config.name, corpus.file, *columns, "--split", training.split]),
+            *map(shlex.join, commands),
             "```",
             "",
-            *([f"It learnt from a mixture of the recipes {taught}, trained on the same names.", ""] if taught else []),
+            *([_INVENTED, ""] if corpus.file == INVENTED else []),
+            *_sources(config),
             f"Seed {training.seed}; {versions}. All settings are in `config.json`.",
         ]
     )
+
+
+def _sources(config: Config) -> list[str]:
+    """Return paragraphs that say which models and recipes the model learnt from, if there are any."""
+    settings, models = config.training.settings, _models(config)
+    paragraphs = []
+    start = settings.get("start")
+    if start in models:
+        paragraphs += [f"It learnt on from {models[start]}.", ""]
+    names = settings.get("teachers")
+    entries = [str(name).removeprefix(MODEL_PREFIX) for name in (names if isinstance(names, list) else [])]
+    counted = Counter(entry if entry in models else entry.split()[0] for entry in entries)
+    recipes = [f"`{name}`{f' ({count})' * (count > 1)}" for name, count in counted.items() if name not in models]
+    mixed = [f"the recipes {', '.join(recipes)}, trained on the same names"] if recipes else []
+    mixed += [about for name, about in models.items() if name in counted]
+    if mixed:
+        paragraphs += [f"It learnt from a mixture of {', and of '.join(mixed)}.", ""]
+    return paragraphs
+
+
+def _models(config: Config) -> dict[str, str]:
+    """Return a phrase about each finished model that training used, by its name."""
+    keys = ("models", "models_corpora", "models_sha256")
+    names, corpora, hashes = (
+        value if isinstance(value := config.training.settings.get(key), list) else [] for key in keys
+    )
+    return {
+        str(name): f"the model `{name}`, which learnt from `{corpus}` (`model.safetensors`: sha256 `{sha256}`)"
+        for name, corpus, sha256 in zip(names, corpora, hashes, strict=False)
+    }
 
 
 def _column_options(columns: Columns | None) -> list[str]:

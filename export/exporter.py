@@ -1,7 +1,7 @@
 """Export a training run as an artifact folder."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import torch
@@ -12,9 +12,10 @@ from sequentia._files import printable_name
 from sequentia.artifact import Artifact
 from sequentia.config import FORMAT_VERSION, Config, Training
 from sequentia.errors import TrainingError
-from sequentia.training.checkpoint import Checkpoint
+from sequentia.training.checkpoint import Checkpoint, RunRecord
 from sequentia.training.kinds import predictor
 from sequentia.training.parts import Part
+from sequentia.training.threads import threads_for
 from sequentia.vocabulary import Vocabulary
 
 from .card import model_card
@@ -50,7 +51,8 @@ def export(run: Path, folder: Path) -> Config:
         predict, vocabulary = predictor(network.for_inference(), torch.device("cpu")), Vocabulary(record.vocabulary)
         drawn = names_of(predict, vocabulary, network.inputs, record.max_length, _DRAWN)
         part = Part.of(drawn.astype(vocabulary.dtype))
-    architecture, tensors, _ = in_whole_numbers(network, part)
+    with threads_for(record):
+        architecture, tensors, _ = in_whole_numbers(network, part)
     config = Config(
         format_version=FORMAT_VERSION,
         name=printable_name(folder),
@@ -60,11 +62,11 @@ def export(run: Path, folder: Path) -> Config:
         architecture=architecture,
         training=Training(
             corpus=record.corpus,
-            split=recipe.split,
+            split="all" if recipe.final == "all" else recipe.split,
             first_names=recipe.first_names,
             recipe=Path(record.recipe_name).name,
-            overrides=record.overrides,
-            settings=msgspec.to_builtins(recipe),
+            overrides=[_public(each, record) for each in record.overrides],
+            settings=_settings(record),
             seed=recipe.seed,
             versions=record.versions,
         ),
@@ -83,3 +85,25 @@ def export(run: Path, folder: Path) -> Config:
     contents[artifact.CARD] = model_card(source, pictures).encode()
     in_place = folder.resolve() == run.resolve()
     return artifact.write(folder, config, contents, {} if in_place else pictures, own=in_place)
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    """Return the recipe of a run, and the models that it used."""
+    settings = {
+        key: [_public(each, record) for each in value] if isinstance(value, list) else _public(value, record)
+        for key, value in msgspec.to_builtins(record.recipe).items()
+    }
+    models = record.models.values()
+    if models:
+        settings["models"] = [each.name for each in models]
+        settings["models_sha256"] = [each.sha256 for each in models]
+        settings["models_corpora"] = [each.corpus for each in models]
+    return settings
+
+
+def _public(value: Any, record: RunRecord) -> Any:
+    """Return a value of a recipe with the names of models instead of their folders, which are nobody's business."""
+    for folder, model in record.models.items():
+        if isinstance(value, str) and folder != model.name:
+            value = value.replace(folder, model.name)
+    return value

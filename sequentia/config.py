@@ -31,6 +31,7 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 BASELINES: Final = {"uniform": "guessing every symbol alike", "ngram": "counting n-grams"}
 """What each of the baselines does, the weakest first."""
 
+_EQUAL: Final = 1e-4  # nats that make no difference
 _BY_HEART: Final = 0.9  # the loss on train, as a share of that on dev, below which the model knows train too well
 
 SplitName = Literal["lecture", "dedup", "all", "column"]
@@ -163,7 +164,7 @@ class Metrics(_Record, frozen=True):
         measured = self.parts.get(self.compared)
         if measured is None:
             return ""
-        worse = [name for name in BASELINES if self.baselines.get(name, math.inf) < measured.loss]
+        worse = [name for name in BASELINES if self.baselines.get(name, math.inf) < measured.loss - _EQUAL]
         if not worse:
             return ""
         than = BASELINES[worse[0]]

@@ -55,7 +55,7 @@ BYTES: Final = 10**9
 ADDRESS_SPACE: Final = 16 << 30  # bytes; protects the machine from a failing case
 BUNDLED: Final = Path(sequentia.__file__).parent / "models" / "names"
 
-OPTIONAL: Final = {"dev_not_said", "by_value", "ending", "groups", "low_bits", "conditions"}
+OPTIONAL: Final = {"dev_not_said", "by_value", "baselines", "ending", "groups", "low_bits", "conditions"}
 """Keys of config.json that may be absent: at least in some models, or with the same effect."""
 
 CONDITIONS: Final = {"sex": ["f", "m"], "decade": ["1990", "2000", "2010"]}

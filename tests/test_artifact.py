@@ -85,7 +85,7 @@ def test_keys_with_their_default_may_be_absent_and_are_not_written(run: Path) ->
     path = run / artifact.CONFIG
     contents = json.loads(path.read_text(encoding="utf-8"))
     assert "conditions" not in contents
-    assert contents["metrics"].keys() == {"train", "dev", "test", "dev_unseen", "test_unseen"}
+    assert contents["metrics"].keys() == {"train", "dev", "test", "dev_unseen", "test_unseen", "baselines"}
     contents["conditions"] = {}
     contents["metrics"] |= {"dev_not_said": None, "by_value": {}}
     contents["samples"] |= {"ending": "", "groups": []}

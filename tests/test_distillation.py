@@ -20,8 +20,9 @@ from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
 from sequentia.training.descent import HISTORY
 from sequentia.training.distillation import Teacher
 from sequentia.training.kinds.mlp import MLPRecipe
+from sequentia.training.members import RunMember, read_members
 from sequentia.training.recipes import recipe_path
-from sequentia.training.trainer import METRICS, TEACHERS
+from sequentia.training.runs import METRICS, TEACHERS
 from sequentia.windows import windows
 
 from . import labelled
@@ -73,11 +74,12 @@ def taught(recipe: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def teacher(taught: Path) -> Teacher:
-    members = [Checkpoint.load(place) for place in sorted((taught / TEACHERS).glob("[123]-*"))]
     learner = Checkpoint.load(taught).record
     assert isinstance(learner.recipe, MLPRecipe)
     part = split(read_corpus(MOONS), "lecture").train
-    return Teacher(members, learner.recipe, part, learner.max_length, torch.device("cpu"))
+    members = read_members(sorted((taught / TEACHERS).glob("[123]-*")), learner, part, torch.device("cpu"))
+    weights = [0.25, 0.25, 0.5]
+    return Teacher(members, weights, learner.recipe, part, learner.max_length, torch.device("cpu"))
 
 
 def nothing(contexts: torch.Tensor) -> torch.Tensor:
@@ -146,7 +148,9 @@ def test_lessons_of_names_with_conditions_and_weights(tmp_path: Path) -> None:
     part = split(read_corpus(table, columns), "lecture").train
     assert part.counts is not None
     assert not part.counts.all(), "some names count 0 times"
-    teacher = Teacher([member], recipe, part, member.record.max_length, torch.device("cpu"))
+    teacher = Teacher(
+        [RunMember(member, torch.device("cpu"))], [1.0], recipe, part, member.record.max_length, torch.device("cpu")
+    )
     assert teacher.inputs == member.record.inputs
     contexts, conditions, probabilities = teacher.lesson(0)
     torch.testing.assert_close(probabilities, teacher.probabilities(contexts, conditions))
@@ -176,10 +180,10 @@ def test_a_learner_may_look_less_far_back_than_its_teachers(taught: Path, teache
     checkpoint = Checkpoint.load(taught)
     assert isinstance(checkpoint.record.recipe, MLPRecipe)
     recipe = msgspec.structs.replace(checkpoint.record.recipe, block_size=2)
-    members = [Checkpoint.load(place) for place in sorted((taught / TEACHERS).glob("[123]-*"))]
     part = split(read_corpus(MOONS), "lecture").train
-    short = Teacher(members, recipe, part, checkpoint.record.max_length, torch.device("cpu"))
-    assert short.block_size == max(member.record.recipe.block_size for member in members) == 5
+    members = read_members(sorted((taught / TEACHERS).glob("[123]-*")), checkpoint.record, part, torch.device("cpu"))
+    short = Teacher(members, [0.25, 0.25, 0.5], recipe, part, checkpoint.record.max_length, torch.device("cpu"))
+    assert short.block_size == max(member.inputs.block_size for member in members) == 5
     contexts, _, probabilities = short.lesson(3)
     full, _, same = teacher.lesson(3)
     assert torch.equal(contexts, full[:, -2:])
@@ -220,14 +224,16 @@ def test_the_learner_comes_near_its_teacher(taught: Path, teacher: Teacher) -> N
 def test_an_interrupted_run_goes_on_bit_for_bit(taught: Path, recipe: str, tmp_path: Path, place: str) -> None:
     """Kill the run while a teacher trains, and while the learner does."""
     folder = tmp_path / "disturbed"
-    reached = {"2-network": 350, ".": 700}[place]
+    phase = {"2-network": "teacher 2 of 3: network", ".": "training"}[place]
     run = RUN.replace('recipe="mlp"', f"recipe={recipe!r}")
     with subprocess.Popen(
         [sys.executable, "-c", run, str(MOONS), str(folder)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        while int(process.stdout.readline().split()[0]) < reached:
-            pass
+        for line in process.stdout:
+            step, reached = line.rstrip().split(" ", 1)
+            if reached == phase and int(step) >= 50:
+                break
         process.send_signal(signal.SIGKILL)
     assert Checkpoint.load(folder / (place if place == "." else f"{TEACHERS}/{place}")).record.metrics is None
     train(MOONS, folder, resume=True)
@@ -282,6 +288,7 @@ def test_the_default_recipe_is_taught() -> None:
     recipe = read_recipe("names")
     assert isinstance(recipe, MLPRecipe)
     assert len(recipe.teachers) == len(recipe.teacher_weights) > 1
+    assert recipe.teacher_weights != "dev"
     assert sum(recipe.teacher_weights) == pytest.approx(1)
     for teacher in recipe.teachers:
         assert recipe_path(teacher).is_file()

@@ -16,6 +16,7 @@ from sequentia.training import read_corpus, read_recipe, split, train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.kinds.gru import GRU, GRURecipe, whole_names
 from sequentia.training.parts import Part
+from sequentia.training.progress import Progress
 
 from .conftest import MOONS
 from .labelled import embed
@@ -137,8 +138,8 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
     class Stop(Exception):  # noqa: N818
         pass
 
-    def stop(step: int, _steps: int, _loss: float, _rate: float) -> None:
-        if step >= 20:
+    def stop(progress: Progress) -> None:
+        if progress.step >= 20:
             raise Stop
 
     overrides = [*SMALL, "steps=40", "checkpoint_every=10"]

@@ -53,7 +53,7 @@ def test_a_search_shorter_than_its_neighbourhood() -> None:
 def test_recipes_without_a_rate(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="steps"):
         find_learning_rate(MOONS, tmp_path / "search", recipe="mlp-2d", steps=39)
-    with pytest.raises(RecipeError, match="recipe ngram counts, it has no learning rate"):
+    with pytest.raises(RecipeError, match="recipe ngram has no learning rate"):
         find_learning_rate(MOONS, tmp_path / "search", recipe="ngram")
     with pytest.raises(RecipeError, match="no recipe 'mpl'"):
         find_learning_rate(MOONS, tmp_path / "search", recipe="mpl")

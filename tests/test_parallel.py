@@ -17,7 +17,8 @@ from sequentia.columns import ColumnRequest
 from sequentia.training import train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.descent import HISTORY
-from sequentia.training.trainer import METRICS
+from sequentia.training.progress import Progress
+from sequentia.training.runs import METRICS
 
 from . import labelled
 from .conftest import MOONS, SMALL, RayCluster, processes_below
@@ -63,11 +64,12 @@ for folder in map(Path, folders):
     teachers = sorted(path.parent for path in folder.glob(f"teachers/*/{CHECKPOINT}"))
     recipe = Checkpoint.load(folder).record.recipe
     data = read_corpus(Path(corpus), Checkpoint.load(folder).record.corpus.columns)
-    shards = split(data, recipe.split, recipe.first_names, recipe.weight_power).train.shards(int(size))
+    parts = split(data, recipe.split, recipe.first_names, recipe.weight_power)
+    shards = parts.train.shards(int(size))
     cuts = [0, *accumulate(shard.size for shard in shards)]
     cpu = torch.device("cpu")
     team = Workers(cpu, cuts, lambda _: stop == "stop")
-    end = take_part(team, shards[int(rank)], folder, teachers, cpu, team.report)
+    end = take_part(team, shards[int(rank)], parts.dev, folder, teachers, cpu, team.report)
     ends.append(None if end is None else str(end))
 print(json.dumps(ends))
 distributed.destroy_process_group()
@@ -132,6 +134,20 @@ def test_workers_take_the_steps_of_one(size: int, tmp_path: Path, begun: Callabl
             assert torch.equal(ours.part("random")[key], tensor)
 
 
+def test_workers_stop_together_with_the_best_network(tmp_path: Path, begun: Callable[..., Path]) -> None:
+    overrides = (*SMALL, "steps=3000", "learning_rate=0.3", "hidden_sizes=[64]", "patience=3")
+    folder = begun("run", "mlp", overrides)
+    assert together(3, tmp_path / "store", folder) == [[None]] * 3
+    lines = [json.loads(line) for line in (folder / HISTORY).read_text(encoding="utf-8").splitlines()]
+    curve = {line["step"] + 1: line["dev"] for line in lines if "dev" in line}
+    record = train(MOONS, folder, resume=True).record
+    assert record.best is not None
+    assert record.best.step == min(curve, key=curve.__getitem__) < record.step == list(curve)[-1] < 3000
+    assert record.metrics is not None
+    assert record.metrics.dev is not None
+    assert record.metrics.dev.loss == pytest.approx(record.best.dev, abs=1e-5)
+
+
 LABELLED = {
     "sgd": ("mlp", SMALL, 2),
     "batch norm": ("mlp", (*SMALL, "batch_norm=all", "initialization=kaiming"), 2),
@@ -181,8 +197,12 @@ def test_workers_that_start_again_hide_the_same_conditions(
         assert torch.equal(ours.tensors[key], tensor), key
 
 
-def test_workers_that_start_again_go_on_bit_for_bit(tmp_path: Path, begun: Callable[..., Path]) -> None:
-    uninterrupted, stopped = (begun(name, *CASES["adamw"]) for name in ("uninterrupted", "stopped"))
+@pytest.mark.parametrize("extra", [(), ("patience=2", "learning_rate=0.1")])
+def test_workers_that_start_again_go_on_bit_for_bit(
+    tmp_path: Path, begun: Callable[..., Path], extra: tuple[str, ...]
+) -> None:
+    recipe, overrides = CASES["adamw"]
+    uninterrupted, stopped = (begun(name, recipe, [*overrides, *extra]) for name in ("uninterrupted", "stopped"))
     together(3, tmp_path / "store", uninterrupted)
     ends = together(3, tmp_path / "again", stopped, stop=True)
     step = Checkpoint.load(stopped).record.step
@@ -228,8 +248,8 @@ def test_a_killed_worker_is_started_again(tmp_path: Path, begun: Callable[..., P
     train(MOONS, undisturbed, resume=True)
     killed: list[int] = []
 
-    def report(step: int, *_: float) -> None:
-        if step > 200 and not killed:
+    def report(progress: Progress) -> None:
+        if progress.step > 200 and not killed:
             killed.append(processes_below(ray_cluster.pid, "RayTrainWorker")[0])
             os.kill(killed[0], signal.SIGKILL)
 

@@ -161,3 +161,12 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
         if ": error: " in line and str(program) in line
     ]
     assert found == ["17", "18", "19"], result.stdout
+
+
+def test_what_the_command_imports_is_left_alone_by_the_garbage_collector(tmp_path: Path) -> None:
+    code = (
+        "import gc, sys; from sequentia.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(gc.isenabled(), gc.get_freeze_count() > 100_000, 'torch' in sys.modules)"
+    )
+    assert python("-c", code, "plot", str(tmp_path)).stdout == "True True True\n"

@@ -71,7 +71,7 @@ def test_overrides_take_the_syntax_of_toml() -> None:
         ("steps", "steps", "give it as KEY=VALUE"),
         ("learning_rate=inf", "learning_rate", "Expected a finite number"),
         ("=5", "", r"there is no key '' for model \w+"),
-        ("model=transformer", "model", r"--set: model = 'transformer': it is one of mlp, bigram, .*ngram"),
+        ("model=transformer", "model", r"--set: model = 'transformer': it is one of mlp, bigram, .*ngram, auto"),
         ("model=3", "model", "model = 3: it is one of"),
         (
             "model=ngram",

@@ -22,9 +22,9 @@ from sequentia import CorpusError, MissingExtraError, OptionError, RecipeError, 
 from sequentia.training import find_recipe, plot, read_recipe, train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.kinds.mlp import MLPRecipe
+from sequentia.training.runs import METRICS
 from sequentia.training.search_space import Choices, Range, read_space
 from sequentia.training.sweep import BEST, BEST_RECIPE, LEADERBOARD
-from sequentia.training.trainer import METRICS
 from sequentia.training.trials import RESULTS, SWEEP, Sweep, Trial, read_trial, read_trials, write_trial
 from sequentia.training.tuning import is_poor, run_trial, suggest
 
@@ -310,6 +310,11 @@ def test_the_command(undisturbed: tuple[Path, Path, subprocess.CompletedProcess[
     assert sorted(row["trial"] for row in rows) == ["0", "1", "2", "3", "4"]
     assert states == sorted(states, key=["finished", "stopped", "failed"].index)
     assert set(states) == {"finished", "stopped", "failed"}
+    baselines = json.loads((folder / BEST / METRICS).read_bytes())["baselines"]
+    for row in rows:
+        worse = [name for name, loss in baselines.items() if row["dev"] and float(row["dev"]) > loss]
+        assert row["worse_than"].split() == worse
+    assert "This model is worse than" in said.stdout
     finished = [float(row["dev"]) for row in rows if row["state"] == "finished"]
     assert finished == sorted(finished)
     failed = [row for row in rows if row["state"] == "failed"]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,18 @@ from sequentia.logit_cache import LogitCache
 from sequentia.lookahead import Methods
 from sequentia.options import Plan
 from sequentia.training import evaluate_model, read_corpus, read_recipe, recipe_names, split, train
-from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
+from sequentia.training.checkpoint import CHECKPOINT, Checkpoint, RunRecord
 from sequentia.training.descent import HISTORY, learning_rate
+from sequentia.training.dev_curve import names_to_measure
 from sequentia.training.diagnostics import DIAGNOSTICS
 from sequentia.training.kinds import predictor
 from sequentia.training.kinds.initialization import initialize
 from sequentia.training.kinds.mlp import MLP, MLPRecipe
+from sequentia.training.optimizers import OPTIMIZERS
 from sequentia.training.parts import Part
 from sequentia.training.recipes import recipe_path
-from sequentia.training.trainer import METRICS, _calibration
+from sequentia.training.runs import METRICS, _calibration
+from sequentia.training.threads import threads_for
 from sequentia.vocabulary import BOUNDARY
 
 from . import labelled
@@ -90,7 +93,7 @@ import sys
 from pathlib import Path
 from sequentia.training import train
 corpus, folder, *overrides = sys.argv[1:]
-report = lambda *progress: print(*progress, flush=True)
+report = lambda progress: print(progress.step, progress.phase, flush=True)
 train(Path(corpus), Path(folder), recipe="mlp", overrides=overrides, report=report)
 """
 
@@ -240,7 +243,156 @@ def test_nothing_is_written_for_a_run_that_cannot_start(tmp_path: Path) -> None:
 
 def test_the_last_step_is_saved_whatever_the_interval(tmp_path: Path) -> None:
     train(MOONS, tmp_path / "run", recipe="mlp", overrides=[*SMALL, "checkpoint_every=1000", "log_every=7"])
-    assert [line["step"] for line in history(tmp_path / "run")] == list(range(0, 60, 7))
+    lines = history(tmp_path / "run")
+    assert [line["step"] for line in lines if "dev" not in line or line["step"] % 7 == 0] == list(range(0, 60, 7))
+    assert lines[-1]["step"] == 59, "measured on dev"
+
+
+# The dev curve
+
+
+def dev_curve(folder: Path) -> dict[int, float]:
+    """Return the losses on dev, by the number of steps done."""
+    return {line["step"] + 1: line["dev"] for line in history(folder) if "dev" in line}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides"),
+    [
+        ("mlp", (*ADAMW, "batch_norm=all", "dropout=0", "log_every=50")),
+        ("mlp", (*SMALL, "batch_norm=hidden")),
+        ("gru", ("hidden_size=8", "embedding_dim=4", "steps=60", "batch_size=8")),
+        ("bigram", ("steps=60",)),
+    ],
+)
+def test_the_dev_curve_ends_at_the_loss_of_the_result(tmp_path: Path, recipe: str, overrides: tuple[str, ...]) -> None:
+    record = train(MOONS, tmp_path / "run", recipe=recipe, overrides=overrides).record
+    curve = dev_curve(tmp_path / "run")
+    assert list(curve) == sorted({1, *(math.ceil(60 * part / 36) for part in range(1, 37))})
+    assert record.metrics is not None
+    assert record.metrics.dev is not None
+    assert curve[60] == pytest.approx(record.metrics.dev.loss, abs=1e-5)
+    assert curve[1] > curve[60]
+    assert record.best is None
+
+
+def test_measuring_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = (*ADAMW, "batch_norm=all", "dropout=0")
+    measured = train(MOONS, tmp_path / "measured", recipe="mlp", overrides=overrides)
+    monkeypatch.setattr("sequentia.training.runs.names_to_measure", lambda dev, _recipe: dev.first(0))
+    other = train(MOONS, tmp_path / "other", recipe="mlp", overrides=overrides)
+    assert dev_curve(tmp_path / "measured")
+    assert not dev_curve(tmp_path / "other")
+    for name, tensor in other.tensors.items():
+        assert torch.equal(tensor, measured.tensors[name]), name
+    plain = [{key: value for key, value in line.items() if key != "dev"} for line in history(tmp_path / "measured")]
+    assert plain == history(tmp_path / "other")
+
+
+def test_no_dev_part_no_dev_curve(tmp_path: Path) -> None:
+    record = train(MOONS, tmp_path / "run", recipe="mlp", overrides=[*SMALL, "split=all", "patience=1"]).record
+    assert not dev_curve(tmp_path / "run")
+    assert (record.step, record.best) == (60, None)
+
+
+def test_few_names_are_measured_where_training_is_short() -> None:
+    names = Part.of(np.tile(np.array([1, 2, 0], dtype=np.uint8), 10_000))
+    for overrides, most in (((), 2777), (("steps=10",), 1024), (("steps=1000", "batch_size=32768"), 8192)):
+        chosen = names_to_measure(names, read_recipe("mlp", overrides))  # type: ignore[arg-type]
+        assert most - 3 < chosen.windows <= most
+    few = names.first(100)
+    assert names_to_measure(few, read_recipe("mlp")) is few  # type: ignore[arg-type]
+
+
+OVERFITTING = (*SMALL, "steps=3000", "learning_rate=0.3", "hidden_sizes=[64]", "patience=3")
+
+
+def test_early_stopping_returns_the_best_state(tmp_path: Path) -> None:
+    stopped = train(MOONS, tmp_path / "stopped", recipe="mlp", overrides=OVERFITTING)
+    record, curve = stopped.record, dev_curve(tmp_path / "stopped")
+    assert record.best is not None
+    assert record.best.step == min(curve, key=curve.__getitem__) < record.step < 3000
+    assert list(curve)[-4] == record.best.step, "three more measurements"
+    assert list(curve)[-1] == record.step
+    assert record.best.dev == pytest.approx(curve[record.best.step])
+    assert record.metrics is not None
+    assert record.metrics.dev is not None
+    assert record.metrics.dev.loss == pytest.approx(record.best.dev, abs=1e-5)
+    again = train(
+        MOONS, tmp_path / "again", recipe="mlp", overrides=[*OVERFITTING, "patience=0", f"steps={record.best.step}"]
+    )
+    for name, tensor in again.weights.items():
+        assert torch.equal(tensor, stopped.weights[name]), name
+
+
+def test_patience_returns_the_best_state_after_the_last_step_too(tmp_path: Path) -> None:
+    overrides = [*OVERFITTING, "patience=99", "average_decay=0.9"]
+    record = train(MOONS, tmp_path / "run", recipe="mlp", overrides=overrides).record
+    curve = dev_curve(tmp_path / "run")
+    assert record.best is not None
+    assert record.best.step == min(curve, key=curve.__getitem__) < record.step == 3000
+    assert record.metrics is not None
+    assert record.metrics.dev is not None
+    assert record.metrics.dev.loss == pytest.approx(min(curve.values()), abs=1e-5) != curve[3000]
+    assert export(tmp_path / "run", tmp_path / "run").metrics == record.metrics
+
+
+# From step 20 on, the weight decay of the rising rate multiplies the weights by numbers below -1.
+DIVERGING = (*SMALL, "weight_decay=1", "learning_rate=100", "warmup_steps=1000", "steps=1000", "checkpoint_every=7")
+
+
+def test_a_run_that_diverges_returns_its_best_state(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="try a lower learning_rate"):
+        train(MOONS, tmp_path / "error", recipe="mlp", overrides=DIVERGING)
+    found = train(MOONS, tmp_path / "run", recipe="mlp", overrides=[*DIVERGING, "patience=50"])
+    record, curve = found.record, dev_curve(tmp_path / "run")
+    assert record.best is not None
+    assert record.best.step == min(curve, key=curve.__getitem__)
+    assert record.best.step < record.step == len(history(tmp_path / "run")) < 1000
+    assert record.metrics is not None
+    assert record.metrics.dev is not None
+    assert record.metrics.dev.loss == pytest.approx(record.best.dev, abs=1e-5)
+
+
+@pytest.mark.parametrize("overrides", [OVERFITTING, (*DIVERGING, "patience=50"), (*OVERFITTING, "average_decay=0.9")])
+def test_a_run_with_patience_goes_on_bit_for_bit(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    """Stop it again and again, before and after the best state, and compare with one that was not stopped."""
+    undisturbed = train(MOONS, tmp_path / "undisturbed", recipe="mlp", overrides=overrides)
+    folder, interval = tmp_path / "disturbed", max(1, undisturbed.record.step // 5)
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stopping_after(step: int) -> Callable[[int, int, float], None]:
+        def watch(done: int, _steps: int, _loss: float) -> None:
+            if done >= step:
+                raise Stop
+
+        return watch
+
+    extra = () if "checkpoint_every=7" in overrides else ("checkpoint_every=20",)
+    for number in range(1, 5):
+        with pytest.raises(Stop):
+            train(
+                MOONS,
+                folder,
+                recipe=None if folder.exists() else "mlp",
+                overrides=() if folder.exists() else [*overrides, *extra],
+                resume=folder.exists(),
+                watch_dev=stopping_after(number * interval),
+            )
+    resumed = train(MOONS, folder, resume=True)
+    assert resumed.record.best == undisturbed.record.best
+    assert resumed.record.step == undisturbed.record.step
+    assert resumed.record.metrics == undisturbed.record.metrics
+    assert resumed.tensors.keys() == undisturbed.tensors.keys()
+    for name, tensor in undisturbed.tensors.items():
+        assert torch.equal(resumed.tensors[name], tensor), name
+    for name in (HISTORY, DIAGNOSTICS, METRICS):
+        assert (folder / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+    record = msgspec.structs.replace(resumed.record, metrics=None, samples=None)  # as if killed at its end
+    Checkpoint(record=record, tensors=resumed.tensors).save(folder)
+    assert train(MOONS, folder, resume=True).record.metrics == undisturbed.record.metrics
 
 
 # Evaluation
@@ -429,6 +581,7 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
     kind = read_recipe(recipe)
     overrides = ["steps=3"] if kind.steps else []
     overrides += {
+        "auto": ["minutes=0.02", "final=measured"],
         "gru": ["hidden_size=8"],
         "weighted": ["split=lecture", "hidden_sizes=[16, 8]"],
         "wide": ["hidden_sizes=[16]"],
@@ -450,7 +603,10 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
         "ngram": {"kinds.ngram.count_ngrams": 1},
         "memory": {"kinds.ngram.count_ngrams": 1},
     }
-    assert seen == expected.get(recipe, {"kinds.base.windows": 3})
+    if recipe == "auto":
+        assert seen.keys() == {"kinds.base.windows", "kinds.ngram.count_ngrams", "distillation.windows"}
+    else:
+        assert seen == expected.get(recipe, {"kinds.base.windows": 3})
 
 
 def test_the_first_names_alone(tmp_path: Path) -> None:
@@ -552,10 +708,117 @@ def test_lists_of_every_kind(tmp_path: Path, name: str, text: str) -> None:
     )
     teachers = f"teachers={json.dumps([str(tmp_path / 'short.toml'), 'memory'])}"
     short = ["steps=20", "batch_size=16", "warmup_steps=2", "hidden_sizes=[16]"]
-    train(corpus, folder, overrides=[*short, teachers, "teacher_weights=[]"])
+    train(corpus, folder, recipe="names", overrides=[*short, teachers, "teacher_weights=[]"])
     config = export(folder, folder)
     assert config.max_length == max(map(len, text.split("\n")))
     names = sequentia.generate(20, model=folder, seed=1)
     assert len(names) == 20
     assert all(names)
     assert np.isfinite(sequentia.load(folder).score(text.split("\n"))).all()
+    train(corpus, tmp_path / "auto", overrides=["minutes=0.01"])
+    export(tmp_path / "auto", tmp_path / "auto")
+    assert len(sequentia.generate(20, model=tmp_path / "auto", seed=1)) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)], ids=["sgd", "adamw"]
+)
+def test_the_optimizers_are_those_of_pytorch(name: str, theirs: type[torch.optim.Optimizer]) -> None:
+    """Bit for bit, also after a restart, and where a parameter gets its first gradient late."""
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, generator=generator) for shape in ((30, 20), (20,), (7, 3))]
+    ours, others = ([torch.nn.Parameter(tensor.clone()) for tensor in start] for _ in range(2))
+    optimizer = OPTIMIZERS[name](ours, 0.1)
+    other = theirs(others, weight_decay=0.1, fused=True)  # type: ignore[call-arg]
+    for step in range(20):
+        for group in other.param_groups:
+            group["lr"] = 0.1 / (step + 1)
+        for number, (parameter, twin) in enumerate(zip(ours, others, strict=True)):
+            gradient = torch.randn(parameter.shape, generator=generator)
+            parameter.grad, twin.grad = (None, None) if number == 1 and step < 5 else (gradient, gradient.clone())
+        optimizer.step(0.1 / (step + 1))
+        other.step()
+        optimizer.zero_grad()
+        assert all(parameter.grad is None for parameter in ours)
+        if step == 10:
+            states, optimizer = optimizer.states, OPTIMIZERS[name](ours, 0.1)
+            optimizer.restore(states)
+    assert all(torch.equal(parameter, twin) for parameter, twin in zip(ours, others, strict=True))
+    kept = {number: state for number, state in other.state_dict()["state"].items() if "step" in state}
+    assert optimizer.states.keys() == kept.keys()
+    for number, state in kept.items():
+        assert optimizer.states[number].keys() == state.keys()
+        assert all(torch.equal(optimizer.states[number][key], value) for key, value in state.items())
+
+
+IMPORTS = """
+import sys
+from pathlib import Path
+from sequentia.export import export
+from sequentia.training import plot, train
+corpus, folder, recipe, *overrides = sys.argv[1:]
+train(Path(corpus), Path(folder), recipe=recipe, overrides=overrides)
+plot(Path(folder))
+export(Path(folder), Path(folder))
+print(*sorted({"optuna", "pandas", "ray", "sympy", "torch._dynamo"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides"), [("fast", ("average_decay=0.9", "steps=2")), ("gru", ("hidden_size=8", "steps=2"))]
+)
+def test_what_takes_long_to_import_and_is_not_needed(tmp_path: Path, recipe: str, overrides: Sequence[str]) -> None:
+    command = [sys.executable, "-c", IMPORTS, str(MOONS), str(tmp_path / "run"), recipe, *overrides]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "\n"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "threads"),
+    [
+        ("fast", (), 1),
+        ("mlp", (), 1),
+        ("deep-batchnorm", (), 1),
+        ("bigram", (), 1),
+        ("ngram", (), 1),
+        ("wide", (), 3),
+        ("weighted", (), 3),
+        ("gru", (), 3),
+        ("names", (), 3),
+        ("mlp", ("batch_size=0",), 3),
+        ("fast", ('teachers=["wide"]',), 3),
+    ],
+)
+def test_small_steps_use_one_thread(recipe: str, overrides: Sequence[str], threads: int) -> None:
+    data = read_corpus(MOONS)
+    record = RunRecord.start(recipe, overrides, read_recipe(recipe, overrides), data)
+    torch.set_num_threads(3)
+    try:
+        with threads_for(record):
+            assert torch.get_num_threads() == threads
+        assert torch.get_num_threads() == 3
+        with pytest.raises(KeyError), threads_for(record):
+            raise KeyError
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_small_run_keeps_to_one_thread(tmp_path: Path) -> None:
+    """Training, measuring and exporting never start PyTorch's other threads, which would do nothing but wait."""
+    torch.set_num_threads(3)
+    seen = set()
+    try:
+        run = train(
+            MOONS,
+            tmp_path / "run",
+            recipe="mlp",
+            overrides=SMALL,
+            report=lambda *_: seen.add(torch.get_num_threads()),
+            watch_dev=lambda *_: seen.add(torch.get_num_threads()),
+        )
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+    assert seen == {1}
+    again = train(MOONS, tmp_path / "again", recipe="mlp", overrides=SMALL)
+    assert all(torch.equal(run.tensors[name], tensor) for name, tensor in again.tensors.items())

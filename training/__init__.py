@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .corpus import read_corpus
     from .evaluation import compare, evaluate_model
     from .learning_rates import find_learning_rate
+    from .mixing import mix
     from .parts import split
     from .pictures import plot
     from .recipes import read_recipe, recipe_names
@@ -22,6 +23,7 @@ __all__ = [
     "evaluate_model",
     "find_learning_rate",
     "find_recipe",
+    "mix",
     "plot",
     "read_corpus",
     "read_recipe",
@@ -35,6 +37,7 @@ _MODULES = {
     "evaluate_model": ".evaluation",
     "find_learning_rate": ".learning_rates",
     "find_recipe": ".sweep",
+    "mix": ".mixing",
     "plot": ".pictures",
     "read_corpus": ".corpus",
     "read_recipe": ".recipes",

@@ -31,11 +31,43 @@ from .kinds import ConflictError, Network, Recipe, Structure, network_of
 from .parts import Part
 
 CHECKPOINT: Final = "checkpoint.safetensors"
+MEASURED: Final = "measured"
+"""The folder of the run that was measured, in that of a run that learns from the whole list."""
 NOVELTY: Final = "novelty"
 CALIBRATION: Final = "calibration"
 _CALIBRATION_CONDITIONS: Final = "calibration_conditions"
 _KEY: Final = "sequentia.run"
 _DIGEST: Final = "sequentia.sha256"
+
+
+class ModelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A finished model that a run uses.
+
+    Attributes:
+        name: its own name.
+        sha256: hash of its ``model.safetensors``.
+        corpus: the name of the list that it learnt from.
+    """
+
+    name: str
+    sha256: str
+    corpus: str
+
+
+class Best(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When the loss on the dev part was lowest.
+
+    Attributes:
+        step: number of steps done then.
+        dev: the loss, in nats per symbol, on the names that the dev curve is measured on.
+        waited: measurements since then.
+        ended: whether the run is over, so that its network is the one of that time.
+    """
+
+    step: int
+    dev: float
+    waited: int
+    ended: bool = False
 
 
 class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -55,6 +87,8 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         samples: statistics of generated names, once the run is finished.
         versions: version of Python and of each library.
         values: the values of each condition, by its name, in id order.
+        models: the finished models that the run uses, by the names that the recipe has for them.
+        best: when the loss on the dev part was lowest, if the recipe has ``patience`` and there is a dev part.
     """
 
     recipe_name: str
@@ -70,6 +104,8 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     samples: Samples | None
     versions: dict[str, str]
     values: dict[str, list[str]] = {}
+    models: dict[str, ModelRecord] = {}
+    best: Best | None = None
 
     @property
     def inputs(self) -> Inputs:
@@ -118,6 +154,8 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             history_bytes=0,
             metrics=None,
             samples=None,
+            models={},
+            best=None,
         )
 
 
@@ -148,6 +186,9 @@ def library_versions() -> dict[str, str]:
 
 class Checkpoint(msgspec.Struct, frozen=True):
     """A run's record and its tensors: ``network.*``, ``average.*``, ``optimizer.*`` and ``random.*``.
+
+    A recipe with ``patience`` adds ``best.*``, the network when its loss on dev was lowest; once such a run has ended,
+    that is ``network.*``, and the others are gone.
 
     In a finished run, ``calibration`` holds some of the names that choices are made on, as tokens: the exporter looks
     there how exact the numbers of the network have to be. ``novelty`` holds the hashes of all names, unless the recipe
@@ -200,8 +241,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     def network(self) -> Network:
         """Return the network in its present state."""
         record = self.record
-        with torch.device("meta"):  # no random numbers are drawn: the weights are loaded next
-            network = network_of(record.structure, record.inputs)
+        network = network_of(record.structure, record.inputs)
         network.load_state_dict({name: tensor.cpu() for name, tensor in self.weights.items()}, assign=True)
         return network
 

@@ -4,12 +4,11 @@ import math
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -23,19 +22,20 @@ from sequentia.errors import START_AGAIN, TrainingError
 
 from .checkpoint import Checkpoint, RunRecord
 from .counts import count_ngrams
+from .dev_curve import DevCurve
 from .distillation import Lesson, Teacher
+from .history import DivergenceError, History, history_file
 from .kinds import DescentRecipe, hidden
+from .optimizers import OPTIMIZERS
 from .parts import Part
+from .progress import Report
 from .team import Team
 
 HISTORY: Final = "history.jsonl"
 _RATIOS: Final = 500
 
-StepCallback = Callable[[int, int, float, float], None]
-"""Called now and then with the steps done, the steps in all, the last loss in nats, the learning rate."""
-
-Watch = Callable[[Checkpoint], object]
-"""Shown each checkpoint once it is saved."""
+WatchDev = Callable[[int, int, float], object]
+"""Called with the number of steps done, the total, and the loss on the dev part in nats per symbol."""
 
 
 def learning_rate(recipe: DescentRecipe, step: int) -> float:
@@ -106,46 +106,94 @@ class Descent:
             if recipe.average_decay
             else None
         )
-        optimizer = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[recipe.optimizer]
-        self.optimizer = optimizer(
-            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-        )
+        self.optimizer = OPTIMIZERS[recipe.optimizer](self.network.parameters(), recipe.weight_decay)
         self._norms = self.network.norms()
         self._joined = self.team.joined(
             self.network, torch.zeros((2, recipe.block_size), dtype=torch.int64, device=device)
         )
         self._all_windows: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
         self._lesson: tuple[int, Lesson] | None = None
+        self._curve = DevCurve(recipe, record.inputs, self.team)
 
-    def run(self, part: Part, folder: Path, report: StepCallback, watch: Watch | None = None) -> None:
-        """Train to the last step, leaving a checkpoint there, or at the step where Ctrl-C came.
+    def run(self, part: Part, dev: Part, folder: Path, report: Report, watch: WatchDev | None = None) -> None:
+        """Train to the end, leaving a checkpoint there, or at the step where Ctrl-C came.
 
-        Each checkpoint but the one at the start is shown to ``watch``, also the one that the run goes on from.
+        The end is the last step, or, if the recipe has ``patience``, the step where that runs out or the loss is no
+        longer finite. In the latter case, the network is left in its best state.
+
+        Args:
+            part: the names to train on.
+            dev: names to measure the dev curve on; none for no curve.
+            folder: the run folder.
+            report: called with the progress.
+            watch: called with each measurement, before a checkpoint that includes it is saved.
         """
-        if watch and self.step:
-            watch(self.checkpoint(self.record.history_bytes))
         recipe, team = self.recipe, self.team
         ratios_every = recipe.log_every * math.ceil(recipe.steps / _RATIOS / recipe.log_every)
         place = folder / HISTORY if team.rank == 0 else Path(os.devnull)
         length = self.record.history_bytes if team.rank == 0 else 0
-        with interruption() as interrupted, _history(place, length) as file:
-            history = _History(file, recipe, self.step, team, report)
-            while self.step < recipe.steps:
+        with interruption() as interrupted, history_file(place, length) as file:
+            history = History(file, recipe, self.step, team, report)
+            while self.step < recipe.last_step and not self.ended:
                 before = self._matrices() if self.step % ratios_every == 0 else None
-                loss = self.descend(part, learning_rate(recipe, self.step))
-                history.add(loss, self._update_ratios(before) if before else None)
-                saving = self.step % recipe.checkpoint_every == 0 or self.step == recipe.steps
+                rate = learning_rate(recipe, self.step)
+                loss = self.descend(part, rate)
+                history.add(loss, rate, self._update_ratios(before) if before else None)
                 stopping = team.stopping(self.step, interrupted.is_set())
-                if saving or stopping:
-                    history_bytes = history.save()
-                    self._check_finite()
-                    if team.rank == 0:
-                        checkpoint = self.checkpoint(history_bytes)
-                        checkpoint.save(folder)
-                        if watch:
-                            watch(checkpoint)
+                saving = stopping or self.step % recipe.checkpoint_every == 0
+                last = self._noted(history, dev, watch, saving=saving)
+                if last and self._curve.best is not None:
+                    self._go_back()
+                if (saving or last) and team.rank == 0:
+                    self.checkpoint(history.save()).save(folder)
                 if stopping:
-                    raise KeyboardInterrupt(f"saved at step {self.step} of {recipe.steps}")
+                    raise KeyboardInterrupt(f"saved at step {self.step} of {recipe.last_step}")
+
+    def _noted(self, history: History, dev: Part, watch: WatchDev | None, *, saving: bool) -> bool:
+        """Bring the history up to date, measure if it is time, and return whether this step was the last.
+
+        Raises:
+            DivergenceError: if a number is no longer finite and there is no best state to return to.
+        """
+
+        def measure() -> float:
+            network: Any = self.network if self.average is None else self.average.module
+            loss = self._curve.measure(network, dev, self.device, self.step)
+            if watch:
+                watch(self.step, self.recipe.steps, loss)
+            return loss
+
+        last = self.step == self.recipe.last_step
+        try:
+            if dev.names and self._curve.due(self.step):
+                history.flush(measure)
+            elif saving or last or history.due:
+                history.flush()
+            if saving or last:
+                self._check_finite()
+        except DivergenceError:
+            if self._curve.best is None:
+                raise
+            self.step = history.step
+            return True
+        return last or self._curve.stops
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over, and the network in its best state."""
+        return self._curve.best is not None and self._curve.best.ended
+
+    @property
+    def best_step(self) -> int:
+        """The number of steps after which the network was as it is now."""
+        return self._curve.best.step if self.ended and self._curve.best else self.step
+
+    def _go_back(self) -> None:
+        """End the run: bring the network into its best state."""
+        best = self._curve.best
+        assert best is not None  # noqa: S101 - the caller has checked
+        self.network.load_state_dict(self._curve.state)
+        self._curve.best = msgspec.structs.replace(best, ended=True)
 
     def descend(self, part: Part, rate: float) -> Tensor:
         """Take a step at a learning rate, and return the loss before it, float32 []: the team's is the mean of all."""
@@ -155,8 +203,6 @@ class Descent:
             contexts, conditions, targets, weights = self._minibatch(part)
         else:
             contexts, conditions, targets, weights = self._everything(part)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         for norm in self._norms:  # the first steps' statistics are a plain mean, so that the start leaves no trace
             norm.momentum = max(norm.least_momentum, 1 / (self.step + 1))
         logits = self._joined(contexts, conditions)
@@ -173,7 +219,7 @@ class Descent:
             loss = loss + penalty
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.optimizer.step(rate)
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.step += 1
@@ -230,24 +276,32 @@ class Descent:
 
     def _check_finite(self) -> None:
         if not all(tensor.isfinite().all() for tensor in self.network.state_dict().values()):
-            raise TrainingError(
+            raise DivergenceError(
                 f"a weight is no longer finite after step {self.step - 1}; try a lower learning_rate",
                 step=self.step - 1,
             )
 
     def checkpoint(self, history_bytes: int) -> Checkpoint:
         """Return the state as it is now."""
+        best = self._curve.best
+        record = msgspec.structs.replace(self.record, step=self.step, history_bytes=history_bytes, best=best)
+        if self.ended:  # the optimizer and the random states have gone on from the best state
+            return Checkpoint.of(record, {"network": self.network.state_dict()})
         named: dict[str, dict[str, Tensor]] = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict() if self.average is not None else {},
             "random": {"generator": self.generator.get_state(), "cpu": torch.get_rng_state()},
+            "best": self._curve.state,
         }
         if self.device.type == "cuda":
             named["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
-        for i, state in self.optimizer.state_dict()["state"].items():
-            named[f"optimizer.{i}"] = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-        record = msgspec.structs.replace(self.record, step=self.step, history_bytes=history_bytes)
+        named |= {f"optimizer.{i}": state for i, state in self.optimizer.states.items()}
         return Checkpoint.of(record, named)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace the random weights of the network before the first step."""
+        for module in (self.network, *([self.average.module] if self.average is not None else [])):
+            module.load_state_dict(weights)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over the state of a checkpoint.
@@ -261,88 +315,23 @@ class Descent:
             raise TrainingError(f"the checkpoint is damaged: {str(error).splitlines()[0]}; {START_AGAIN}") from error
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        self.step = checkpoint.record.step
+        self.step, self._curve.best = checkpoint.record.step, checkpoint.record.best
         self.network.load_state_dict(checkpoint.part("network"))
+        if self.ended:
+            return
+        self._curve.state = {name: tensor.to(self.device) for name, tensor in checkpoint.part("best").items()}
         if self.average is not None:
             self.average.load_state_dict(checkpoint.part("average"))
         states: dict[int, dict[str, Tensor]] = {}
         for key, value in checkpoint.part("optimizer").items():
             i, _, name = key.partition(".")
             states.setdefault(int(i), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+        self.optimizer.restore(states)
         random = checkpoint.part("random")
         self.generator.set_state(random["generator"])
         torch.set_rng_state(random["cpu"])
         if self.device.type == "cuda" and "cuda" in random:
             torch.cuda.set_rng_state(random["cuda"], self.device)
-
-
-class _History:
-    """Losses on their way to ``history.jsonl``: fetched in groups, since each fetch waits for the device."""
-
-    def __init__(self, file: BinaryIO, recipe: DescentRecipe, step: int, team: Team, report: StepCallback) -> None:
-        self._file, self._recipe, self._team, self._report = file, recipe, team, report
-        self._step = step
-        self._pending: list[Tensor] = []
-        self._ratios: dict[int, dict[str, Tensor]] = {}
-        self._flushed = time.monotonic()
-
-    def add(self, loss: Tensor, update_ratios: dict[str, Tensor] | None) -> None:
-        if update_ratios is not None:
-            self._ratios[self._step + len(self._pending)] = update_ratios
-        self._pending.append(loss)
-        if self._team.due(len(self._pending), time.monotonic() - self._flushed):
-            self.flush()
-
-    def save(self) -> int:
-        """Bring the file to the disk, as a checkpoint that counts on it does, and return its length in bytes."""
-        self.flush()
-        if self._team.rank == 0:
-            os.fsync(self._file.fileno())
-        return self._file.tell()
-
-    def flush(self) -> None:
-        """Write what is pending.
-
-        Raises:
-            TrainingError: naming the first step whose loss is not finite.
-        """
-        losses = self._team.mean(torch.stack(self._pending)).tolist() if self._pending else []
-        for step, loss in enumerate(losses, start=self._step):
-            rate = learning_rate(self._recipe, step)
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"the loss became {loss} at step {step}, at learning rate {rate:g}; try a lower learning_rate",
-                    step=step,
-                )
-            if step % self._recipe.log_every == 0:
-                line: dict[str, object] = {"step": step, "loss": float(f"{loss:.9g}"), "learning_rate": rate}
-                if step in self._ratios:
-                    line["update_ratios"] = {name: _rounded(ratio) for name, ratio in self._ratios.pop(step).items()}
-                self._file.write(msgspec.json.encode(line) + b"\n")
-        self._step += len(losses)
-        self._pending.clear()
-        self._file.flush()
-        self._flushed = time.monotonic()
-        if losses:
-            self._report(self._step, self._recipe.steps, losses[-1], rate)
-
-
-def _rounded(ratio: Tensor) -> float | None:
-    """Return a ratio for the history; a matrix that did not move, or was zero, or a single number, has none."""
-    return round(ratio.item(), 4) if ratio.isfinite() else None
-
-
-@contextmanager
-def _history(path: Path, length: int) -> Iterator[BinaryIO]:
-    """Open the history, cut to the length it had at the checkpoint."""
-    with path.open("ab") as file:
-        if file.tell() < length:
-            raise TrainingError(f"{path} is missing or shorter than the checkpoint says; {START_AGAIN}")
-        if length < file.tell():
-            file.truncate(length)
-        yield file
 
 
 @contextmanager

@@ -19,14 +19,14 @@ from sequentia.sampling import draw_symbols, draws_per_name, running_sums, unifo
 from sequentia.vocabulary import BOUNDARY
 from sequentia.windows import windows
 
-from .checkpoint import Checkpoint
 from .kinds import DescentRecipe, hidden
+from .members import Member
 from .parts import Part
 from .team import Team, Which
 
 _MAX_CONTEXTS: Final = 1 << 17
 _MAX_BYTES: Final = 1 << 26
-_PASSES: Final = 4  # over the contexts of a lesson
+PASSES: Final = 4  # over the contexts of a lesson
 _CHUNK: Final = 2048
 
 
@@ -56,7 +56,8 @@ class Teacher:
         device: the device that it computes on.
 
     Args:
-        members: finished runs on the same text.
+        members: its models.
+        weights: the share of each model in the mixture; those with 0 are left out.
         recipe: the learner's recipe.
         part: the names.
         max_length: symbols in the longest name.
@@ -66,30 +67,31 @@ class Teacher:
 
     def __init__(
         self,
-        members: Sequence[Checkpoint],
+        members: Sequence[Member],
+        weights: Sequence[float],
         recipe: DescentRecipe,
         part: Part,
         max_length: int,
         device: torch.device,
         team: Team | None = None,
     ) -> None:
-        weights = recipe.teacher_weights or [1.0] * len(members)
         self._members = [
-            (member.network().for_inference().to(device), member.record.recipe.block_size, weight / sum(weights))
+            (member, member.inputs.block_size, weight)
             for member, weight in zip(members, weights, strict=True)
+            if weight
         ]
         self.block_size = max(recipe.block_size, *(block_size for _, block_size, _ in self._members))
-        self.inputs = members[0].record.inputs._replace(block_size=self.block_size)
+        self.inputs = members[0].inputs._replace(block_size=self.block_size)
         self._ids, self._recipe = self.inputs.ids, recipe
         self._part, self._max_length, self.device, self._team = part, max_length, device, team or Team()
         own = torch.tensor([[part.names, part.windows]], device=device)
         totals = self._team.merged(slice(self._team.rank, self._team.rank + 1), own, self._team.size).sum(dim=0)
         names, length = totals.tolist()
-        needed = recipe.batch_size * recipe.steps // _PASSES
+        needed = recipe.batch_size * recipe.steps // PASSES
         contexts = max(recipe.batch_size, min(needed, _MAX_CONTEXTS, _MAX_BYTES // (4 * self._ids)))
         self._names = max(1, contexts // 2 * names // length)
         self._positions = contexts // 2
-        self.steps_per_lesson = math.ceil(_PASSES * contexts / recipe.batch_size)
+        self.steps_per_lesson = math.ceil(PASSES * contexts / recipe.batch_size)
 
     @torch.no_grad()
     def probabilities(self, contexts: Tensor, conditions: Tensor) -> Tensor:
@@ -102,8 +104,8 @@ class Teacher:
         rows = []
         for chunk, said in zip(torch.split(contexts, _CHUNK), torch.split(conditions, _CHUNK), strict=True):
             mixed = torch.zeros((len(chunk), self._ids), device=self.device)
-            for network, block_size, weight in self._members:
-                mixed += weight * network(chunk[:, -block_size:], said).softmax(dim=1)
+            for member, block_size, weight in self._members:
+                mixed += weight * member.probabilities(chunk[:, -block_size:], said)
             rows.append(mixed)
         return torch.cat(rows)
 

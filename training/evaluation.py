@@ -74,7 +74,9 @@ def losses_of(inputs: Inputs, predict: ConditionedPredict) -> Losses:
     return losses
 
 
-def evaluate(parts: Split, losses: Losses, values: Mapping[str, Sequence[str]]) -> Metrics:
+def evaluate(
+    parts: Split, losses: Losses, values: Mapping[str, Sequence[str]], trained_on: Part | None = None
+) -> Metrics:
     """Return the mean negative log-likelihood of each part, in nats per symbol, boundaries included.
 
     The *unseen* losses leave out names that are also in the training part. A random split can put copies of a repeated
@@ -84,9 +86,11 @@ def evaluate(parts: Split, losses: Losses, values: Mapping[str, Sequence[str]]) 
         parts: of a split.
         losses: measures names.
         values: those of each condition, by its name.
+        trained_on: the names of the training part to measure; all by default.
     """
     measured = cache(losses)  # a part is measured once
-    train = _mean(measured(parts.train), parts.train.lengths, parts.train.counts)
+    trained_on = parts.train if trained_on is None else trained_on
+    train = _mean(measured(trained_on), trained_on.lengths, trained_on.counts)
     held_out = _held_out(parts, measured, _mean)
     not_said, by_value = None, {}
     if values:
@@ -94,7 +98,15 @@ def evaluate(parts: Split, losses: Losses, values: Mapping[str, Sequence[str]]) 
         by_value = _by_value(part, measured(part), values)
         if parts.dev.names:
             not_said = _mean(losses(part.without_conditions()), part.lengths, part.counts)
-    return Metrics(train=train, **held_out, dev_not_said=not_said, by_value=by_value)
+    return Metrics(
+        train=train,
+        dev=held_out["dev"],
+        test=held_out["test"],
+        dev_unseen=held_out["dev_unseen"],
+        test_unseen=held_out["test_unseen"],
+        dev_not_said=not_said,
+        by_value=by_value,
+    )
 
 
 def _by_value(
@@ -118,6 +130,8 @@ def evaluate_model(
 ) -> Metrics:
     """Return the losses of a model on a corpus, computed from its artifact alone.
 
+    On the list and the split that it was trained on, the baselines are those of its configuration.
+
     Args:
         model: a loaded model.
         corpus: a UTF-8 text file, one item per line.
@@ -131,7 +145,12 @@ def evaluate_model(
     data = read_corpus(corpus, columns or _columns(model, corpus))
     losses = _losses_of(model, data, corpus)
     conditions = {name: values for name, values in data.values.items() if name in model.conditions}
-    return evaluate(_parts(model, data, name), losses, data.values if conditions else {})
+    metrics = evaluate(_parts(model, data, name), losses, data.values if conditions else {})
+    if not _is_own(model, data, name):
+        return metrics
+    if metrics.compared != model.config.metrics.compared:  # it has learnt from what it was measured on before
+        return metrics
+    return msgspec.structs.replace(metrics, baselines=model.config.metrics.baselines)
 
 
 def compare(
@@ -228,12 +247,15 @@ def _columns(model: SequenceModel, corpus: Path) -> Columns | None:
 def _parts(model: SequenceModel, data: Corpus, name: SplitName | None) -> Split:
     """Split a corpus as asked, by default as for the model. The training part is cut to what the model saw of it."""
     training = model.config.training
-    name = name or training.split
-    own = (name, data.record.sha256) == (training.split, training.corpus.sha256)
+    first_names = training.first_names if _is_own(model, data, name) else 0
     power = training.settings.get("weight_power", 1.0)
-    return split(
-        data, name, training.first_names if own else 0, float(power) if isinstance(power, int | float) else 1.0
-    )
+    return split(data, name or training.split, first_names, float(power) if isinstance(power, int | float) else 1.0)
+
+
+def _is_own(model: SequenceModel, data: Corpus, name: SplitName | None) -> bool:
+    """Return whether a corpus and a split are those that a model was trained on."""
+    training = model.config.training
+    return (name or training.split, data.record.sha256) == (training.split, training.corpus.sha256)
 
 
 def _held_out(parts: Split, measure: Losses, summarize: "Summarize[_Summary]") -> dict[str, _Summary | None]:

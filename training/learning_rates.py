@@ -16,13 +16,17 @@ from sequentia.options import check_int
 
 from .checkpoint import RunRecord
 from .corpus import read_corpus
-from .descent import Descent, StepCallback, device_named, isolated
+from .descent import Descent, device_named, isolated
 from .parts import split
-from .recipes import DEFAULT_RECIPE, read_recipe
+from .progress import Progress, Report
+from .recipes import default_recipe, read_recipe
+from .starting import starting_weights, with_models
+from .threads import threads_for
 from .trainer import for_corpus
 
 LEARNING_RATES: Final = "learning_rates.json"
 _LOWEST, _HIGHEST = -3, 0
+_RECIPE: Final = "names"
 _FEWEST_STEPS: Final = 40
 _SMOOTHED_OVER: Final = 0.05
 _RUNAWAY: Final = 10
@@ -67,10 +71,10 @@ def find_learning_rate(
     overrides: Sequence[str] = (),
     device: str = "auto",
     steps: int = 1000,
-    report: StepCallback | None = None,
+    report: Report | None = None,
     columns: ColumnRequest | Columns | None = None,
 ) -> Search:
-    """Train a fresh network while the rate rises exponentially from 10^-3 to 1, a minibatch each.
+    """Train a new network while the rate rises exponentially from 10^-3 to 1, a minibatch each.
 
     At low rates the loss hardly falls, at high rates it diverges; the best rates lie in between. The suggestion is the
     rate at which the loss, averaged over a twentieth of the steps, is lowest. The search ends early once the loss is
@@ -93,22 +97,25 @@ def find_learning_rate(
         TrainingError: if the folder holds something else, or the loss is NaN at the first rate.
     """
     check_int("steps", steps, least=_FEWEST_STEPS)
-    settings = read_recipe(recipe or DEFAULT_RECIPE, overrides)
+    name = recipe or default_recipe(overrides, _RECIPE)
+    settings = read_recipe(name, overrides)
     descending = settings.descent
     if descending is None:
-        raise RecipeError(f"recipe {recipe} counts, it has no learning rate", key="learning_rate")
+        raise RecipeError(f"recipe {name} has no learning rate", key="learning_rate")
     if not (folder / LEARNING_RATES).is_file():
         check_vacant(folder, "it holds no search to replace; choose another folder")
     target = device_named(device)
     data = read_corpus(corpus, columns)
     settings = for_corpus(settings, data)
-    record = RunRecord.start(recipe or DEFAULT_RECIPE, overrides, settings, data)
+    record = with_models(RunRecord.start(name, overrides, settings, data))
     part = split(data, settings.split, settings.first_names, settings.weight_power).train
     del data  # the part is a copy
     rates = np.logspace(_LOWEST, _HIGHEST, steps).tolist()
     losses: list[float] = []
-    with isolated(target):
+    with isolated(target), threads_for(record):
         descent = Descent(descending, record, target)
+        if descending.start:
+            descent.start_from(starting_weights(descending, record, part))
         for rate in rates:
             loss = descent.descend(part, rate).item()
             first = losses[0] if losses else loss
@@ -116,7 +123,10 @@ def find_learning_rate(
                 break
             losses.append(loss)
             if report:
-                report(len(losses), steps, loss, rate)
+                done = len(losses)
+                report(
+                    Progress(phase="searching", done=done, total=steps, step=done, steps=steps, loss=loss, rate=rate)
+                )
     if not losses:
         raise TrainingError(f"the loss became no number at learning rate {rates[0]:g}, the first; try another recipe")
     smoothed = _smoothed(losses, max(1, round(_SMOOTHED_OVER * steps)))

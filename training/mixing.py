@@ -31,7 +31,7 @@ from .checkpoint import NOVELTY, Checkpoint
 from .members import ModelMember, count_places
 from .parts import Part
 from .progress import Report
-from .recipes import read_recipe
+from .recipes import DEFAULT_RECIPE, read_recipe
 from .starting import MODEL_PREFIX, links_to
 from .team import Team
 from .trainer import train
@@ -115,6 +115,10 @@ def mix(
         f"teacher_weights={json.dumps(weights)}",
     ]
     name = recipe or _RECIPE
+    if name == DEFAULT_RECIPE:
+        raise OptionError(
+            f"the recipe {name} looks at a list, and a mixture has none: choose another", option="recipe", value=name
+        )
     sources = [artifact.read(locate(model)) for model in models]
     alphabet = _together([source.config for source in sources])
     path = folder / INVENTED

@@ -18,10 +18,14 @@ from sequentia.cluster import cluster
 from sequentia.errors import OptionError, SequentiaError, TrainingError
 
 from .checkpoint import Checkpoint
-from .descent import Descent, StepCallback, interruption, isolated
+from .descent import Descent, interruption, isolated
 from .distillation import Teacher
+from .members import read_members
+from .mixture import Mixture
 from .parts import Part
-from .team import Progress, Team, Workers
+from .progress import Progress, Report
+from .team import Team, Workers
+from .threads import threads_for
 
 _RAYS_OWN: Final = ".workers"
 _MOST_FAILURES: Final = 10
@@ -40,13 +44,14 @@ class WorkerGroup:
     def __init__(self, ray: Any, size: int, device: torch.device) -> None:
         self._ray, self._size, self._gpus = ray, size, device.type == "cuda"
 
-    def run(self, part: Part, folder: Path, teachers: Sequence[Path], report: StepCallback) -> None:
-        """Train the run in a folder up to its last step, or until Ctrl-C.
+    def run(self, part: Part, dev: Part, folder: Path, teachers: Sequence[Path], report: Report) -> None:
+        """Train the run in a folder up to its end, or until Ctrl-C.
 
         Args:
             part: the names to train on.
+            dev: names to measure the dev curve on.
             folder: a run folder with a checkpoint; all machines must see it.
-            teachers: the run folders of its teachers.
+            teachers: the folders of its teachers.
             report: called with the progress.
 
         Raises:
@@ -62,6 +67,7 @@ class WorkerGroup:
         work = {
             "cuts": [0, *accumulate(shard.size for shard in shards)],
             "shards": [ray.put(shard) for shard in shards],
+            "dev": dev,
             "folder": folder,
             "teachers": [path.resolve() for path in teachers],
             "status": status,
@@ -83,7 +89,7 @@ class WorkerGroup:
                     running = not wait([fitting], timeout=_SECONDS_BETWEEN).done
                     progress, end = ray.get(status.read.remote(stop=interrupted.is_set()))
                     if progress is not None:
-                        report(*progress)
+                        report(progress)
             if end is not None:
                 raise end
             fitting.result()
@@ -143,15 +149,16 @@ class _Status:
 
 
 def take_part(
-    team: Team, part: Part, folder: Path, teachers: Sequence[Path], device: torch.device, report: StepCallback
+    team: Team, part: Part, dev: Part, folder: Path, teachers: Sequence[Path], device: torch.device, report: Report
 ) -> BaseException | None:
-    """Train from the last checkpoint to the last step as one of several workers.
+    """Train from the last checkpoint to the end as one of several workers.
 
     Args:
         team: the workers, as this one sees them.
         part: this worker's names.
+        dev: names to measure the dev curve on, the same for all workers.
         folder: the run folder.
-        teachers: the run folders of its teachers.
+        teachers: the folders of its teachers.
         device: the device to compute on.
         report: called with the progress.
 
@@ -161,14 +168,15 @@ def take_part(
     checkpoint = Checkpoint.load(folder)
     recipe = checkpoint.record.recipe.descent
     assert recipe is not None  # noqa: S101 - only recipes with steps have workers
-    with isolated(device):
+    with isolated(device), threads_for(checkpoint.record):
         descent = Descent(recipe, checkpoint.record, device, team)
         descent.restore(checkpoint)
         if teachers:
-            members = [Checkpoint.load(path) for path in teachers]
-            descent.teacher = Teacher(members, recipe, part, checkpoint.record.max_length, device, team)
+            members = read_members(teachers, checkpoint.record, part, device, team)
+            weights = Mixture.load(teachers[0].parent).weights
+            descent.teacher = Teacher(members, weights, recipe, part, checkpoint.record.max_length, device, team)
         try:
-            descent.run(part, folder, report)
+            descent.run(part, dev, folder, report)
         except (SequentiaError, KeyboardInterrupt) as end:  # raised on all workers at the same step
             return end
     return None
@@ -186,7 +194,7 @@ def _work(work: dict[str, Any]) -> None:
         return
     part = ray.get(work["shards"][team.rank])
     try:
-        end = take_part(team, part, work["folder"], work["teachers"], device, team.report)
+        end = take_part(team, part, work["dev"], work["folder"], work["teachers"], device, team.report)
     except (SequentiaError, OSError) as error:  # a full disk, or a folder that not all machines see
         ray.get(status.end.remote(error))
         raise

@@ -143,6 +143,13 @@ class Part:
         counts = None if self.counts is None else self.counts[names]
         return Part(tokens, self.conditions[names], counts, self.scale)
 
+    def spread(self, most: int) -> "Part":
+        """Return evenly spaced names, of about ``most`` windows; all of them if they have no more."""
+        if self.windows <= most:
+            return self
+        names = max(1, self.names * most // self.windows)
+        return self.select(np.arange(names) * self.names // names)
+
     def first(self, names: int) -> "Part":
         """Return the first names."""
         return self._slice(0, min(names, self.names))

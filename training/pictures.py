@@ -26,17 +26,17 @@ from sequentia.errors import TrainingError
 from sequentia.sampling import log_softmax
 from sequentia.vocabulary import BOUNDARY
 
-from .checkpoint import CHECKPOINT, Checkpoint, RunRecord
+from .checkpoint import CHECKPOINT, MEASURED, Checkpoint, RunRecord
 from .descent import HISTORY
 from .diagnostics import SATURATED, Histogram, Snapshot, read_diagnostics
-from .embedding_pictures import INK, MARK, PALE, printable, symbol_embedding, value_embeddings
+from .embedding_pictures import INK, MARK, PALE, symbol_embedding, value_embeddings
+from .fonts import Fonts
 from .kinds import Network, predictor
 from .learning_rates import LEARNING_RATES, Search, read_search
-from .search_space import Choices
+from .search_space import Choices, Range
 from .trials import SWEEP, Sweep, Trial, read_sweep, read_trials
 
 _STYLE: Final = {
-    "font.family": "DejaVu Sans",
     "font.size": 11,
     "figure.dpi": 100,
     "axes.titlesize": 13,
@@ -53,8 +53,11 @@ _STYLE: Final = {
 _CURVE_POINTS: Final = 200
 _DOTS: Final = 4000
 _LEAST_LOSS: Final = 1e-6  # the lowest value on a log scale
-_MOST_SYMBOLS: Final = 60
-_MOST_CONTEXTS: Final = 200
+_BASELINES: Final = {"uniform": "uniform guess", "ngram": "counted n-grams"}
+_MOST_SYMBOLS: Final = 40
+_PLOTS_IN_ROW: Final = 3
+_MOST_CHOICES: Final = 12
+_LETTERS_BELOW_PLOT: Final = 32
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -64,6 +67,7 @@ class _Line(msgspec.Struct, frozen=True):
     loss: Annotated[float, Meta(ge=0)]
     learning_rate: float
     update_ratios: dict[str, float | None] = {}
+    dev: float | None = None
 
 
 def plot(folder: Path) -> list[Path]:
@@ -79,8 +83,10 @@ def plot(folder: Path) -> list[Path]:
     Raises:
         TrainingError: if there is nothing to draw, or a file is damaged.
     """
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
-        figures = dict(_figures(folder))
+    checkpoint = Checkpoint.load(folder) if (folder / CHECKPOINT).is_file() else None
+    fonts = Fonts(_texts(checkpoint.record) if checkpoint else ())
+    with mpl.rc_context(_STYLE), mpl.rc_context({"font.family": fonts.families}):  # type: ignore[arg-type]
+        figures = dict(_figures(folder, checkpoint, fonts))
         if not figures:
             raise TrainingError(
                 f"{folder}: nothing to draw here; give the folder of a training run, of find-lr or of a sweep"
@@ -93,27 +99,38 @@ def plot(folder: Path) -> list[Path]:
     return [folder / PICTURES / name for name in figures]
 
 
-def _figures(folder: Path) -> Iterator[tuple[str, Figure]]:
+def _texts(record: RunRecord) -> Iterator[str]:
+    """Yield every text of a run that may stand in a picture."""
+    yield from record.vocabulary
+    for condition, values in record.values.items():
+        yield condition
+        yield from values
+
+
+def _figures(folder: Path, checkpoint: Checkpoint | None, fonts: Fonts) -> Iterator[tuple[str, Figure]]:
+    measured = folder / MEASURED
+    source = measured if (measured / HISTORY).is_file() and (measured / CHECKPOINT).is_file() else folder
+    if (source / HISTORY).is_file() and (lines := _read_history(source / HISTORY)):
+        shown = checkpoint if source == folder else Checkpoint.load(source)
+        yield "loss.png", _loss(lines, None if shown is None else shown.record)
     if (folder / HISTORY).is_file():
         lines = _read_history(folder / HISTORY)
-        if lines:
-            yield "loss.png", _loss(lines)
         if any(line.update_ratios for line in lines):
             yield "updates.png", _updates([line for line in lines if line.update_ratios])
     snapshots = read_diagnostics(folder)
     if snapshots:
         yield "activations.png", _activations(snapshots)
         yield "gradients.png", _gradients(snapshots)
-    if (folder / CHECKPOINT).is_file():
-        checkpoint = Checkpoint.load(folder)
-        network = checkpoint.network()
+    if checkpoint is not None:
+        record, network = checkpoint.record, checkpoint.network()
+        counts = np.bincount(checkpoint.calibration.tokens, minlength=len(record.vocabulary) + 1)
         vectors = network.symbol_vectors()
         if vectors is not None:
-            yield "embedding.png", symbol_embedding(vectors, checkpoint.record.vocabulary)
+            yield "embedding.png", symbol_embedding(vectors, record.vocabulary, counts, fonts)
         values = network.value_vectors()
         if values:
-            yield "conditions.png", value_embeddings(values, checkpoint.record)
-        yield "next_symbols.png", _next_symbols(network, checkpoint.record)
+            yield "conditions.png", value_embeddings(values, record, fonts)
+        yield "next_symbols.png", _next_symbols(network, record, counts, fonts)
     if (folder / LEARNING_RATES).is_file():
         yield "learning_rate.png", _learning_rate(read_search(folder))
     if (folder / SWEEP).is_file():
@@ -134,7 +151,8 @@ def _axes(width: float = 8, height: float = 4.5) -> tuple[Figure, Axes]:
 # Over the steps
 
 
-def _loss(lines: Sequence[_Line]) -> Figure:
+def _loss(lines: Sequence[_Line], record: RunRecord | None) -> Figure:
+    """Return the loss against the step; the record of the run adds what it is compared with, and its best step."""
     figure, axes = _axes()
     steps = np.array([line.step for line in lines])
     losses = np.array([max(line.loss, _LEAST_LOSS) for line in lines])
@@ -142,22 +160,46 @@ def _loss(lines: Sequence[_Line]) -> Figure:
     axes.plot(steps[dots], losses[dots], ".", color=PALE, markersize=3, label="of a step")
     at, smooth = _smoothed(steps, losses)
     axes.plot(at, smooth, color=INK, label="smoothed")
+    measured = [(line.step + 1, max(line.dev, _LEAST_LOSS)) for line in lines if line.dev is not None]
+    if measured:
+        weighted = record is not None and record.corpus.columns is not None and record.corpus.columns.weight is not None
+        label = "dev, each name once" if weighted else "dev"
+        axes.plot(*zip(*measured, strict=True), ".-", color=MARK, markersize=4, label=label)
+    if record is not None:
+        _compare(axes, record)
+    apart, labelled = 0.15 * float(steps[-1]), -math.inf
     for before, after in pairwise(lines):
         if math.isclose(after.learning_rate, before.learning_rate / 10):
             axes.axvline(after.step, color=MARK, linestyle=":")
-            axes.text(
-                after.step,
-                0.98,
-                f" rate {after.learning_rate:g}",
-                color=MARK,
-                va="top",
-                transform=axes.get_xaxis_transform(),
-            )
+            at_end = steps[-1] - after.step < apart  # the label then stands before the line
+            if after.step - labelled > apart * (1 + at_end):
+                labelled = after.step
+                axes.text(
+                    after.step,
+                    0.8,
+                    f" rate {after.learning_rate:g} ",
+                    color=MARK,
+                    va="top",
+                    ha="right" if at_end else "left",
+                    transform=axes.get_xaxis_transform(),
+                )
     _logarithmic(axes)
-    axes.set(title="Loss in training", xlabel="step", ylabel="nats a symbol (log scale)")
+    title = "Loss in training" + (", against what the teachers say" if record and record.recipe.teachers else "")
+    axes.set(title=title, xlabel="step", ylabel="nats a symbol (log scale)")
     _thousands(axes)
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4)
     return figure
+
+
+def _compare(axes: Axes, record: RunRecord) -> None:
+    """Draw the losses of the baselines, and the step of the best network if the run stopped by patience."""
+    for name, loss in record.metrics.baselines.items() if record.metrics is not None else ():
+        axes.axhline(loss, color="black", linestyle="--", linewidth=1)
+        place = axes.get_yaxis_transform()
+        axes.text(0.99, loss, _BASELINES.get(name, name), fontsize=9, ha="right", va="bottom", transform=place)
+    if record.best is not None and record.best.ended:
+        label = f"best network: step {record.best.step:,}"
+        axes.axvline(record.best.step, color="black", linestyle=":", label=label)
 
 
 def _smoothed(steps: NDArray[np.int64], losses: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
@@ -239,30 +281,27 @@ def _histogram(axes: Axes, histogram: Histogram, label: str) -> None:
 # What was learnt
 
 
-def _next_symbols(network: Network, record: RunRecord) -> Figure:
-    ids = len(record.vocabulary) + 1
-    predict = predictor(network.for_inference(), torch.device("cpu"))
-
-    def after(symbols: NDArray[np.int64]) -> NDArray[np.float64]:
-        contexts = np.zeros((len(symbols), record.recipe.block_size), dtype=np.int64)
-        contexts[:, -1] = symbols
-        return np.exp(log_softmax(predict(contexts)))
-
-    likely = np.argsort(-after(np.array([BOUNDARY]))[0], kind="stable")[:_MOST_CONTEXTS]
-    likely = np.argsort(-after(likely).mean(axis=0), kind="stable")[:_MOST_SYMBOLS]
-    shown = np.union1d([BOUNDARY], likely)
-    rows = after(shown)[:, shown]
-    labels = ["", *map(printable, record.vocabulary)]
+def _next_symbols(network: Network, record: RunRecord, counts: NDArray[np.int64], fonts: Fonts) -> Figure:
+    """Return a table of the probabilities of the most frequent symbols after each other; ``counts`` is by id."""
+    symbols = len(record.vocabulary)
+    frequent = 1 + np.argsort(-counts[1:], kind="stable")[:_MOST_SYMBOLS]
+    shown = np.array([BOUNDARY, *sorted(frequent.tolist())])
+    contexts = np.zeros((len(shown), record.recipe.block_size), dtype=np.int64)
+    contexts[:, -1] = shown
+    logits = predictor(network.for_inference(), torch.device("cpu"))(contexts)
+    labels = [fonts.symbol(record.vocabulary[i - 1]) for i in shown[1:]]
     side = max(4.5, 0.27 * len(shown) + 1.5)
     figure, axes = _axes(side + 0.8, side)
-    image = axes.imshow(rows, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
-    axes.set_xticks(range(len(shown)), ["end" if i == BOUNDARY else labels[i] for i in shown])
-    axes.set_yticks(range(len(shown)), ["start" if i == BOUNDARY else labels[i] for i in shown])
+    image = axes.imshow(np.exp(log_softmax(logits))[:, shown], cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    axes.set_xticks(range(len(shown)), ["end", *labels])
+    axes.set_yticks(range(len(shown)), ["start", *labels])
     axes.tick_params(length=0, labelsize=10)
-    axes.tick_params(axis="x", labelrotation=90 if max(len(labels[i]) for i in shown) > 1 else 0)
+    for label in axes.get_xticklabels():
+        label.set_rotation(90 if len(label.get_text()) > 3 else 0)
     axes.grid(visible=False)
     before = "the symbol before" if record.recipe.block_size == 1 else "all of the name so far"
-    left_out = f" (the {len(shown)} most probable of {ids})" if len(shown) < ids else ""
+    which = f"the {len(labels)} most frequent" if counts.any() else f"{len(labels)}"  # an unfinished run has no counts
+    left_out = f" ({which} of {symbols:,})" if len(labels) < symbols else ""
     axes.set(title=f"Probability of the next symbol{left_out}", xlabel="next", ylabel=before)
     figure.colorbar(image, shrink=0.8, ticks=[0, 0.05, 0.2, 0.5, 1])
     return figure
@@ -294,7 +333,8 @@ def _sweep(trials: Sequence[Trial], sweep: Sweep) -> Figure:
     varied = {
         key: each for key, each in sweep.space.items() if not (isinstance(each, Choices) and len(each.choices) == 1)
     }
-    figure = Figure(figsize=(4 * len(varied) + 1, 4.5), layout="constrained")
+    rows, columns = math.ceil(len(varied) / _PLOTS_IN_ROW), min(len(varied), _PLOTS_IN_ROW)
+    figure = Figure(figsize=(4 * columns + 1, 4.5 * rows), layout="constrained")
     figure.suptitle("Loss of the trials on the dev part", x=0.01, ha="left", fontsize=13)
     finished = [trial for trial in trials if trial.state == "finished"]
     groups = (
@@ -303,20 +343,43 @@ def _sweep(trials: Sequence[Trial], sweep: Sweep) -> Figure:
         ("best", MARK, finished[:1]),
     )
     for number, (key, dimension) in enumerate(varied.items(), start=1):
-        axes = figure.add_subplot(1, len(varied), number)
+        axes = figure.add_subplot(rows, columns, number)
         for label, color, group in groups:
             values = [trial.values[key] for trial in group]
             if isinstance(dimension, Choices):
                 values = [dimension.choices.index(value) for value in values]
             axes.plot(values, [trial.loss for trial in group], "o", color=color, label=label)  # type: ignore[arg-type]
         if isinstance(dimension, Choices):
-            axes.set_xticks(range(len(dimension.choices)), [str(choice) for choice in dimension.choices], rotation=30)
-            axes.set_xlim(-0.5, len(dimension.choices) - 0.5)
-        elif dimension.log:
-            axes.set_xscale("log")
-        axes.set(xlabel=key, ylabel="nats a symbol" if number == 1 else None)
+            _choices(axes, [str(choice) for choice in dimension.choices])
+        else:
+            _range(axes, dimension)
+        axes.set(xlabel=key, ylabel="nats a symbol" if number % _PLOTS_IN_ROW == 1 or columns == 1 else None)
     figure.axes[0].legend()
     return figure
+
+
+def _choices(axes: Axes, labels: Sequence[str]) -> None:
+    """Label the choices 0, 1, … on the x axis: slanted if they are long, and not each one if they are many."""
+    step = math.ceil(len(labels) / _MOST_CHOICES)
+    axes.set_xticks(range(0, len(labels), step), labels[::step])
+    axes.set_xlim(-0.5, len(labels) - 0.5)
+    if (max(map(len, labels)) + 2) * len(labels) > _LETTERS_BELOW_PLOT:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, rotation_mode="anchor", ha="right", va="center_baseline")
+
+
+def _range(axes: Axes, dimension: Range) -> None:
+    """Set the ticks of the x axis so far apart that their labels have room."""
+    ratio = dimension.high / dimension.low if dimension.log else 1
+    if dimension.log:
+        axes.set_xscale("log")
+        axes.set_xlim(dimension.low / ratio**0.05, dimension.high * ratio**0.05)
+    if ratio <= 5:
+        axes.xaxis.set_major_locator(MaxNLocator(3 if dimension.log else 5))
+    else:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if ratio <= 200 else (1,), numticks=5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 # Axes

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -11,21 +12,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from sequentia.artifact import read_config
 from sequentia.errors import MissingExtraError, RecipeError
+from sequentia.resolve import locate
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     from .kinds import Recipe
 
-DEFAULT_RECIPE: Final = "names"
+DEFAULT_RECIPE: Final = "auto"
+_DEFAULT_TO_START: Final = "tune"
 _SUFFIX: Final = ".toml"
+_SET: Final = "--set"
 _FOLDER: Final = resources.files(__package__) / "recipes"
 
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with the package."""
     return sorted(file.name.removesuffix(_SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(_SUFFIX))
+
+
+def default_recipe(overrides: Sequence[str], otherwise: str = DEFAULT_RECIPE) -> str:
+    """Return the name of the recipe for a run that names none: another one if it starts from a model."""
+    starts = any(key == "start" and value for key, value in map(_parse_override, overrides))
+    return _DEFAULT_TO_START if starts else otherwise
 
 
 def recipe_path(recipe: str) -> "Traversable":
@@ -68,20 +79,69 @@ def read_recipe(recipe: str, overrides: Sequence[str] = ()) -> "Recipe":
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
     places = {key: f"{path}, line {line_of(key, text)}" for key in values}
-    return _overridden(values, places, overrides, str(path))
+    for each in overrides:
+        key, value = _parse_override(each)
+        values[key], places[key] = value, _SET
+    if values.get("start"):
+        _take_sizes(values, places)
+    return _recipe_of(values, places, str(path))
+
+
+def read_teacher(entry: str) -> tuple[str, list[str], "Recipe"]:
+    """Return the name, the settings and the recipe of a teacher: ``NAME KEY=VALUE …``.
+
+    Raises:
+        RecipeError: if it is malformed.
+    """
+    try:
+        name, *settings = shlex.split(entry)
+    except ValueError as error:
+        raise RecipeError(f"teachers: {entry!r}: {error}", key="teachers") from error
+    recipe = read_recipe(name, settings)
+    if isinstance(recipe, _kinds()["auto"]):
+        raise RecipeError(f"teachers: {name} looks at the list itself, and cannot be a teacher", key="teachers")
+    return name, settings, recipe
 
 
 def override(recipe: "Recipe", overrides: Sequence[str]) -> "Recipe":
     """Return a recipe with some keys changed by ``key=value`` strings; see :func:`read_recipe`."""
     values = msgspec.to_builtins(recipe)
-    return _overridden(values, dict.fromkeys(values, "the run's recipe"), overrides, "the run's recipe")
+    changes = dict(map(_parse_override, overrides))
+    places = {**dict.fromkeys(values, "the run's recipe"), **dict.fromkeys(changes, _SET)}
+    return _recipe_of(values | changes, places, "the run's recipe")
 
 
-def _overridden(values: dict[str, Any], places: dict[str, str], overrides: Sequence[str], source: str) -> "Recipe":
+def _take_sizes(values: dict[str, Any], places: dict[str, str]) -> None:
+    """Replace the kind and the sizes in a recipe by those of the model that it starts from.
+
+    Raises:
+        RecipeError: if ``--set`` asks for others, or the model cannot be trained on.
+    """
+    start = check_value("mlp", "start", values["start"], places["start"])
+    config = read_config(locate(start))
+    _kinds()  # raises an error if PyTorch is missing
+    from .kinds import ConflictError, structure_of
+
+    try:
+        structure = structure_of(config.architecture)
+    except ConflictError as error:
+        raise RecipeError(f"{places['start']}: the model {start}: {error}", key=error.key) from error
+    sizes = {**msgspec.to_builtins(structure), "block_size": config.block_size}
+    del sizes["parameters"]
+    for key, value in sizes.items():
+        if places.get(key) == _SET and values[key] != value:
+            raise RecipeError(f"{_SET}: {key} is that of the model {start}, {value!r}: leave it out", key=key)
+    if values.get("model", sizes["model"]) != sizes["model"]:
+        raise RecipeError(
+            f"{places['model']}: model = {values['model']!r}, but the model {start} is of the kind {sizes['model']!r}",
+            key="model",
+        )
+    values |= sizes
+    places |= {key: places.get(key, places["start"]) for key in sizes}
+
+
+def _recipe_of(values: dict[str, Any], places: dict[str, str], source: str) -> "Recipe":
     """Return the recipe with some values; ``places`` says where each comes from, for error messages."""
-    for each in overrides:
-        key, value = _parse_override(each)
-        values[key], places[key] = value, "--set"
     kinds, kind = _kinds(), values.pop("model", "mlp")
     if not isinstance(kind, str) or kind not in kinds:
         raise RecipeError(f"{places['model']}: model = {kind!r}: it is one of {', '.join(kinds)}", key="model")

@@ -8,7 +8,7 @@ are measured on the dev part, and only the best one on the test part.
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from sequentia.columns import ColumnRequest
 from sequentia.errors import CorpusError, MissingExtraError, OptionError, RecipeError, TrainingError
 from sequentia.options import check_int
 
+from .checkpoint import Checkpoint
 from .corpus import read_corpus
 from .parts import split
 from .recipes import read_recipe
@@ -112,7 +113,7 @@ def find_recipe(
             write_file(folder / SWEEP, format_json(sweep))
             tune(sweep, corpus, folder, concurrency or int(ray.cluster_resources()["CPU"]), report)
     ranked = sorted(read_trials(folder), key=lambda trial: trial.rank)
-    write_file(folder / LEADERBOARD, _table(ranked, sweep))
+    write_file(folder / LEADERBOARD, _table(ranked, sweep, _baselines(ranked[0], folder)))
     if ranked[0].state != "finished":
         raise TrainingError(f"{folder}: no trial finished, {LEADERBOARD} says why; the first: {ranked[0].error}")
     _keep(ranked[0], sweep, corpus, folder)
@@ -170,13 +171,20 @@ def _check_same(before: Sweep, sweep: Sweep, folder: Path) -> None:
             raise TrainingError(f"the sweep to resume in {folder} has another {what}: choose another folder for this")
 
 
-def _table(trials: Sequence[Trial], sweep: Sweep) -> bytes:
+def _baselines(best: Trial, folder: Path) -> dict[str, float]:
+    """Return the losses that the trials should beat."""
+    metrics = Checkpoint.load(best.folder(folder)).record.metrics if best.state == "finished" else None
+    return {} if metrics is None else metrics.baselines
+
+
+def _table(trials: Sequence[Trial], sweep: Sweep, baselines: Mapping[str, float]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "dev", "step", "last_step", *sweep.space, "error"])  # no recipe has such keys
+    writer.writerow(["trial", "state", "dev", "step", "last_step", *sweep.space, "worse_than", "error"])  # no such keys
     for trial in trials:
         values = [each if isinstance(each, str) else toml_value(each) for each in trial.values.values()]
-        writer.writerow([trial.number, trial.state, trial.loss, trial.step, trial.steps, *values, trial.error])
+        worse = " ".join(name for name, loss in baselines.items() if trial.loss is not None and trial.loss > loss)
+        writer.writerow([trial.number, trial.state, trial.loss, trial.step, trial.steps, *values, worse, trial.error])
     return text.getvalue().encode()
 
 

@@ -17,13 +17,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .kinds import Network
 from .parts import Part
+from .progress import Progress
 
 _MOST_PENDING: Final = 100
 _SECONDS_PENDING: Final = 0.2
 _STEPS_BETWEEN: Final = 10
-
-Progress = tuple[int, int, float, float]
-"""The steps done, the steps in all, the last loss in nats per symbol, the learning rate."""
 
 Which = slice | NDArray[np.bool_]
 """The rows that a process has, out of all."""
@@ -64,6 +62,10 @@ class Team:
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of the values over all processes."""
         return values
+
+    def from_first(self, value: float) -> float:
+        """Return the first process's value."""
+        return value
 
     def due(self, pending: int, seconds: float) -> bool:
         """Return whether to fetch the losses of ``pending`` steps, ``seconds`` after the last fetch."""
@@ -123,6 +125,11 @@ class Workers(Team):
         """Return the mean of the values over all processes."""
         return _sum(values) / self.size
 
+    def from_first(self, value: float) -> float:
+        """Return the first process's value."""
+        own = value if self.rank == 0 else 0.0
+        return float(_sum(torch.tensor(own, dtype=torch.float64, device=self._device)))
+
     def due(self, pending: int, _seconds: float) -> bool:
         """Return whether to fetch the losses; all processes do so at the same step."""
         return pending >= _STEPS_BETWEEN
@@ -133,9 +140,9 @@ class Workers(Team):
             return False
         return bool(self.mean(torch.tensor(float(self._stop), device=self._device)) > 0)
 
-    def report(self, *progress: *Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """Pass on the progress several times a second, and at the end."""
-        last = progress[0] == progress[1]
+        last = progress.step == progress.steps
         if self.rank == 0 and (last or time.monotonic() - self._told > _SECONDS_PENDING):
             self._stop = self._tell(progress)
             self._told = time.monotonic()

@@ -176,12 +176,13 @@ def run_trial(sweep: Sweep, number: int, corpus: Path, folder: Path) -> Trial:
         nonlocal trial
         if not math.isfinite(loss):
             raise TrainingError(f"the loss of the part dev is {loss} after {step} steps; try a lower learning_rate")
-        if step < steps:
-            if step > trial.step:  # else the worker died after this measurement
-                trial = replace(trial, steps=steps, losses=[*trial.losses, (step, loss)])
-                write_trial(folder, trial)
-            if is_poor(trial, folder):
-                raise _PoorTrialError
+        if step == steps:
+            return
+        if _PARTS * step // steps > _PARTS * trial.step // steps:
+            trial = replace(trial, steps=steps, losses=[*trial.losses, (step, loss)])
+            write_trial(folder, trial)
+        if step == trial.step and is_poor(trial, folder):  # also if a worker died before it asked this
+            raise _PoorTrialError
 
     try:
         recipe = read_recipe(sweep.recipe, overrides).fitted(sweep.windows)

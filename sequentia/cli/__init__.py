@@ -10,6 +10,7 @@ from .errors import Commands, end_by_signal
 from .generate import generate, score
 from .hub import pull, push
 from .inspect import evaluate, info, models, recipes
+from .mix import mix
 from .reproduce import reproduce
 from .streams import open_closed_descriptors
 from .sweep import sweep
@@ -30,6 +31,7 @@ for command in (
     models,
     recipes,
     train,
+    mix,
     sweep,
     find_lr,
     plot,

@@ -1,5 +1,6 @@
 """``sequentia info``, ``evaluate``, ``models`` and ``recipes``: describe and measure a model, list what there is."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -8,6 +9,7 @@ import click
 
 from .options import column_options, corpus_argument, json_option, model_option
 from .output import print_metrics
+from .streams import notice
 
 if TYPE_CHECKING:
     from sequentia.columns import ColumnRequest
@@ -121,7 +123,12 @@ def evaluate(
         click.echo(format_json({**msgspec.to_builtins(metrics), **({"against": rows} if rows else {})}), nl=False)
         return
     print_metrics(metrics)
-    if comparisons:
+    if metrics.dev is None and evaluated.config.metrics.dev is not None:
+        notice(
+            f"{model} has learnt from this whole list. The losses that were measured before are printed by: "
+            f"sequentia info {shlex.quote(model)}"
+        )
+    if any(getattr(comparison, part) for _, comparison in comparisons for part in comparison.__struct_fields__):
         click.echo()
         _print_comparisons(comparisons)
 

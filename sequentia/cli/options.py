@@ -15,6 +15,7 @@ _MODEL_HELP = (
     "A model folder, the name of a bundled model, or a repository on the hub: owner/name or owner/name@revision. "
     "[default: $SEQUENTIA_MODEL, else names]"
 )
+_RECIPE_HELP = "A recipe: its name, or the path of a .toml file.  [default: auto; find-lr and mix: names]"
 
 
 class InputFile(NonEmptyPath):
@@ -186,9 +187,9 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--device", default="auto", show_default=True, help="Device to train on: auto, cpu, cuda …"),
         click.option("--seed", type=int, help="Random seed; short for --set seed=…"),
         click.option(
-            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe; repeatable."
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe's key; repeatable."
         ),
-        click.option("--recipe", "-r", help="A recipe: its name, or the path of a .toml file.  [default: names]"),
+        click.option("--recipe", "-r", help=_RECIPE_HELP),
     ):
         command = option(command)
     return command

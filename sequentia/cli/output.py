@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sequentia.config import Loss, Metrics
     from sequentia.model import SequenceModel
     from sequentia.output import Writer
-    from sequentia.training.descent import StepCallback
 
 _MOST_ROWS = 24
 
@@ -30,19 +29,6 @@ def progress_bar(total: int | None, unit: str, what: str | None = None) -> "tqdm
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=f" {unit}", disable=None, dynamic_ncols=True, file=sys.stderr)
-
-
-@contextmanager
-def training_progress(what: str) -> Iterator["StepCallback"]:
-    """Show the steps of a training run as a progress bar."""
-    with progress_bar(None, "steps", what) as bar:
-
-        def report(step: int, steps: int, loss: float, rate: float) -> None:
-            bar.total = steps
-            bar.set_postfix(loss=f"{loss:.4f}", rate=f"{rate:.3g}", refresh=False)
-            bar.update(step - bar.n)
-
-        yield report
 
 
 def format_for(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
@@ -99,8 +85,14 @@ def folder_for_ray(output: Path | str | None) -> Path:
 
 
 def print_metrics(metrics: "Metrics") -> None:
-    """Print losses as a table."""
+    """Print losses as a table, with those of the baselines, and warn of a model that is worse."""
     _print_losses("part", metrics.parts)
+    if metrics.baselines:
+        click.echo(f"\nfor comparison, on {metrics.compared}:")
+    for (name, loss), words in zip(metrics.baselines.items(), metrics.compared_with, strict=True):
+        click.echo(f"{name:<12} {loss:>11.4f} {words}")
+    if metrics.warning:
+        click.echo(metrics.warning)
     for condition, losses in metrics.by_value.items():
         click.echo()
         _print_losses(condition, losses)

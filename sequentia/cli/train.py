@@ -1,5 +1,6 @@
 """``sequentia train``, ``export``, ``plot`` and ``find-lr``: train a model on a list, and draw pictures of it."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -7,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sequentia._lazy import quick_imports
+
 from .errors import interrupted_status
 from .options import OutputFolder, address_option, column_options, corpus_argument, recipe_options, with_seed
-from .output import print_metrics, training_progress
+from .output import print_metrics
+from .progress import TrainingProgress
 from .streams import notice
 
 if TYPE_CHECKING:
@@ -21,6 +25,11 @@ if TYPE_CHECKING:
 @corpus_argument
 @click.option("--output", "-o", type=OutputFolder(), required=True, help="Folder for the run and the model.")
 @recipe_options
+@click.option("--from", "start", metavar="MODEL", help="Start from this model's weights; short for --set start=…")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="How long it may take; short for --set minutes=…"
+)
+@click.option("--no-prior", is_flag=True, help="Learn from this list alone; short for --set prior=.")
 @click.option("--resume", is_flag=True, help="Continue the run in the output folder.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, help="Cores, or GPUs, that share each step.")
 @address_option
@@ -32,6 +41,9 @@ def train(
     overrides: tuple[str, ...],
     seed: int | None,
     device: str,
+    start: str | None,
+    minutes: float | None,
+    no_prior: bool,
     resume: bool,
     workers: int,
     address: str | None,
@@ -41,14 +53,26 @@ def train(
 
     The output folder also gets pictures of the run and the exported model: sequentia generate --model DIR.
     """
-    from sequentia.export import export
-    from sequentia.training import plot, train
-    from sequentia.training.checkpoint import CHECKPOINT
+    with quick_imports():
+        from sequentia.export import export
+        from sequentia.training import plot, train
+        from sequentia.training.checkpoint import CHECKPOINT
+        from sequentia.training.runs import teachers_metrics
 
     overrides = with_seed(overrides, seed)
+    if (minutes is not None or no_prior) and (start is not None or recipe not in {None, "auto"}):
+        raise click.UsageError("--minutes and --no-prior are for the recipe auto, without --from")
+    if start == "":
+        raise click.UsageError("--from: give the name of a model")
+    if start is not None:
+        overrides += (f"start={json.dumps(start, ensure_ascii=False)}",)
+    if minutes is not None:
+        overrides += (f"minutes={minutes}",)
+    if no_prior:
+        overrides += ("prior=",)
     try:
-        with training_progress("training") as report:
-            train(
+        with TrainingProgress() as report:
+            trained = train(
                 corpus,
                 output,
                 recipe=recipe,
@@ -56,13 +80,16 @@ def train(
                 device=device,
                 resume=resume,
                 report=report,
+                exported=True,
                 workers=workers,
                 address=address,
                 columns=columns,
+                tell=notice,
             )
-        notice("Drawing and exporting …")
-        plot(output)
-        config = export(output, output)
+            report.phase("drawing")
+            plot(output)
+            report.phase("exporting")
+            config = export(output, output)
     except KeyboardInterrupt as interrupt:
         if not (output / CHECKPOINT).is_file():
             raise
@@ -73,8 +100,18 @@ def train(
         saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
         notice(f"{saved} Go on with: {shlex.join(command)}")
         sys.exit(interrupted_status())
+    for name, metrics in teachers_metrics(output).items():
+        if metrics.warning:
+            notice(f"Teacher {name}: {metrics.warning}")
+    best = trained.record.best
+    if best is not None:
+        notice(f"Took {trained.record.step:,} steps; the loss on dev was lowest after {best.step:,}.")
     print_metrics(config.metrics)
-    _say_done(output, config)
+    samples = config.samples
+    click.echo(
+        f"\nOf {samples.names:,} generated names, {samples.new:.0%} are new, and {1 - samples.new:.0%} are in the list."
+    )
+    say_done(output, config)
 
 
 @click.command(name="export")
@@ -82,12 +119,14 @@ def train(
 @click.option("--output", "-o", type=OutputFolder(), required=True, help="Folder for the model.")
 def export(run: Path, output: Path) -> None:
     """Export the model of the finished training run in the folder RUN."""
-    from sequentia.export import export as export_run
+    with quick_imports():
+        from sequentia.export import export as export_run
 
-    _say_done(output, export_run(run, output))
+    say_done(output, export_run(run, output))
 
 
-def _say_done(output: Path, config: "Config") -> None:
+def say_done(output: Path, config: "Config") -> None:
+    """Tell how to generate names with a new model."""
     command = ["sequentia", "generate", "--model", str(output)]
     for name, values in config.conditions.items():
         command += ["--where", f"{name}={values[0]}"]
@@ -98,7 +137,8 @@ def _say_done(output: Path, config: "Config") -> None:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR")
 def plot(folder: Path) -> None:
     """Draw pictures of the training run, sweep or learning-rate search in DIR, and save them in DIR/pictures."""
-    from sequentia.training import plot
+    with quick_imports():
+        from sequentia.training import plot
 
     for path in plot(folder):
         click.echo(str(path))
@@ -132,11 +172,12 @@ def find_lr(
     A new network takes one training step at each rate; the rates rise exponentially from 0.001 to 1. The suggestion is
     the rate with the lowest loss, averaged over a twentieth of the steps.
     """
-    from sequentia.training import find_learning_rate, plot
-    from sequentia.training.learning_rates import LEARNING_RATES
+    with quick_imports():
+        from sequentia.training import find_learning_rate, plot
+        from sequentia.training.learning_rates import LEARNING_RATES
 
     overrides = with_seed(overrides, seed)
-    with training_progress("searching") as report:
+    with TrainingProgress() as report:
         search = find_learning_rate(
             corpus,
             output,

@@ -95,10 +95,10 @@ class BackOffTables:
         Raises:
             TrainingError: if the tables would take more.
         """
-        levels: list[_Level] = []
+        found: list[Level] = []
         starts = [0]  # first state of each level
-        for level in _levels(ngrams.astype(np.int64), counts, vocabulary_size):
-            levels.append(level)
+        for level in levels(ngrams.astype(np.int64), counts, vocabulary_size):
+            found.append(level)
             starts.append(starts[-1] + len(level.parents))
             if 8 * starts[-1] * vocabulary_size > most_bytes:
                 raise TrainingError(
@@ -106,19 +106,19 @@ class BackOffTables:
                     f"{MAX_TABLE_BYTES >> 20} MiB; choose a lower order"
                 )
         longer = np.zeros((starts[-2], vocabulary_size), dtype=np.int32)
-        for (before, start), level in zip(pairwise(starts[:-1]), levels[1:], strict=True):
+        for (before, start), level in zip(pairwise(starts[:-1]), found[1:], strict=True):
             longer[before + level.parents, level.oldest] = start + np.arange(len(level.parents))
         log_probabilities = np.empty((starts[-1], vocabulary_size), dtype=np.float32)
         lower = np.full((1, vocabulary_size), 1 / vocabulary_size)
-        for length, (level, deeper) in enumerate(zip_longest(levels, levels[1:])):
-            weights = level.occurrences if deeper is None else _continuations(level, deeper, vocabulary_size)
+        for length, (level, deeper) in enumerate(zip_longest(found, found[1:])):
+            weights = level.occurrences if deeper is None else continuations(level, deeper, vocabulary_size)
             lower = _smoothed(level, weights, discount_after(length, discounts), lower[level.parents])
             log_probabilities[starts[length] : starts[length + 1]] = np.log(lower)
         return cls(longer, log_probabilities, starts)
 
 
 @dataclass(frozen=True)
-class _Level:
+class Level:
     """All contexts of one length that occur, numbered from 0 within the level.
 
     Attributes:
@@ -134,7 +134,7 @@ class _Level:
     occurrences: NDArray[np.float64]
 
 
-def _levels(ngrams: Ids, counts: Counts, ids: int) -> Iterator[_Level]:
+def levels(ngrams: Ids, counts: Counts, ids: int) -> Iterator[Level]:
     """Yield the contexts of lengths 0, 1, …; each level adds one older symbol."""
     context = np.zeros(len(ngrams), dtype=np.int64)
     parents = oldest = context[:1]
@@ -143,10 +143,10 @@ def _levels(ngrams: Ids, counts: Counts, ids: int) -> Iterator[_Level]:
             keys, context = np.unique(context * ids + column, return_inverse=True)
             parents, oldest = np.divmod(keys, ids)
         grams, gram = np.unique(context * ids + ngrams[:, -1], return_inverse=True)
-        yield _Level(parents, oldest, grams, np.bincount(gram, weights=counts).astype(np.float64))
+        yield Level(parents, oldest, grams, np.bincount(gram, weights=counts).astype(np.float64))
 
 
-def _continuations(level: _Level, deeper: _Level, ids: int) -> NDArray[np.float64]:
+def continuations(level: Level, deeper: Level, ids: int) -> NDArray[np.float64]:
     """Return the number of different symbols that precede each gram of a level, float64 [grams]."""
     context, target = np.divmod(deeper.grams, ids)
     shortened = deeper.parents[context] * ids + target
@@ -154,7 +154,7 @@ def _continuations(level: _Level, deeper: _Level, ids: int) -> NDArray[np.float6
 
 
 def _smoothed(
-    level: _Level, counts: NDArray[np.float64], discount: float, lower: NDArray[np.float64]
+    level: Level, counts: NDArray[np.float64], discount: float, lower: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the probabilities after each context, float64 [contexts, ids]; ``lower`` has those after its parent."""
     context, target = np.divmod(level.grams, lower.shape[1])

@@ -75,6 +75,10 @@ class BaseStructure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         """Return how many numbers an artifact stores for such a network, about."""
         return self.parameters
 
+    def multiplications(self, inputs: Inputs) -> int:  # noqa: ARG002 - part of the interface
+        """Return about how many multiplications the probabilities after a context take; by default, none."""
+        return 0
+
 
 class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="model"):
     """The keys of every recipe. The key ``model`` names the kind of model.
@@ -89,6 +93,8 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             0: every item alike.
         novelty: whether to store hashes of the corpus's names with the model, so that it can avoid them. Anyone who
             has the model can then check whether a given name is in the corpus.
+        final: what the resulting model learns from: the training part (``measured``), or, once a model that learns from
+            it is measured, the whole list (``all``), with the same settings.
         seed: the seed of every random number in the run.
     """
 
@@ -98,6 +104,7 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     first_names: Natural = 0
     weight_power: Annotated[float, Meta(ge=0, le=4)] = 1.0
     novelty: bool = True
+    final: Literal["measured", "all"] = "measured"
     seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 2147483647
 
     @property
@@ -112,7 +119,7 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     @property
     def teachers(self) -> list[str]:
-        """Names or paths of the teachers' recipes."""
+        """Names or paths of the teachers' recipes, and ``model:NAME`` for finished models."""
         return []
 
     @property
@@ -162,6 +169,14 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
         condition_dropout: share of the examples in which conditions are hidden, so that the network also learns to do
             without; see :func:`hidden`.
         epochs: most passes over the training part, if that takes fewer than ``steps`` steps; 0 for no limit.
+        start: a model whose weights training starts from: a bundled one, a folder, or a repository on the hub. The
+            sizes of the network are then the model's; see :mod:`sequentia.training.starting`. Empty: random weights.
+        model_where: conditions of the whole list, as ``condition=value``, for the model to start from and for teachers
+            that are models.
+        patience: stop after this many measurements of the dev curve in a row that are not lower than the lowest so far;
+            the result is then the network with the lowest one. 0: take all steps, and the result is the last network.
+            Without a dev part, it has no effect.
+        stop: end after this many steps, though the schedule is for ``steps``; 0 for all steps.
         log_every: steps between two lines of ``history.jsonl``.
         checkpoint_every: steps between two checkpoints.
     """
@@ -177,13 +192,25 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
     steps: Positive
     condition_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.3
     epochs: Natural = 0
+    start: str = ""
+    model_where: list[str] = []
+    patience: Natural = 0
+    stop: Natural = 0
     log_every: Positive = 1
     checkpoint_every: Positive = 1000
 
     @property
-    def teacher_weights(self) -> list[float]:
-        """Relative weight of each teacher in the mixture; empty for equal weights."""
+    def teacher_weights(self) -> list[float] | Literal["dev"]:
+        """Relative weight of each teacher in the mixture, or ``dev`` for those that suit the dev part best.
+
+        They are empty for equal weights.
+        """
         return []
+
+    @property
+    def last_step(self) -> int:
+        """Number of steps after which training ends."""
+        return min(self.stop or self.steps, self.steps)
 
     @property
     def descent(self) -> "DescentRecipe":
@@ -229,6 +256,10 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
         positions = part.positions(places)
         contexts, targets = windows(part.tokens, positions, self.block_size)
         return contexts, part.conditions_at(positions), targets
+
+    def multiplications(self, inputs: Inputs) -> float:
+        """Return about how many multiplications a step takes: three times those of its predictions."""
+        return 3.0 * self.batch_size * self.structure(inputs).multiplications(inputs)
 
     @property
     def may_share_steps(self) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from sequentia.vocabulary import BOUNDARY
 from .base import BaseStructure, ConflictError, DescentRecipe, Examples
 from .network import Exact, Network, rounded, split_weights
 
+_SYMBOLS = 11  # in a name of usual length, and the padding of a minibatch
 _IGNORED = -100  # the target that PyTorch's cross-entropy ignores
 
 
@@ -36,10 +37,20 @@ class GRUStructure(BaseStructure, frozen=True, kw_only=True, tag="gru"):
     embedding_dim: Width
     hidden_size: Width
 
+    @classmethod
+    def of(cls, architecture: GRUArchitecture) -> Self:
+        """Return the sizes of an artifact's network."""
+        width, units = architecture.embedding_dim, architecture.hidden_size
+        return cls(embedding_dim=width, hidden_size=units, parameters=architecture.parameters)
+
     def numbers(self, inputs: Inputs) -> int:
         """Return how many numbers an artifact stores: also what each symbol adds to each gate, and the first states."""
         rows = len(GATES) * (inputs.ids + sum(inputs.values)) + math.prod(inputs.values)
         return self.parameters + rows * self.hidden_size
+
+    def multiplications(self, inputs: Inputs) -> int:
+        """Return about how many multiplications the probabilities after a context take: it is read from its start."""
+        return inputs.block_size * self.parameters
 
 
 class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
@@ -99,6 +110,11 @@ class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
         names = part.names_of(places)
         inputs, targets = whole_names(part, names)
         return inputs, part.conditions[names].astype(np.int64), targets
+
+    def multiplications(self, inputs: Inputs) -> float:
+        """Return about how many multiplications a step takes: in training, each symbol of a name is read once."""
+        symbols = _SYMBOLS * self.batch_size
+        return 3.0 * symbols * self.structure(inputs).parameters
 
     @property
     def may_share_steps(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ from .network import (
     Network,
     fold_norm,
     rounded,
+    shapes_alone,
     split_weights,
     table_range,
 )
@@ -55,9 +56,26 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
     batch_norm: Normalized
     direct: Direct
 
+    @classmethod
+    def of(cls, architecture: MLPArchitecture) -> Self:
+        """Return the sizes of an artifact's network. Its layers' weights hold their normalisation already."""
+        return cls(
+            embedding_dim=architecture.embedding_dim,
+            hidden_sizes=architecture.hidden_sizes,
+            activation=architecture.activation,
+            hidden_bias=True,
+            batch_norm="none",
+            direct=architecture.direct,
+            parameters=architecture.parameters,
+        )
+
     def numbers(self, inputs: Inputs) -> int:
         """Return how many numbers an artifact stores: also what each symbol at each place adds to the first layer."""
         return self.parameters + (inputs.block_size * inputs.ids + sum(inputs.values)) * self.hidden_sizes[0]
+
+    def multiplications(self, inputs: Inputs) -> int:
+        """Return about how many multiplications the probabilities after a context take: a table takes none."""
+        return self.parameters - (inputs.ids ** (self.direct + 1) if self.direct else 0)
 
 
 class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
@@ -77,8 +95,10 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
         dropout: share of the hidden units dropped in training (Srivastava et al. 2014). A minibatch drops the same
             units for all its rows, so that they need not be computed.
         teachers: names or paths of recipes. Each is trained first, with its own seed; this network then learns from
-            their mixture; see :mod:`sequentia.training.distillation`. Empty: it learns from the text itself.
-        teacher_weights: relative weight of each teacher in the mixture; equal by default.
+            their mixture; see :mod:`sequentia.training.distillation`. ``model:NAME`` is a finished model, of any kind
+            and list. Empty: it learns from the text itself.
+        teacher_weights: relative weight of each teacher in the mixture; equal by default. ``dev``: those for which the
+            mixture's loss on the dev part is lowest.
     """
 
     block_size: BlockSize
@@ -91,7 +111,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     initialization: Literal["normal", "scaled", "kaiming", "lecun"] = "kaiming"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     teachers: list[str] = []
-    teacher_weights: list[Rate] = []
+    teacher_weights: list[Rate] | Literal["dev"] = []
 
     def __post_init__(self) -> None:
         if self.batch_norm != "none" and self.batch_size < 2:
@@ -112,11 +132,15 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             raise ConflictError(
                 "batch_size", "teachers invent new names without end: batch_size must be 1 or more, not 0"
             )
-        if self.teacher_weights and len(self.teacher_weights) != len(self.teachers):
+        if self.teacher_weights not in ("dev", []) and len(self.teacher_weights) != len(self.teachers):
             raise ConflictError(
                 "teacher_weights",
                 f"{len(self.teacher_weights)} weights for {len(self.teachers)} teachers: give one for each teacher",
             )
+
+    def multiplications(self, inputs: Inputs) -> float:
+        """Return about how many multiplications a step takes; those of dropped units are left out."""
+        return (1 - self.dropout) * super().multiplications(inputs)
 
     def structure(self, inputs: Inputs) -> MLPStructure:
         """Return the sizes of the network."""
@@ -129,7 +153,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             direct=self._direct_symbols(inputs.ids),
             parameters=0,
         )
-        with torch.device("meta"):
+        with shapes_alone():
             network = MLP(inputs, structure)
         return msgspec.structs.replace(structure, parameters=sum(p.numel() for p in network.parameters()))
 
@@ -252,17 +276,15 @@ class MLP(Network):
     def for_inference(self) -> "MLP":
         """Return the network with each normalisation folded into the layer before it."""
         plain = msgspec.structs.replace(self.structure, hidden_bias=True, batch_norm="none")
-        with torch.device("meta"):  # draws no random numbers
-            folded = MLP(self.inputs, plain)
-        folded.to_empty(device=self.embedding.weight.device)
-        folded.embedding.load_state_dict(self.embedding.state_dict())
-        folded.conditions.load_state_dict(self.conditions.state_dict())
-        pairs = [*zip(self.hidden, self.hidden_norms, strict=True), (self.output, self.output_norm)]
-        for target, (layer, norm) in zip([*folded.hidden, folded.output], pairs, strict=True):
-            fold_norm(layer, norm, target)
-        if folded.direct is not None and self.direct is not None:
-            folded.direct.load_state_dict(self.direct.state_dict())
-        return folded.eval()
+        with shapes_alone():
+            network = MLP(self.inputs, plain)
+        own = self.state_dict()
+        layers = {f"hidden.{i}": pair for i, pair in enumerate(zip(self.hidden, self.hidden_norms, strict=True))}
+        layers["output"] = self.output, self.output_norm
+        for place, (layer, norm) in layers.items():
+            own |= {f"{place}.{name}": tensor for name, tensor in fold_norm(layer, norm).items()}
+        network.load_state_dict({name: own[name] for name in network.state_dict()}, assign=True)
+        return network.eval()
 
     def precisions(self) -> dict[str, int]:
         """Return the groups of numbers whose precision the exporter chooses."""
@@ -324,7 +346,9 @@ class MLP(Network):
                     low_bits=low_bits,
                 )
             )
-            sums, sum_bits = self._activated(sums) @ weight + biases[number + 1], layers[-1].sum_bits
+            sum_bits = layers[-1].sum_bits
+            if not last:  # no one looks at the logits
+                sums = self._activated(sums) @ weight + biases[number + 1]
         tensors[f"layer.{len(layers) - 1}.bias"] = rounded(biases[-1], sum_bits)
         if folded.direct is not None:
             tensors["direct"] = rounded(folded.direct.weight.detach().double().numpy(), bits["direct"])

@@ -1,0 +1,243 @@
+"""Plan what to train for a list: which models to mix, and which small network to teach.
+
+A plan is a recipe of the kind ``mlp`` with teachers, so training, resuming and exporting need to know nothing of it. It
+depends on the list and on the recipe ``auto`` alone, never on the speed of the machine: the same command gives the same
+model.
+"""
+
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+
+from sequentia import artifact
+from sequentia.resolve import locate
+
+from .counts import count_ngrams
+from .kinds import Recipe
+from .kinds.auto import AutoRecipe
+from .members import ModelMember, count_places
+from .mixture import probabilities_of
+from .parts import Part
+from .recipes import read_recipe
+from .starting import MODEL_PREFIX
+from .team import Team
+
+_LEAST_KNOWN: Final = 0.9
+_TRIED: Final = 150  # names that the prior's conditions are tried on
+_SHORT: Final = 400  # names of a list that only what starts from the prior can learn
+_MANY_IDS: Final = 800  # from here on, steps take longer in proportion
+_MANY_COMBINATIONS: Final = 48
+_LONG: Final = 20  # symbols of items that a recurrent network learns too slowly, on average
+_SYMBOLS: Final = 1200  # in a minibatch of whole names
+_HIGHEST_ORDER: Final = 8
+_MOST_ENTRIES: Final = 1 << 25  # in the two tables of an n-gram model, each: 256 MiB together
+_WINDOWS: Final = 1 << 12  # least windows that the steps of a network are for
+
+
+class Plan(NamedTuple):
+    """What is done for a list.
+
+    Attributes:
+        recipe: of the network that learns from the others.
+        lines: the plan in words.
+    """
+
+    recipe: Recipe
+    lines: list[str]
+
+
+class _Effort(NamedTuple):
+    """How large the networks for a list are, and how many steps they take at most.
+
+    Attributes:
+        items: the longest list that it is for.
+        minutes: how long the whole command takes, about.
+        hidden: units of the feed-forward member.
+        steps: its steps, of ``batch`` windows.
+        batch: windows in its steps, and in those of the learner.
+        recurrent: units of the recurrent member.
+        recurrent_steps: its steps, of about 1,200 symbols.
+        learner: units of the learner.
+        learner_steps: its steps.
+    """
+
+    items: float
+    minutes: float
+    hidden: int
+    steps: int
+    batch: int
+    recurrent: int
+    recurrent_steps: int
+    learner: int
+    learner_steps: int
+
+
+_EFFORTS: Final = (
+    _Effort(5_000, 1, 512, 900, 256, 192, 400, 384, 2_000),
+    _Effort(30_000, 5, 1_024, 3_000, 512, 256, 1_200, 512, 5_000),
+    _Effort(float("inf"), 15, 2_048, 5_000, 1_024, 320, 2_400, 640, 8_000),
+)
+
+
+_WORDS: Final = {
+    "memory": "counts of 6 symbols, smoothed less",
+    "tune": "the same, trained on with the list",
+    "wide": "a feed-forward network",
+    "gru": "a recurrent network",
+}
+
+
+def plan(recipe: Recipe, part: Part, vocabulary: Sequence[str], values: Mapping[str, Sequence[str]]) -> Plan:
+    """Return what to do for a list: for a recipe of another kind than ``auto``, that recipe.
+
+    Args:
+        recipe: as the user chose it.
+        part: the names to train on.
+        vocabulary: the symbols of the list, in id order.
+        values: those of each condition, by its name.
+    """
+    if not isinstance(recipe, AutoRecipe):
+        return Plan(recipe, [])
+    effort = next(each for each in _EFFORTS if part.names <= 0.8 * each.items)
+    scale = (recipe.minutes or effort.minutes) / effort.minutes * min(1.0, _MANY_IDS / (len(vocabulary) + 1))
+    lengths = part.lengths - 1
+    lines = [
+        f"The list: {part.names:,} items in the training part, up to {lengths.max():,} symbols long, with an alphabet "
+        f"of {len(vocabulary):,}."
+    ]
+    known, where = _prior(recipe.prior, part, vocabulary, values)
+    if recipe.prior:
+        what = "training starts from it" if known >= _LEAST_KNOWN else "it is not used"
+        lines.append(f"The model {recipe.prior} knows {known:.0%} of the symbols in these items: {what}.")
+    starts = recipe.prior if known >= _LEAST_KNOWN else ""
+    teachers = [*_counts(part, len(vocabulary) + 1, values), *_networks(effort, scale, part, starts, where)]
+    lines.append(
+        f"The plan: {len(teachers)} members ({_describe(teachers)}); then one small network that learns from their "
+        "mixture. What is best on dev is the result."
+    )
+    if recipe.final == "all" and recipe.split != "all":
+        lines.append("Once that is measured, the same again with the whole list.")
+    settings = [
+        f"teachers={_toml(teachers)}",
+        "teacher_weights=dev",
+        f"steps={_at_least(scale * effort.learner_steps, 200)}",
+        "patience=6",
+        f"batch_size={2 * effort.batch}",
+        "epochs=0",
+        "warmup_steps=50",
+        "average_decay=0.995",
+    ]
+    if starts:
+        settings += [f"start={_toml(starts)}", f"model_where={_toml(where)}", "learning_rate=0.002"]
+    else:
+        block = int(np.clip(np.quantile(lengths, 0.9), 3, 8))
+        width = max(64, min(effort.learner, (1 << 18) // (len(vocabulary) + 1)))
+        settings += [f"block_size={block}", f"hidden_sizes=[{width}]", "learning_rate=0.004"]
+    planned = read_recipe("names", settings)
+    own = {key: getattr(recipe, key) for key in AutoRecipe.__struct_fields__ if key in planned.__struct_fields__}
+    return Plan(msgspec.structs.replace(planned, **own), lines)
+
+
+def _prior(
+    prior: str, part: Part, vocabulary: Sequence[str], values: Mapping[str, Sequence[str]]
+) -> tuple[float, list[str]]:
+    """Return the share of a list's symbols that a model knows, and its conditions that suit the list best."""
+    if not prior:
+        return 0.0, []
+    source = artifact.read(locate(prior))
+    counts = count_places(part, vocabulary, Team(), torch.device("cpu"))
+    member = ModelMember(source, vocabulary, values, [], counts)
+    occurring = np.bincount(part.tokens, minlength=len(vocabulary) + 1)[1:]
+    known = float(occurring[member.known[1:]].sum() / occurring.sum())
+    if known < _LEAST_KNOWN:
+        return known, []
+    tried = part.spread(int(_TRIED * part.windows / part.names))
+
+    def loss(where: list[str]) -> float:
+        return float(-np.log(probabilities_of(member.told(where), tried)).mean())
+
+    where: list[str] = []
+    lowest = loss(where)
+    conditions = {name: each for name, each in source.config.conditions.items() if name not in values}
+    for name, each in sorted(conditions.items(), key=lambda pair: len(pair[1])):
+        found, best = min((loss([*where, f"{name}={value}"]), value) for value in each)
+        if found < lowest:
+            lowest, where = found, [*where, f"{name}={best}"]
+    return known, where
+
+
+def _counts(part: Part, ids: int, values: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the n-gram models of a plan, if their tables are not too large.
+
+    With conditions, they are fewer, because the names of each combination of values are counted apart.
+    """
+    combinations = len(np.unique(part.conditions, axis=0)) if values else 1
+    if combinations > _MANY_COMBINATIONS:
+        return []
+    orders = (2, 3, 4, 5, 6, 8) if combinations == 1 else (3, 5)
+    ngrams = count_ngrams(part, _HIGHEST_ORDER)[0][:, -_HIGHEST_ORDER:-1]
+    states = np.cumsum(
+        [len(np.unique(ngrams[:, -length:], axis=0)) if length else 1 for length in range(_HIGHEST_ORDER)]
+    )
+    fitting = [order for order in orders if states[order - 1] * ids * combinations <= _MOST_ENTRIES]
+    memory = ["memory"] if combinations == 1 and 6 in fitting else []
+    return [f"ngram order={order}" for order in fitting] + memory
+
+
+def _networks(effort: _Effort, scale: float, part: Part, prior: str, where: Sequence[str]) -> list[str]:
+    windows, networks = max(part.windows, _WINDOWS), []
+    stops = "epochs=0 average_decay=0.98 patience=8"
+    if prior:
+        start = shlex.join([f"start={_toml(prior)}", f"model_where={_toml(where)}"])
+        steps = min(_at_least(30 * part.windows / effort.batch, 100), _at_least(scale * effort.steps, 100))
+        tune = f"tune {start} steps={steps} batch_size={effort.batch} {stops}"
+        networks += [
+            f"{MODEL_PREFIX}{prior}",
+            f"{tune} dropout=0.2 weight_decay=0.5",
+            f"{tune} dropout=0.4 weight_decay=0.5",
+        ]
+    steps = min(_at_least(60 * windows / effort.batch, 100), _at_least(scale * effort.steps, 100))
+    if prior and part.names < _SHORT:
+        return networks
+    networks.append(
+        f"wide hidden_sizes=[{effort.hidden}] block_size=8 dropout=0.6 learning_rate=0.004 warmup_steps=50 "
+        f"batch_size={effort.batch} steps={steps} {stops}"
+    )
+    if part.windows > _LONG * part.names:
+        return networks
+    batch = int(np.clip(_SYMBOLS * part.names / part.windows, 16, 128))
+    steps = min(_at_least(60 * part.names / batch, 60), _at_least(scale * effort.recurrent_steps, 60))
+    networks.append(
+        f"gru hidden_size={effort.recurrent} embedding_dim=32 dropout=0.4 learning_rate=0.004 schedule=cosine "
+        f"warmup_steps=30 batch_size={batch} steps={steps} {stops}"
+    )
+    return networks
+
+
+def _toml(value: str | Sequence[str]) -> str:
+    """Return a text or texts as a recipe has them."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _at_least(number: float, least: int) -> int:
+    return max(least, round(number))
+
+
+def _describe(teachers: Sequence[str]) -> str:
+    """Return what the teachers are, in words."""
+    names = [teacher.split()[0] for teacher in teachers]
+    orders = [match[1] for teacher in teachers if (match := re.search(r"order=(\d+)", teacher))]
+    words = [f"counts of {', '.join(orders)} symbols"] if orders else []
+    for name, count in Counter(name for name in names if name != "ngram").items():
+        if name.startswith(MODEL_PREFIX):
+            words.append(f"{name.removeprefix(MODEL_PREFIX)} as it is")
+        else:
+            words.append(f"{_WORDS[name]}{f' ({count} times)' * (count > 1)}")
+    return "; ".join(words)
