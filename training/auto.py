@@ -103,20 +103,21 @@ def plan(recipe: Recipe, part: Part, vocabulary: Sequence[str], values: Mapping[
         vocabulary: the symbols of the list, in id order.
         values: those of each condition, by its name.
     """
-    if not isinstance(recipe, AutoRecipe):
+    auto = recipe.auto
+    if auto is None:
         return Plan(recipe, [])
     effort = next(each for each in _EFFORTS if part.names <= 0.8 * each.items)
-    scale = (recipe.minutes or effort.minutes) / effort.minutes * min(1.0, _MANY_IDS / (len(vocabulary) + 1))
+    scale = (auto.minutes or effort.minutes) / effort.minutes * min(1.0, _MANY_IDS / (len(vocabulary) + 1))
     lengths = part.lengths - 1
     lines = [
         f"The list: {part.names:,} items in the training part, up to {lengths.max():,} symbols long, with an alphabet "
         f"of {len(vocabulary):,}."
     ]
-    known, where = _prior(recipe.prior, part, vocabulary, values)
-    if recipe.prior:
+    known, where = _prior(auto.prior, part, vocabulary, values)
+    if auto.prior:
         what = "training starts from it" if known >= _LEAST_KNOWN else "it is not used"
-        lines.append(f"The model {recipe.prior} knows {known:.0%} of the symbols in these items: {what}.")
-    starts = recipe.prior if known >= _LEAST_KNOWN else ""
+        lines.append(f"The model {auto.prior} knows {known:.0%} of the symbols in these items: {what}.")
+    starts = auto.prior if known >= _LEAST_KNOWN else ""
     teachers = [*_counts(part, len(vocabulary) + 1, values), *_networks(effort, scale, part, starts, where)]
     lines.append(
         f"The plan: {len(teachers)} members ({_describe(teachers)}); then one small network that learns from their "

@@ -98,7 +98,7 @@ def read_teacher(entry: str) -> tuple[str, list[str], "Recipe"]:
     except ValueError as error:
         raise RecipeError(f"teachers: {entry!r}: {error}", key="teachers") from error
     recipe = read_recipe(name, settings)
-    if isinstance(recipe, _kinds()["auto"]):
+    if recipe.auto is not None:
         raise RecipeError(f"teachers: {name} looks at the list itself, and cannot be a teacher", key="teachers")
     return name, settings, recipe
 

@@ -22,6 +22,11 @@ class AutoRecipe(BaseRecipe, frozen=True, kw_only=True, tag="auto"):
     prior: str = "prior"
 
     @property
+    def auto(self) -> "AutoRecipe":
+        """This recipe."""
+        return self
+
+    @property
     def block_size(self) -> int:
         """The plan says it."""
         raise ConflictError("model", "auto becomes another recipe for each list, and has no network of its own")

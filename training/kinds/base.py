@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import msgspec
 import numpy as np
@@ -18,6 +18,9 @@ from sequentia.training.parts import Part
 from sequentia.windows import windows
 
 from .network import Network
+
+if TYPE_CHECKING:
+    from .auto import AutoRecipe
 
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1, le=1 << 53)]
@@ -121,6 +124,11 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def teachers(self) -> list[str]:
         """Names or paths of the teachers' recipes, and ``model:NAME`` for finished models."""
         return []
+
+    @property
+    def auto(self) -> "AutoRecipe | None":
+        """This recipe if it becomes another one for each list, else None."""
+        return None
 
     @property
     def descent(self) -> "DescentRecipe | None":
