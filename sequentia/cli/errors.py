@@ -2,9 +2,13 @@
 
 import errno
 import os
+import shlex
 import signal
 import sys
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -76,6 +80,22 @@ def end_by_signal(number: int, _frame: FrameType | None) -> NoReturn:
     _last_signal = number
     signal.signal(number, signal.SIG_DFL)
     raise KeyboardInterrupt
+
+
+@contextmanager
+def resumable(record: Path, command: Sequence[object]) -> Iterator[None]:
+    """When interrupted, say which command goes on, if this file records the work; then end with the signal's status.
+
+    What the interrupt says, such as the step that was saved, is part of the message.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if not record.is_file():
+            raise
+        saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
+        notice(f"{saved} Go on with: {shlex.join(map(str, command))}")
+        sys.exit(interrupted_status())
 
 
 def interrupted_status() -> int:

@@ -1,16 +1,13 @@
 """``sequentia mix``: distil several models into one."""
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
 
-from .errors import interrupted_status
+from .errors import resumable
 from .options import OutputFolder, recipe_options, with_seed
 from .output import print_metrics
 from .progress import TrainingProgress
-from .streams import notice
 from .train import say_done
 
 
@@ -68,28 +65,22 @@ def mix(
     from sequentia.training import mix, plot
     from sequentia.training.checkpoint import CHECKPOINT
 
-    try:
-        with TrainingProgress() as report:
-            mix(
-                models,
-                output,
-                weights=weights,
-                recipe=recipe,
-                overrides=with_seed(overrides, seed),
-                device=device,
-                resume=resume,
-                report=report,
-                exported=True,
-            )
-            report.phase("drawing")
-            plot(output)
-            report.phase("exporting")
-            config = export(output, output)
-    except KeyboardInterrupt:
-        if not (output / CHECKPOINT).is_file():
-            raise
-        command = ["sequentia", "mix", *models, "-o", str(output), "--resume"]
-        notice(f"Interrupted. Go on with: {shlex.join(command)}")
-        sys.exit(interrupted_status())
+    go_on = ["sequentia", "mix", *models, "-o", output, "--resume"]
+    with resumable(output / CHECKPOINT, go_on), TrainingProgress() as report:
+        mix(
+            models,
+            output,
+            weights=weights,
+            recipe=recipe,
+            overrides=with_seed(overrides, seed),
+            device=device,
+            resume=resume,
+            report=report,
+            exported=True,
+        )
+        report.phase("drawing")
+        plot(output)
+        report.phase("exporting")
+        config = export(output, output)
     print_metrics(config.metrics)
     say_done(output, config)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import interrupted_status
+from .errors import resumable
 from .options import InputFile, OutputFolder, address_option, column_options, corpus_argument
 from .output import print_metrics, progress_bar
 from .streams import notice
@@ -44,21 +44,16 @@ def sweep(corpus: Path, output: Path, **options: Any) -> None:
     from sequentia.training.sweep import BEST, BEST_RECIPE
     from sequentia.training.trials import SWEEP, TRIALS
 
-    try:
+    go_on: list[object] = ["sequentia", "sweep", corpus, "-o", output, "--resume"]
+    go_on += ["--concurrency", options["concurrency"]] if options["concurrency"] else []
+    go_on += ["--address", options["address"]] if options["address"] else []
+    with resumable(output / SWEEP, go_on):
         with _trials() as report:
             trials = find_recipe(corpus, output, report=report, **options)
         notice("Drawing and exporting …")
         plot(output)
         plot(output / BEST)
         config = export(output / BEST, output / BEST)
-    except KeyboardInterrupt:
-        if not (output / SWEEP).is_file():
-            raise
-        command = ["sequentia", "sweep", str(corpus), "-o", str(output), "--resume"]
-        command += ["--concurrency", str(options["concurrency"])] if options["concurrency"] else []
-        command += ["--address", options["address"]] if options["address"] else []
-        notice(f"Interrupted. Go on with: {shlex.join(command)}")
-        sys.exit(interrupted_status())
     click.echo(f"| trial | state | dev | step | {' | '.join(trials[0].values)} |")
     click.echo("|---" * (4 + len(trials[0].values)) + "|")
     for trial in trials:

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 
 from sequentia._lazy import quick_imports
 
-from .errors import interrupted_status
+from .errors import resumable
 from .options import OutputFolder, address_option, column_options, corpus_argument, recipe_options, with_seed
 from .output import print_metrics
 from .progress import TrainingProgress
@@ -70,36 +69,29 @@ def train(
         overrides += (f"minutes={minutes}",)
     if no_prior:
         overrides += ("prior=",)
-    try:
-        with TrainingProgress() as report:
-            trained = train(
-                corpus,
-                output,
-                recipe=recipe,
-                overrides=overrides,
-                device=device,
-                resume=resume,
-                report=report,
-                exported=True,
-                workers=workers,
-                address=address,
-                columns=columns,
-                tell=notice,
-            )
-            report.phase("drawing")
-            plot(output)
-            report.phase("exporting")
-            config = export(output, output)
-    except KeyboardInterrupt as interrupt:
-        if not (output / CHECKPOINT).is_file():
-            raise
-        command = ["sequentia", "train", str(corpus), "-o", str(output), "--resume"]
-        command += ["--device", device] if device != "auto" else []
-        command += ["--workers", str(workers)] if workers > 1 else []
-        command += ["--address", address] if address else []
-        saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
-        notice(f"{saved} Go on with: {shlex.join(command)}")
-        sys.exit(interrupted_status())
+    go_on: list[object] = ["sequentia", "train", corpus, "-o", output, "--resume"]
+    go_on += ["--device", device] if device != "auto" else []
+    go_on += ["--workers", workers] if workers > 1 else []
+    go_on += ["--address", address] if address else []
+    with resumable(output / CHECKPOINT, go_on), TrainingProgress() as report:
+        trained = train(
+            corpus,
+            output,
+            recipe=recipe,
+            overrides=overrides,
+            device=device,
+            resume=resume,
+            report=report,
+            exported=True,
+            workers=workers,
+            address=address,
+            columns=columns,
+            tell=notice,
+        )
+        report.phase("drawing")
+        plot(output)
+        report.phase("exporting")
+        config = export(output, output)
     for name, metrics in teachers_metrics(output).items():
         if metrics.warning:
             notice(f"Teacher {name}: {metrics.warning}")
