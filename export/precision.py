@@ -19,9 +19,9 @@ from sequentia.weights import Tensors, narrowest
 from sequentia.windows import windows
 
 MOST_LOSS: Final = 0.001
-"""How far the loss may move, in nats per symbol, if it is the mean over a hundred predictions or more."""
+"""How far the loss may move, in nats per symbol, if it is the mean over a thousand predictions or more."""
 
-_OF_ONE: Final = 0.01  # six standard deviations of what steps of 1/256 do to the loss of one prediction
+_OF_ONE: Final = 0.033  # six standard deviations of what rounding does to the loss of one prediction of a wide network
 
 _SEARCHED: Final = 2048  # contexts that a choice of bits is tried on
 _NOT_SAID: Final = 4
