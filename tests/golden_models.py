@@ -21,7 +21,7 @@ from sequentia.architectures import (
     NGramArchitecture,
 )
 from sequentia.architectures.gru import GATES
-from sequentia.architectures.mlp import Activation, Layer
+from sequentia.architectures.mlp import Activation, Layer, Skip
 from sequentia.config import FORMAT_VERSION, Config, CorpusRecord, Metrics, Samples, Training
 from sequentia.novelty import KnownNames
 from sequentia.weights import Tensors, narrowest
@@ -101,6 +101,8 @@ def mlp(
     direct: int,
     low_bits: int,
     conditions: Sequence[int] = (),
+    *,
+    skip: Skip | None = None,
 ) -> Callable[[Numbers], Made]:
     """Return what makes a feed-forward network; ``conditions`` says how many ids each one's value may have."""
 
@@ -129,6 +131,11 @@ def mlp(
             tensors[f"layer.{layer}.bias"] = bias if is_last or activation == "relu" else bias + middle
         if direct:
             tensors["direct"] = numbers(-40, 40, ids**direct, ids)
+        if skip:
+            tensors["skip.embedding"] = numbers(-50, 50, ids, 2)
+            for place in range(block_size):
+                tensors[f"skip.{place}.weight"] = numbers(-30, 30, 2, ids)
+                tensors[f"skip.{place}.weight.low"] = numbers(-2, 1, 2, ids)
         one_layer = Layer(
             position_bits=position_bits,
             largest=largest,
@@ -146,6 +153,7 @@ def mlp(
             first_bits=first_bits,
             layers=[one_layer] * len(hidden_sizes),
             direct_bits=direct_bits if direct else 0,
+            skip=skip,
         )
         return block_size, LETTERS, architecture, tensors
 
@@ -203,6 +211,14 @@ MODELS: dict[str, Callable[[Numbers], Made]] = {
     "mlp-relu": mlp("relu", block_size=3, hidden_sizes=[12], direct=2, low_bits=0),
     "mlp-tanh": mlp("tanh", block_size=4, hidden_sizes=[8, 6], direct=0, low_bits=3),
     "mlp-gelu": mlp("gelu", block_size=2, hidden_sizes=[8], direct=1, low_bits=0),
+    "mlp-skip": mlp(
+        "tanh",
+        block_size=3,
+        hidden_sizes=[7],
+        direct=0,
+        low_bits=1,
+        skip=Skip(embedding_bits=5, weight_bits=7, low_bits=2),
+    ),
     "gru": gru(),
     "mlp-where": mlp("tanh", block_size=3, hidden_sizes=[9], direct=1, low_bits=2, conditions=[3, 4]),
     "gru-where": gru([3, 4]),

@@ -152,6 +152,10 @@ class Plain:
             for symbol in context[-a["direct"] :]:
                 row = row * len(self.symbols) + symbol
             logits = [x + shift(y, a["direct_bits"] - 8) for x, y in zip(logits, t["direct"][row], strict=True)]
+        for i, symbol in enumerate(context if (skip := a.get("skip")) else []):
+            products = self.product(f"skip.{i}", t["skip.embedding"][symbol], low := skip["low_bits"])
+            bits = skip["embedding_bits"] + skip["weight_bits"] - low - 8
+            logits = [x + shift(y, bits) for x, y in zip(logits, products, strict=True)]
         return logits
 
     def condition_rows(self, prefix: str, said: Sequence[int]) -> list[list[int]]:

@@ -127,6 +127,32 @@ def test_direct_connections_are_exported(tmp_path: Path) -> None:
     assert f"A symbol takes {products * 24 * ids:,} multiplications" in card, "the first layer is looked up"
 
 
+@pytest.mark.parametrize("scale", [0.2, 3.0])
+def test_skip_connections_are_exported_and_restored(tmp_path: Path, scale: float) -> None:
+    """With large weights, their lowest bits stand in tensors of their own."""
+    run = tmp_path / "run"
+    trained = train(MOONS, run, recipe="mlp", overrides=[*SMALL, "skip=true"])
+    weights = torch.randn(trained.tensors["network.skip.weight"].shape, generator=torch.Generator().manual_seed(1))
+    changed = {"network.skip.weight": scale * weights}
+    Checkpoint(record=trained.record, tensors=trained.tensors | changed).save(run)
+    config = export(run, tmp_path / "moons")
+    assert isinstance(config.architecture, MLPArchitecture)
+    assert config.architecture.skip is not None
+    assert config.architecture.skip.low_bits
+    contexts = np.random.default_rng(1).integers(0, len(config.vocabulary) + 1, (500, 4))
+    model = sequentia.load(tmp_path / "moons")
+    with torch.no_grad():
+        expected = network_of(run)(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
+    assert np.abs(log_softmax(model.logits(contexts)) - expected).max() < 0.05
+
+    again = train(MOONS, tmp_path / "again", overrides=[f"start={tmp_path / 'moons'}", "steps=1", "learning_rate=1e-9"])
+    network = network_of(tmp_path / "again")
+    assert again.record.metrics is not None
+    with torch.no_grad():
+        restored = network(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
+    assert np.abs(log_softmax(model.logits(contexts)) - restored).max() < 0.05
+
+
 # Each kind and each recipe
 
 

@@ -237,15 +237,36 @@ def test_direct_connections_add_a_row_of_a_table(symbols: int) -> None:
     torch.testing.assert_close(network.for_inference()(contexts), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_skip_connections_lead_from_the_embeddings_to_the_logits() -> None:
+    recipe = read_recipe("mlp-batchnorm", ["skip=true"])
+    assert isinstance(recipe, MLPRecipe)
+    inputs = Inputs(3, 6)
+    network = MLP(inputs, recipe.structure(inputs))
+    plain = MLP(inputs, msgspec.structs.replace(network.structure, skip=False))
+    assert network.structure.parameters == sum(each.numel() for each in network.parameters())
+    assert network.skip is not None
+    network.skip.weight.data += 1  # which initialize() undoes
+    initialize(network, recipe, torch.Generator().manual_seed(1))
+    initialize(plain, recipe, torch.Generator().manual_seed(1))
+    contexts = torch.cartesian_prod(*[torch.arange(6)] * 3)
+    assert torch.equal(network.train()(contexts), plain.train()(contexts))
+
+    network.skip.weight.data = torch.randn(network.skip.weight.shape, generator=torch.Generator().manual_seed(2))
+    embedded = network.embedding(contexts).flatten(start_dim=1)
+    expected = plain.eval()(contexts) + embedded @ network.skip.weight.T
+    torch.testing.assert_close(network.eval()(contexts), expected)
+    torch.testing.assert_close(network.for_inference()(contexts), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_direct_connections_draw_no_random_numbers(tmp_path: Path) -> None:
     """Neither for the parameters nor, which a drawn table would shift, for dropout."""
     overrides = [*SMALL, "steps=1", "dropout=0.5"]
     plain = train(MOONS, tmp_path / "plain", recipe="mlp", overrides=overrides)
-    direct = train(MOONS, tmp_path / "direct", recipe="mlp", overrides=[*overrides, "direct=2"])
+    direct = train(MOONS, tmp_path / "direct", recipe="mlp", overrides=[*overrides, "direct=2", "skip=true"])
     assert history(tmp_path / "direct")[0]["loss"] == history(tmp_path / "plain")[0]["loss"]
     for name, tensor in plain.part("random").items():
         assert torch.equal(direct.part("random")[name], tensor)
-    assert direct.weights.keys() - plain.weights.keys() == {"direct.weight"}
+    assert direct.weights.keys() - plain.weights.keys() == {"direct.weight", "skip.weight"}
 
 
 @pytest.mark.parametrize("sizes", [[60], [60, 40]])

@@ -47,6 +47,25 @@ class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return self.unit_bits + self.weight_bits - self.low_bits
 
 
+class Skip(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Direct connections from the embeddings of the context's symbols to the logits.
+
+    Attributes:
+        embedding_bits: the embeddings are in steps of 2^-bits.
+        weight_bits: the weights behind them are in steps of 2^-bits.
+        low_bits: how many of these bits stand in tensors of their own, because sums could reach 2^24; 0 for none.
+    """
+
+    embedding_bits: Bits
+    weight_bits: Bits
+    low_bits: Bits = 0
+
+    @property
+    def sum_bits(self) -> int:
+        """The sums behind the embeddings are in steps of 2^-bits."""
+        return self.embedding_bits + self.weight_bits - self.low_bits
+
+
 class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
     """Embeddings of the context's symbols, hidden layers and logits (Bengio et al. 2003).
 
@@ -64,6 +83,8 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         first_bits: the first layer's sums are in steps of 2^-bits.
         layers: of each hidden layer, its units and the weights behind them.
         direct_bits: the rows of logits are in steps of 2^-bits.
+        skip: of the direct connections from embeddings to logits, if there are any. ``skip.embedding`` holds the
+            embeddings, and ``skip.0.weight`` the weights of the oldest place, and so on.
     """
 
     embedding_dim: Width
@@ -74,6 +95,7 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
     first_bits: Bits
     layers: Annotated[list[Layer], Meta(min_length=1, max_length=MAX_LAYERS)]
     direct_bits: Bits
+    skip: Skip | None = None
 
     def __post_init__(self) -> None:
         if len(self.layers) != len(self.hidden_sizes):
@@ -93,6 +115,10 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
             shapes[f"layer.{number}.bias"] = widths[1:]
         if self.direct:
             shapes["direct"] = (ids**self.direct, ids)
+        if self.skip is not None:
+            shapes["skip.embedding"] = (ids, self.embedding_dim)
+            for place in range(block_size):
+                shapes |= split_weight(f"skip.{place}", (self.embedding_dim, ids), self.skip.low_bits)
         return shapes
 
     def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
@@ -114,6 +140,14 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
             steps = arithmetic.add(
                 "all.steps", steps, arithmetic.shift("direct.steps", direct, self.direct_bits - LOGIT_BITS)
             )
+        if self.skip is not None:
+            embedding = arithmetic.tensor("skip.embedding")
+            for place in range(inputs.block_size):
+                name = f"skip.{place}"
+                vector = arithmetic.look_up(f"{name}.vector", embedding, arithmetic.symbol(place))
+                sums = split_product(arithmetic, name, vector, self.skip.low_bits)
+                rounded = arithmetic.shift(f"{name}.steps", sums, self.skip.sum_bits - LOGIT_BITS)
+                steps = arithmetic.add(f"{name}.all", steps, rounded)
         return arithmetic.logits(steps)
 
     def _first(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
@@ -144,9 +178,10 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         norm = {"none": "", "hidden": ", batch normalisation", "all": ", batch normalisation, of the output too"}
         symbols = "symbol" if self.direct == 1 else f"{self.direct} symbols"
         table = f", and a table of logits for the last {symbols}" if self.direct else ""
+        skip = ", direct connections from the embeddings to the logits" if self.skip is not None else ""
         return (
             f"embeddings of {self.embedding_dim} dimensions, {layers} of {format_list(self.hidden_sizes, ',')} units "
-            f"({self.activation}{norm[self.batch_norm]}){table}"
+            f"({self.activation}{norm[self.batch_norm]}){table}{skip}"
         )
 
     def summarize(self) -> str:

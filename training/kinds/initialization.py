@@ -31,7 +31,7 @@ def initialize(network: "MLP", recipe: "MLPRecipe", generator: torch.Generator) 
       0.01, biases zero.
 
     If the output is normalised, which would cancel a factor of its weights, the factor goes to the normalisation's gain
-    instead. So all but ``normal`` start near the uniform distribution. The table of direct connections and the
+    instead. So all but ``normal`` start near the uniform distribution. Direct connections, of either sort, and the
     embeddings of conditions start at zero, so that a rare value stays near the others.
     """
     kind, gain = recipe.initialization, _GAINS[recipe.activation]
@@ -59,5 +59,6 @@ def initialize(network: "MLP", recipe: "MLPRecipe", generator: torch.Generator) 
             layer.bias.copy_(bias)
     if isinstance(network.output_norm, BatchNorm):
         network.output_norm.gain.mul_(output_factor)
-    if network.direct is not None:
-        network.direct.weight.zero_()
+    for module in (network.direct, network.skip):
+        if module is not None:
+            module.weight.zero_()

@@ -1,4 +1,4 @@
-"""The network of Bengio et al. 2003: its recipe, module, and its whole numbers."""
+"""The network of Bengio et al. 2003: its recipe and module."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -13,28 +13,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sequentia.architectures import MLPArchitecture
-from sequentia.architectures.mlp import Activation, Direct, HiddenSizes, Layer, Normalized, Width
+from sequentia.architectures.mlp import Activation, Direct, HiddenSizes, Normalized, Width
 from sequentia.arithmetic import Inputs
 from sequentia.config import BlockSize
 
 from .base import BaseStructure, ConflictError, DescentRecipe, Rate
 from .initialization import initialize
-from .network import (
-    MOST_POSITIONS,
-    BatchNorm,
-    Exact,
-    Network,
-    fold_norm,
-    rounded,
-    shapes_alone,
-    split_weights,
-    table_range,
-)
+from .mlp_numbers import in_whole_numbers
+from .network import BatchNorm, Exact, Network, fold_norm, shapes_alone
 
 _ACTIVATIONS: Final[dict[Activation, type[nn.Module]]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 _MIN_ROWS_PER_ID: Final = 8  # from this many rows per id on, a table of contributions is quicker
 _MAX_DIRECT_ENTRIES: Final = 1 << 20
-_HEADROOM: Final = 1.25  # over the largest sums of typical contexts
 
 
 class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
@@ -47,6 +37,7 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
         hidden_bias: whether the hidden layers have a bias.
         batch_norm: which layers have batch normalisation: ``none``, the ``hidden`` layers, or ``all``.
         direct: number of newest symbols that select a row of a table, which is added to the logits; 0 for no table.
+        skip: whether the embeddings of the context's symbols also lead to the logits directly.
     """
 
     embedding_dim: Width
@@ -55,6 +46,7 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
     hidden_bias: bool
     batch_norm: Normalized
     direct: Direct
+    skip: bool = False
 
     @classmethod
     def of(cls, architecture: MLPArchitecture) -> Self:
@@ -66,6 +58,7 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
             hidden_bias=True,
             batch_norm="none",
             direct=architecture.direct,
+            skip=architecture.skip is not None,
             parameters=architecture.parameters,
         )
 
@@ -91,6 +84,8 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             ``all``, the output included.
         direct: number of newest symbols that select a row of a table, which is added to the logits. For a large
             vocabulary it is lowered, so that the table has at most 2**20 (about a million) entries.
+        skip: whether the embeddings of the context's symbols also lead to the logits directly: the direct connections
+            of the paper.
         initialization: see :func:`initialize`.
         dropout: share of the hidden units dropped in training (Srivastava et al. 2014). A minibatch drops the same
             units for all its rows, so that they need not be computed.
@@ -108,6 +103,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     hidden_bias: bool = True
     batch_norm: Normalized = "none"
     direct: Direct = 0
+    skip: bool = False
     initialization: Literal["normal", "scaled", "kaiming", "lecun"] = "kaiming"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     teachers: list[str] = []
@@ -122,11 +118,11 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             )
         if self.batch_norm != "none" and self.dropout:
             raise ConflictError("dropout", f"batch_norm needs all units: dropout must be 0, not {self.dropout:g}")
-        if self.batch_norm == "all" and self.direct:
+        if self.batch_norm == "all" and (self.direct or self.skip):
             raise ConflictError(
-                "direct",
+                "direct" if self.direct else "skip",
                 "batch_norm = all normalises the logits, which direct connections would shift: "
-                f"direct must be 0, not {self.direct}",
+                f"{f'direct must be 0, not {self.direct}' if self.direct else 'skip must be false'}",
             )
         if self.teachers and not self.batch_size:
             raise ConflictError(
@@ -151,6 +147,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             hidden_bias=self.hidden_bias,
             batch_norm=self.batch_norm,
             direct=self._direct_symbols(inputs.ids),
+            skip=self.skip,
             parameters=0,
         )
         with shapes_alone():
@@ -175,9 +172,9 @@ class MLP(Network):
     """The network of Bengio et al. 2003, "A neural probabilistic language model", with characters instead of words.
 
     The embeddings of the context's symbols are concatenated and pass through hidden layers to the next symbol's logits.
-    Those of the conditions' values are appended to them.
-    The paper's direct connections from context to logits are a table here. The newest symbols together select one of
-    its rows, like the n-gram features of a maximum-entropy model, so the hidden units need not represent them.
+    Those of the conditions' values are appended to them. The paper's direct connections lead from the embeddings to the
+    logits (``skip``). A table may replace them (``direct``): the newest symbols together select one of its rows, like
+    the n-gram features of a maximum-entropy model, so the hidden units need not represent them.
 
     Args:
         inputs: what it reads.
@@ -206,6 +203,10 @@ class MLP(Network):
         self.direct = (  # zeros, because drawing its weights would change dropout's random numbers
             nn.Embedding(rows, ids, _weight=torch.zeros(rows, ids)) if structure.direct else None
         )
+        self.skip = None  # its weights begin at zero too
+        if structure.skip:
+            self.skip = nn.Linear(inputs.block_size * structure.embedding_dim, ids, bias=False, device="meta")
+            self.skip.weight = nn.Parameter(torch.zeros(self.skip.weight.shape))
         self.activation = _ACTIVATIONS[structure.activation]()
         self.dropout = dropout
 
@@ -227,6 +228,8 @@ class MLP(Network):
         logits: Tensor = self.output_norm(x)
         if self.direct is not None:
             logits = logits + self.direct(self._direct_row(context))
+        if self.skip is not None:
+            logits = logits + self.skip(self.embedding(context).flatten(start_dim=1))
         return logits
 
     def _direct_row(self, context: Tensor) -> Tensor:
@@ -289,6 +292,8 @@ class MLP(Network):
     def precisions(self) -> dict[str, int]:
         """Return the groups of numbers whose precision the exporter chooses."""
         direct = {"direct": 8} if self.structure.direct else {}
+        if self.structure.skip:
+            direct |= {"skip_embedding": 12, "skip": 14}
         hidden = {"hidden": 14} if len(self.hidden) > 1 else {}
         if self.structure.activation == "relu":  # its units are their own positions
             return {"units": 10, **hidden, "output": 14, "first": 12, **direct}
@@ -298,80 +303,7 @@ class MLP(Network):
         self, bits: Mapping[str, int], contexts: NDArray[np.int64], conditions: NDArray[np.int64]
     ) -> Exact:
         """Return the network in whole numbers."""
-        folded, structure = self.for_inference(), self.structure
-        linear = [*folded.hidden, folded.output]
-        weights = [layer.weight.detach().double().numpy().T for layer in linear]
-        biases = [layer.bias.detach().double().numpy() for layer in linear]
-        embedding = folded.embedding.weight.detach().double().numpy()
-        each = weights[0].reshape(-1, embedding.shape[1], len(biases[0]))
-        first = np.einsum("ie,peu->piu", embedding, each[: self.block_size])
-        others = zip(folded.value_vectors(), each[self.block_size :], strict=True)
-        said = [vectors.astype(np.float64) @ part for vectors, part in others]
-        sums, sum_bits = np.tile(biases[0], (len(contexts), 1)), bits["first"]
-        for place, table in enumerate(first):  # place by place, because all places at once take gigabytes
-            sums += table[contexts[:, place]]
-        for column, table in enumerate(said):
-            sums += table[conditions[:, column]]
-        tensors = {f"first.{place}": rounded(table, sum_bits) for place, table in enumerate(first)}
-        tensors |= {f"condition.{column}": rounded(table, sum_bits) for column, table in enumerate(said)}
-        layers: list[Layer] = []
-        for number, (weight, bias) in enumerate(zip(weights[1:], biases[:-1], strict=True)):
-            name, last = f"layer.{number}", number == len(weights) - 2
-            highest = _HEADROOM * sums.max()
-            if structure.activation == "relu":
-                position_bits, lowest = bits["units"], 0
-                largest = unit = max(1, int(rounded(highest, position_bits)))
-            else:
-                position_bits = min(bits["positions"], sum_bits)
-                lowest, end = table_range(structure.activation, highest, bits["units"], position_bits)
-                values = self._activated(np.ldexp(np.arange(lowest, end + 1, dtype=np.float64), -position_bits))
-                tensors[f"{name}.activation"] = rounded(values, bits["units"])
-                largest, unit = end - lowest, int(np.abs(tensors[f"{name}.activation"]).max())
-            if largest > MOST_POSITIONS:
-                raise ValueError(f"units of up to {largest:,}, more than {MOST_POSITIONS:,}")
-            raised = rounded(bias, sum_bits) - (lowest << sum_bits - position_bits)  # so that positions begin at 0
-            if number == 0:
-                tensors["first.0"] += raised
-            else:
-                tensors[f"layer.{number - 1}.bias"] = raised
-            weight_bits = bits["output" if last else "hidden"]
-            parts, low_bits = split_weights(name, weight, weight_bits, unit)
-            tensors |= parts
-            layers.append(
-                Layer(
-                    position_bits=position_bits,
-                    largest=largest,
-                    unit_bits=bits["units"],
-                    weight_bits=weight_bits,
-                    low_bits=low_bits,
-                )
-            )
-            sum_bits = layers[-1].sum_bits
-            if not last:  # no one looks at the logits
-                sums = self._activated(sums) @ weight + biases[number + 1]
-        tensors[f"layer.{len(layers) - 1}.bias"] = rounded(biases[-1], sum_bits)
-        if folded.direct is not None:
-            tensors["direct"] = rounded(folded.direct.weight.detach().double().numpy(), bits["direct"])
-        exact = MLPArchitecture(
-            parameters=sum(p.numel() for p in self.parameters()),
-            embedding_dim=embedding.shape[1],
-            hidden_sizes=[len(bias) for bias in biases[:-1]],
-            activation=structure.activation,
-            batch_norm=structure.batch_norm,
-            direct=structure.direct,
-            first_bits=bits["first"],
-            layers=layers,
-            direct_bits=bits.get("direct", 0),
-        )
-        return exact, tensors
-
-    def _activated(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        units: NDArray[np.float64] = self.activation(torch.from_numpy(sums)).numpy()
-        return units
-
-    def norms(self) -> list[BatchNorm]:
-        """Return the batch normalisation layers."""
-        return [module for module in self.modules() if isinstance(module, BatchNorm)]
+        return in_whole_numbers(self.for_inference(), self.structure, bits, contexts, conditions)
 
     def activation_module(self) -> nn.Module:
         """Return the module that computes the activations of every hidden layer."""
@@ -381,7 +313,3 @@ class MLP(Network):
     def saturates(self) -> bool:
         """Whether the activations are bounded by -1 and 1, so that units can saturate."""
         return self.structure.activation == "tanh"
-
-    def value_vectors(self) -> list[NDArray[np.float32]]:
-        """Return the embeddings of each condition's values, float32 [values, width]."""
-        return [table.detach().cpu().numpy() for table in self.conditions.parameters()]

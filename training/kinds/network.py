@@ -40,7 +40,7 @@ def rounded(values: NDArray[np.floating], bits: int) -> NDArray[np.int64]:
 
 
 def split_weights(
-    name: str, weight: NDArray[np.floating], bits: int, largest: int
+    name: str, weight: NDArray[np.floating], bits: int, largest: int, low_bits: int = 0
 ) -> tuple[dict[str, NDArray[np.int64]], int]:
     """Return a weight matrix in whole numbers, and how many of its lowest bits stand in a tensor of their own.
 
@@ -49,15 +49,26 @@ def split_weights(
         weight: floating [inputs, outputs].
         bits: after the point.
         largest: the largest absolute value of an input.
+        low_bits: at least so many stand apart.
     """
     numbers = rounded(weight, bits)
-    low_bits = 0
     while True:
         high = (numbers + (1 << low_bits >> 1)) >> low_bits
         low = numbers - (high << low_bits)
         if max(np.abs(part).sum(axis=0).max() for part in (high, low)) * largest < _SAFE or low_bits == bits:
             return {f"{name}.weight": high, **({f"{name}.weight.low": low} if low_bits else {})}, low_bits
         low_bits += 1
+
+
+def split_each(
+    name: str, weights: NDArray[np.floating], bits: int, largest: int
+) -> tuple[dict[str, NDArray[np.int64]], int]:
+    """Return several weight matrices, floating [n, inputs, outputs], as :func:`split_weights`, split alike."""
+    low_bits = max(split_weights(name, weight, bits, largest)[1] for weight in weights)
+    tensors: dict[str, NDArray[np.int64]] = {}
+    for number, weight in enumerate(weights):
+        tensors |= split_weights(f"{name}.{number}", weight, bits, largest, low_bits)[0]
+    return tensors, low_bits
 
 
 def table_range(activation: Activation, highest: float, unit_bits: int, position_bits: int) -> tuple[int, int]:
@@ -130,7 +141,7 @@ class Network(nn.Module):
 
     def norms(self) -> "list[BatchNorm]":
         """Return the batch normalisation layers."""
-        return []
+        return [module for module in self.modules() if isinstance(module, BatchNorm)]
 
     def activation_module(self) -> nn.Module | None:
         """Return the module that computes the activations of every hidden layer, or None without hidden layers."""

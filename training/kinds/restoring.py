@@ -37,9 +37,16 @@ def mlp_weights(architecture: MLPArchitecture, tensors: Tensors, inputs: Inputs)
     width, units = architecture.embedding_dim, architecture.hidden_sizes[0]
     tables = [_steps(tensors[f"first.{place}"], architecture.first_bits) for place in range(inputs.block_size)]
     places = np.stack(tables, axis=1)  # [ids, places, units]
-    means = places.mean(axis=0)
+    means: Floats
+    if architecture.skip is None:
+        means = places.mean(axis=0)
+        vectors, parts = factorised((places - means).reshape(inputs.ids, -1), width)
+    else:  # the embeddings are known
+        vectors = _steps(tensors["skip.embedding"], architecture.skip.embedding_bits)
+        known = np.column_stack([vectors, np.ones(inputs.ids)])
+        found = np.linalg.lstsq(known, places.reshape(inputs.ids, -1))[0].astype(np.float64)
+        parts, means = found[:-1], found[-1].reshape(inputs.block_size, units)
     bias = means.sum(axis=0)
-    vectors, parts = factorised((places - means).reshape(inputs.ids, -1), width)
     columns = [parts.reshape(width, -1, units).swapaxes(0, 1).reshape(-1, units)]
     weights = {"embedding.weight": vectors}
     for column in range(len(inputs.values)):
@@ -58,6 +65,10 @@ def mlp_weights(architecture: MLPArchitecture, tensors: Tensors, inputs: Inputs)
     weights["output.bias"] = bias
     if architecture.direct:
         weights["direct.weight"] = _steps(tensors["direct"], architecture.direct_bits)
+    if architecture.skip is not None:
+        bits = architecture.skip.low_bits, architecture.skip.weight_bits
+        rows = [_joined(tensors, f"skip.{place}", *bits) for place in range(inputs.block_size)]
+        weights["skip.weight"] = np.concatenate(rows).T
     return _as_tensors(weights)
 
 

@@ -52,6 +52,8 @@ def mlp_takes_over(network: MLP, source: MLP, links: Links, contexts: Tensor) ->
         bias.add_(theirs[1 + column] @ source.conditions[column].get_parameter("weight")[value])
     if network.direct is not None and source.direct is not None:
         network.direct.weight.copy_(_direct_rows(network, source, links, contexts))
+    if network.skip is not None and source.skip is not None:
+        _take_rows(network.skip, source.skip, links.symbols, 0.0)
 
 
 @torch.no_grad()
