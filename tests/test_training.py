@@ -659,6 +659,9 @@ def test_schedules() -> None:
     drops = read_recipe("mlp", ["learning_rate_drops=[10, 20]"])
     assert isinstance(drops, MLPRecipe)
     assert [learning_rate(drops, step) for step in (0, 9, 10, 19, 20)] == [0.1, 0.1, 0.01, 0.01, 0.001]
+    paper = read_recipe("mlp", ["learning_rate=0.032", "learning_rate_decay=1e-3", "batch_size=50"])
+    assert isinstance(paper, MLPRecipe)
+    assert [learning_rate(paper, step) for step in (0, 20, 60)] == [0.032, 0.016, 0.008]
     cosine = read_recipe("mlp", ["schedule=cosine", "warmup_steps=10", "steps=100", "learning_rate=1"])
     assert isinstance(cosine, MLPRecipe)
     rates = [learning_rate(cosine, step) for step in range(100)]

@@ -41,6 +41,7 @@ WatchDev = Callable[[int, int, float], object]
 def learning_rate(recipe: DescentRecipe, step: int) -> float:
     """Return the learning rate of a 0-based step."""
     rate: float = recipe.learning_rate / 10 ** sum(step >= drop for drop in recipe.learning_rate_drops)
+    rate /= 1 + recipe.learning_rate_decay * recipe.batch_size * step
     if step < recipe.warmup_steps:
         rate *= (step + 1) / recipe.warmup_steps
     if recipe.schedule == "cosine":

@@ -169,6 +169,7 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
         learning_rate: the highest learning rate.
         schedule: ``constant``, or ``cosine``: the rate falls towards zero at the end.
         warmup_steps: number of steps over which the rate rises linearly at the start.
+        learning_rate_decay: the rate is divided by one plus this number times the examples so far (Bengio et al. 2003).
         learning_rate_drops: steps at which the rate is divided by ten.
         average_decay: decay of an exponential moving average of the weights, which becomes the result
             (Polyak and Juditsky 1992); 0 for no average.
@@ -194,6 +195,7 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
     learning_rate: Rate
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: Natural = 0
+    learning_rate_decay: Annotated[float, Meta(ge=0)] = 0.0
     learning_rate_drops: list[Positive] = []
     average_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     batch_size: Annotated[int, Meta(ge=0, le=1 << 20)]
