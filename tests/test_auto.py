@@ -12,10 +12,12 @@ import sequentia
 from sequentia import RecipeError
 from sequentia.arithmetic import Inputs
 from sequentia.export import export
-from sequentia.training import evaluate_model, read_corpus, read_recipe, split, train
+from sequentia.training import auto, evaluate_model, read_corpus, read_recipe, split, train
 from sequentia.training.auto import plan
 from sequentia.training.checkpoint import MEASURED, Checkpoint
+from sequentia.training.counts import count_ngrams
 from sequentia.training.final import _joined
+from sequentia.training.kinds.backoff import BackOffTables
 from sequentia.training.members import RunMember, read_members
 from sequentia.training.mixture import Mixture, fitted
 from sequentia.training.parts import Part
@@ -50,6 +52,27 @@ def cyrillic(tmp_path: Path) -> Path:
         "".join(chr(ord(c) + 0x3D0) if c.isalpha() else c for c in MOONS.read_text(encoding="utf-8")), "utf-8"
     )
     return path
+
+
+def test_long_contexts_are_counted_without_the_rare_ones_if_tables_would_be_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    orders = [each for each in planned(MOONS)[0].teachers if each.startswith("ngram")]
+    assert orders == [f"ngram order={order}" for order in (2, 3, 4, 5, 6, 8)]
+    most = 1 << 12
+    monkeypatch.setattr(auto, "_MOST_ENTRIES", most)
+    teachers = planned(MOONS)[0].teachers
+    assert "memory" not in teachers
+    *few, rare = (each for each in teachers if each.startswith("ngram"))
+    assert few == ["ngram order=2"]
+    assert rare.startswith("ngram order=6 least_count=")
+    part, ids = split(read_corpus(MOONS), "lecture").train, read_corpus(MOONS).vocabulary.size
+    least = int(rare.partition("least_count=")[2])
+    sizes = [
+        BackOffTables.of(*count_ngrams(part, 6), [0.5], ids, least_count=each).log_probabilities.size
+        for each in (least, least - 1)
+    ]
+    assert sizes[0] <= most < sizes[1]
 
 
 def test_the_plan_starts_from_the_prior_where_it_knows_the_letters(cyrillic: Path) -> None:

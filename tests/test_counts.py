@@ -10,9 +10,11 @@ import torch
 
 import sequentia
 from sequentia import TrainingError
+from sequentia.architectures import NGramArchitecture
 from sequentia.arithmetic import Inputs
 from sequentia.arithmetic.integers import IntegerArithmetic
 from sequentia.export import export
+from sequentia.sampling import log_softmax
 from sequentia.training import counts, read_corpus, read_recipe, split, train
 from sequentia.training.counts import count_bigrams, count_ngrams
 from sequentia.training.kinds import ngram
@@ -126,6 +128,29 @@ def test_contexts_that_do_not_occur_are_cut_short() -> None:
     assert not torch.equal(after[0], after[2])
     assert not torch.equal(after[2], after[3])
     np.testing.assert_allclose(model.logits.exp().sum(dim=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("least", [2, 5, 10_000])
+def test_rare_contexts_are_left_to_shorter_ones(tmp_path: Path, least: int) -> None:
+    """The slow network by the definition, the quick one and the exported one agree."""
+    overrides = ["order=4", f"least_count={least}", "split=all"]
+    checkpoint = train(MOONS, tmp_path / "run", recipe="ngram", overrides=overrides)
+    config = export(tmp_path / "run", tmp_path / "run")
+    part = split(read_corpus(MOONS), "all").train
+    ngrams, counts = count_ngrams(part, 4)
+    totals = [
+        np.bincount(np.unique(ngrams[:, 3 - length : 3], axis=0, return_inverse=True)[1].reshape(-1), counts)
+        for length in (1, 2, 3)
+    ]
+    assert isinstance(config.architecture, NGramArchitecture)
+    assert config.architecture.states == 1 + sum(int((each >= least).sum()) for each in totals)
+    contexts = torch.from_numpy(windows(part.tokens, np.arange(300), 3)[0])
+    network = checkpoint.network().eval()
+    expected = network(contexts).log_softmax(dim=1).numpy()
+    quick = network.for_inference()(contexts).log_softmax(dim=1).numpy()
+    np.testing.assert_allclose(quick, expected, atol=1e-5)
+    model = sequentia.load(tmp_path / "run")
+    np.testing.assert_allclose(log_softmax(model.logits(contexts.numpy())), expected, atol=0.005)
 
 
 def test_tables_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,8 @@ _MANY_COMBINATIONS: Final = 48
 _LONG: Final = 20  # symbols of items that a recurrent network learns too slowly, on average
 _SYMBOLS: Final = 1200  # in a minibatch of whole names
 _HIGHEST_ORDER: Final = 8
+_USUAL_ORDER: Final = 6
+_MOST_RARE: Final = 1 << 10  # times that a context has to occur, at most
 _MOST_ENTRIES: Final = 1 << 25  # in the two tables of an n-gram model, each: 256 MiB together
 _WINDOWS: Final = 1 << 12  # least windows that the steps of a network are for
 
@@ -82,7 +84,7 @@ class _Effort(NamedTuple):
 _EFFORTS: Final = (
     _Effort(5_000, 1, 512, 900, 256, 192, 400, 384, 2_000),
     _Effort(30_000, 5, 1_024, 2_500, 512, 256, 1_000, 512, 4_000),
-    _Effort(float("inf"), 15, 2_048, 5_000, 1_024, 320, 2_400, 640, 8_000),
+    _Effort(float("inf"), 15, 2_048, 3_600, 1_024, 320, 1_700, 640, 5_500),
 )
 
 
@@ -175,7 +177,7 @@ def _prior(
 
 
 def _counts(part: Part, ids: int, values: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the n-gram models of a plan, if their tables are not too large.
+    """Return the n-gram models of a plan: those whose tables are not too large, and one without rare contexts.
 
     With conditions, they are fewer, because the names of each combination of values are counted apart.
     """
@@ -183,13 +185,24 @@ def _counts(part: Part, ids: int, values: Mapping[str, Sequence[str]]) -> list[s
     if combinations > _MANY_COMBINATIONS:
         return []
     orders = (2, 3, 4, 5, 6, 8) if combinations == 1 else (3, 5)
-    ngrams = count_ngrams(part, _HIGHEST_ORDER)[0][:, -_HIGHEST_ORDER:-1]
-    states = np.cumsum(
-        [len(np.unique(ngrams[:, -length:], axis=0)) if length else 1 for length in range(_HIGHEST_ORDER)]
-    )
-    fitting = [order for order in orders if states[order - 1] * ids * combinations <= _MOST_ENTRIES]
-    memory = ["memory"] if combinations == 1 and 6 in fitting else []
-    return [f"ngram order={order}" for order in fitting] + memory
+    ngrams, counts = count_ngrams(part, _HIGHEST_ORDER)
+    contexts = ngrams[:, -_HIGHEST_ORDER:-1]
+    totals = [counts.sum(keepdims=True)]  # how often each context of a length occurs
+    lengths = range(1, _HIGHEST_ORDER)
+    labels = (np.unique(contexts[:, -length:], axis=0, return_inverse=True)[1] for length in lengths)
+    totals += [np.bincount(label.reshape(-1), counts) for label in labels]
+
+    def fits(order: int, least: int) -> bool:
+        states = sum(int(np.count_nonzero(each >= least)) for each in totals[:order])
+        return states * ids * combinations <= _MOST_ENTRIES
+
+    fitting = [order for order in orders if fits(order, 0)]
+    found = [f"ngram order={order}" for order in fitting]
+    highest = max(order for order in orders if order <= _USUAL_ORDER)
+    if highest not in fitting:
+        least = next((least for least in range(2, _MOST_RARE) if fits(highest, least)), 0)
+        found += [f"ngram order={highest} least_count={least}"] if least else []
+    return [*found, "memory"] if combinations == 1 and highest in fitting else found
 
 
 def _networks(effort: _Effort, scale: float, part: Part, prior: str, where: Sequence[str]) -> list[str]:

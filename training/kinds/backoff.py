@@ -72,6 +72,7 @@ class BackOffTables:
         discounts: Sequence[float],
         vocabulary_size: int,
         most_bytes: int = MAX_TABLE_BYTES,
+        least_count: int = 0,
     ) -> Self:
         """Smooth counted n-grams by interpolated Kneser-Ney (Chen and Goodman 1999, section 4.1.6).
 
@@ -91,28 +92,32 @@ class BackOffTables:
             discounts: the discounts of order 1, 2 and so on; the last one applies to all higher orders.
             vocabulary_size: number of ids, the boundary included.
             most_bytes: that the tables may take.
+            least_count: contexts that occur fewer times are no states: shorter ones stand for them.
 
         Raises:
             TrainingError: if the tables would take more.
         """
-        found: list[Level] = []
+        every = list(levels(ngrams.astype(np.int64), counts, vocabulary_size))
+        kept: list[Level] = []  # their occurrences are the counts to smooth
         starts = [0]  # first state of each level
-        for level in levels(ngrams.astype(np.int64), counts, vocabulary_size):
-            found.append(level)
-            starts.append(starts[-1] + len(level.parents))
+        numbers = np.zeros(1, dtype=np.int64)  # of the contexts of a level among those kept, -1 for the others
+        for level, deeper in zip_longest(every, every[1:]):
+            weights = level.occurrences if deeper is None else continuations(level, deeper, vocabulary_size)
+            own, numbers = level.frequent(least_count, numbers, weights, vocabulary_size)
+            kept.append(own)
+            starts.append(starts[-1] + len(own.parents))
             if 8 * starts[-1] * vocabulary_size > most_bytes:
                 raise TrainingError(
                     f"{starts[-1]:,} contexts by {vocabulary_size:,} symbols make tables of more than "
-                    f"{MAX_TABLE_BYTES >> 20} MiB; choose a lower order"
+                    f"{MAX_TABLE_BYTES >> 20} MiB; choose a lower order, or leave out rare contexts: least_count"
                 )
         longer = np.zeros((starts[-2], vocabulary_size), dtype=np.int32)
-        for (before, start), level in zip(pairwise(starts[:-1]), found[1:], strict=True):
+        for (before, start), level in zip(pairwise(starts[:-1]), kept[1:], strict=True):
             longer[before + level.parents, level.oldest] = start + np.arange(len(level.parents))
         log_probabilities = np.empty((starts[-1], vocabulary_size), dtype=np.float32)
         lower = np.full((1, vocabulary_size), 1 / vocabulary_size)
-        for length, (level, deeper) in enumerate(zip_longest(found, found[1:])):
-            weights = level.occurrences if deeper is None else continuations(level, deeper, vocabulary_size)
-            lower = _smoothed(level, weights, discount_after(length, discounts), lower[level.parents])
+        for length, level in enumerate(kept):
+            lower = _smoothed(level, level.occurrences, discount_after(length, discounts), lower[level.parents])
             log_probabilities[starts[length] : starts[length + 1]] = np.log(lower)
         return cls(longer, log_probabilities, starts)
 
@@ -132,6 +137,27 @@ class Level:
     oldest: Ids
     grams: Ids
     occurrences: NDArray[np.float64]
+
+    def frequent(self, least_count: int, numbers: Ids, weights: NDArray[np.float64], ids: int) -> tuple["Level", Ids]:
+        """Return the level with the contexts alone that occur often enough, if their parents are kept.
+
+        Args:
+            least_count: how often a context has to occur; the empty one is always kept.
+            numbers: of the contexts of the previous level among those kept, -1 for the others.
+            weights: counts that replace the occurrences, float64 [grams].
+            ids: number of ids, the boundary included.
+
+        Returns:
+            The level; the numbers of its contexts among those kept, -1 for the others.
+        """
+        context, target = np.divmod(self.grams, ids)
+        parents = numbers[self.parents]
+        often = np.bincount(context, self.occurrences, len(parents)) >= least_count
+        keep = (parents >= 0) & (often | (len(parents) == 1))
+        own = np.where(keep, np.cumsum(keep) - 1, -1)
+        chosen = keep[context]
+        grams = own[context[chosen]] * ids + target[chosen]
+        return Level(parents[keep], self.oldest[keep], grams, weights[chosen]), own
 
 
 def levels(ngrams: Ids, counts: Counts, ids: int) -> Iterator[Level]:

@@ -28,7 +28,7 @@ from .backoff import (
     of_names,
     without_last,
 )
-from .base import BaseRecipe, BaseStructure, ConflictError
+from .base import BaseRecipe, BaseStructure, ConflictError, Natural
 from .network import Exact, Network, rounded
 
 
@@ -39,10 +39,12 @@ class NGramStructure(BaseStructure, frozen=True, kw_only=True, tag="ngram"):
         order: symbols in an n-gram: the context and the symbol after it.
         discounts: numbers subtracted from the counts of order 1, 2 and so on; the last one applies to all higher
             orders.
+        least_count: contexts that occur fewer times are left to shorter ones.
     """
 
     order: Order
     discounts: Discounts
+    least_count: Natural = 0
 
 
 class NGramRecipe(BaseRecipe, frozen=True, kw_only=True, tag="ngram"):
@@ -56,10 +58,12 @@ class NGramRecipe(BaseRecipe, frozen=True, kw_only=True, tag="ngram"):
         order: symbols in an n-gram: the context and the symbol after it.
         discounts: numbers subtracted from the counts of order 1, 2 and so on; the last one applies to all higher
             orders.
+        least_count: contexts that occur fewer times are left to shorter ones, so that tables are smaller; 0 for all.
     """
 
     order: Order = 6
     discounts: Discounts
+    least_count: Natural = 0
 
     @property
     def block_size(self) -> int:
@@ -72,7 +76,7 @@ class NGramRecipe(BaseRecipe, frozen=True, kw_only=True, tag="ngram"):
             combinations(inputs)
         except ValueError as error:
             raise ConflictError("model", str(error)) from error
-        return NGramStructure(order=self.order, discounts=self.discounts, parameters=0)
+        return NGramStructure(order=self.order, discounts=self.discounts, least_count=self.least_count, parameters=0)
 
     def count(self, part: Part, inputs: Inputs) -> tuple[NGramStructure, dict[str, Tensor]]:
         """Return the structure, and the n-grams of the training part with their counts."""
@@ -125,7 +129,7 @@ class NGram(Network):
             if length:
                 matching = ngrams[:, -1 - length] == context[-length]
                 ngrams, counts = ngrams[matching], counts[matching]
-            if not len(ngrams):
+            if not len(ngrams) or (length and counts.sum() < self.structure.least_count):
                 break
             if length == order - 1:
                 count = np.bincount(ngrams[:, -1], weights=counts, minlength=ids)
@@ -146,7 +150,8 @@ class NGram(Network):
         tables, size = {}, 0
         for said in sorted(choices):
             own = of_names(ngrams, counts, said)
-            tables[said] = BackOffTables.of(*own, self.structure.discounts, self.ids, MAX_TABLE_BYTES - size)
+            limits = MAX_TABLE_BYTES - size, self.structure.least_count
+            tables[said] = BackOffTables.of(*own, self.structure.discounts, self.ids, *limits)
             size += tables[said].log_probabilities.nbytes
         return tables
 
