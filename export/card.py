@@ -117,7 +117,7 @@ def _metadata(config: Config, facts: CardFacts) -> ModelCardData:
         language=list(facts.language) or None,
         library_name="sequentia",
         pipeline_tag="text-generation",
-        tags=["sequentia", "onnx", "safetensors", "name-generation", "character-level"],
+        tags=["sequentia", "onnx", "safetensors", "name-generation", f"{config.symbols[:-1]}-level"],
         datasets=list(facts.datasets) or None,
         model_name=config.name,
         eval_results=[
@@ -136,14 +136,14 @@ def _metadata(config: Config, facts: CardFacts) -> ModelCardData:
 
 
 def _description(config: Config) -> str:
-    architecture = config.architecture
-    symbols = "symbol gives" if config.block_size == 1 else f"{config.block_size} symbols give"
+    architecture, vocabulary = config.architecture, config.alphabet
+    unit = vocabulary.unit
+    symbols = f"{unit} gives" if config.block_size == 1 else f"{config.block_size} {unit}s give"
     return (
-        f"Invents names like those of `{config.training.corpus.file}`, symbol by symbol. "
+        f"Invents names like those of `{config.training.corpus.file}`, {unit} by {unit}. "
         f"It is {architecture.summarize()}: the last {symbols} the probabilities of the next one, "
         f"through {architecture.describe()}. "
-        f"{architecture.parameters:,} parameters; an alphabet of {len(config.vocabulary)} symbols."
-        + _conditions(config)
+        f"{architecture.parameters:,} parameters; {vocabulary.summarize()}." + _conditions(config)
     )
 
 
@@ -192,8 +192,9 @@ def _figures(config: Config) -> str:
     losses = {what: parts[part] for part, what in _PARTS.items() if part in parts}
     lines = [
         "The loss is the mean negative log-likelihood of the next symbol, in nats (natural logarithms); lower is "
-        "better. A symbol is a character, and the end of a name counts as one more. A window is one prediction: the "
-        f"symbols before, and the one that follows. The split is `{_split(config)}`: {_SPLITS[_split(config)]}.",
+        f"better. A symbol is a {config.symbols[:-1]}, and the end of a name counts as one more. A window is one "
+        "prediction: the symbols before, and the one that follows. The split is "
+        f"`{_split(config)}`: {_SPLITS[_split(config)]}.",
         "",
         *([_FINAL, ""] if config.training.settings.get("final") == "all" else []),
         "The model computes in whole numbers, so that a seed gives the same names on every machine; the figures are "
@@ -252,7 +253,7 @@ def _samples(config: Config) -> str:
     return (
         f"Of {samples.names:,} names drawn with seed {samples.seed}, {samples.in_train:.1%} are in the training part, "
         f"{samples.in_dev_test:.1%} in dev or test alone, and {samples.new:.1%} are new. Their mean length is "
-        f"{samples.mean_length:.2f} symbols. The most frequent: {frequent}."
+        f"{samples.mean_length:.2f} {config.alphabet.unit}s. The most frequent: {frequent}."
     )
 
 
@@ -315,7 +316,7 @@ def _training(config: Config) -> str:
     return "\n".join(
         [
             f"Data: `{corpus.file}`, {corpus.names:,} names ({corpus.distinct:,} distinct), "
-            f"{corpus.symbols:,} symbols, sha256 `{corpus.sha256}`.",
+            f"{corpus.symbols:,} {config.alphabet.unit}s, sha256 `{corpus.sha256}`.",
             "",
             "To train it again and print its figures, run",
             "",
@@ -383,10 +384,11 @@ def _limits(source: Artifact) -> str:
         if source.known is not None
         else ""
     )
+    vocabulary = source.vocabulary
     return (
         "Use it to invent names: of characters, places, products, test data. Do not use it to tell who a name belongs "
         "to, to guess a person's sex, age or origin from a name, or to judge whether a name is real. The model knows "
-        "only the alphabet above and repeats the biases of its list: "
-        f"what is rare there is rare here. Its names have at most {source.config.max_length} symbols unless you ask "
-        f"for longer ones. It may invent names that exist, including names of its list{novelty}."
+        f"only the {vocabulary.collection} above and repeats the biases of its list: "
+        f"what is rare there is rare here. Its names have at most {source.config.max_length} {vocabulary.unit}s unless "
+        f"you ask for longer ones. It may invent names that exist, including names of its list{novelty}."
     )

@@ -16,7 +16,6 @@ from sequentia.training.checkpoint import Checkpoint, RunRecord
 from sequentia.training.kinds import predictor
 from sequentia.training.parts import Part
 from sequentia.training.threads import threads_for
-from sequentia.vocabulary import Vocabulary
 
 from .card import model_card
 from .parity import check_parity, names_of
@@ -48,7 +47,7 @@ def export(run: Path, folder: Path) -> Config:
     network = checkpoint.network().eval()
     part = checkpoint.calibration
     if not part.names:
-        predict, vocabulary = predictor(network.for_inference(), torch.device("cpu")), Vocabulary(record.vocabulary)
+        predict, vocabulary = predictor(network.for_inference(), torch.device("cpu")), record.alphabet
         drawn = names_of(predict, vocabulary, network.inputs, record.max_length, _DRAWN)
         part = Part.of(drawn.astype(vocabulary.dtype))
     with threads_for(record):
@@ -74,6 +73,7 @@ def export(run: Path, folder: Path) -> Config:
         samples=record.samples,
         files={},
         conditions=record.values,
+        symbols=record.alphabet.kind,
     )
     contents = {artifact.WEIGHTS: save(tensors), artifact.GRAPH: artifact.graph_of(config, tensors)}
     check_parity(config, contents[artifact.WEIGHTS], contents[artifact.GRAPH])
@@ -81,7 +81,7 @@ def export(run: Path, folder: Path) -> Config:
     known = checkpoint.known
     if known is not None:
         contents[artifact.NOVELTY] = known.to_bytes()
-    source = Artifact(config, Vocabulary(config.vocabulary), tensors, contents[artifact.GRAPH], known, folder)
+    source = Artifact(config, config.alphabet, tensors, contents[artifact.GRAPH], known, folder)
     contents[artifact.CARD] = model_card(source, pictures).encode()
     in_place = folder.resolve() == run.resolve()
     return artifact.write(folder, config, contents, {} if in_place else pictures, own=in_place)

@@ -37,11 +37,11 @@ class ParquetTable:
 
     Args:
         file: the file to write to.
-        columns: the name of the column of names, then that of the scores if there are any.
+        columns: the name of the column of names, then that of the scores and of further texts if there are any.
     """
 
     def __init__(self, file: BinaryIO, columns: list[str]) -> None:
-        types = (pa.string(), pa.float64())
+        types = (pa.string(), pa.float64(), pa.string())
         self._schema = pa.schema([pa.field(name, kind, False) for name, kind in zip(columns, types, strict=False)])
         self._writer = parquet.ParquetWriter(file, self._schema)
 
@@ -50,9 +50,10 @@ class ParquetTable:
         columns = [strings(names, vocabulary), *([] if scores is None else [pa.array(scores)])]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
-    def write_texts(self, texts: list[str], scores: NDArray[np.float64] | None) -> None:
-        """Write a batch of names given as text, and their scores, float64 [names], if there is a column for them."""
+    def write_texts(self, texts: list[str], scores: NDArray[np.float64] | None, *others: list[str]) -> None:
+        """Write a batch of names given as text, and the columns beside it: scores, float64 [names], and texts."""
         columns = [pa.array(texts, pa.string()), *([] if scores is None else [pa.array(scores)])]
+        columns += [pa.array(each, pa.string()) for each in others]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def close(self) -> None:

@@ -76,6 +76,7 @@ def metadata(config: Config) -> dict[str, str]:
     return {
         "sequentia.format_version": str(config.format_version),
         "sequentia.vocabulary": msgspec.json.encode(config.vocabulary).decode(),
+        **({"sequentia.symbols": config.symbols} if config.symbols != Vocabulary.kind else {}),
         "sequentia.block_size": str(config.block_size),
         "sequentia.max_length": str(config.max_length),
         **({"sequentia.conditions": msgspec.json.encode(config.conditions).decode()} if config.conditions else {}),
@@ -109,7 +110,7 @@ def read(folder: Path) -> Artifact:
     graph = graph_of(config, tensors)
     if read_listed(folder, GRAPH, config) != graph:
         raise ArtifactError.at(folder / GRAPH, expected=f"the graph of {CONFIG} and {WEIGHTS}", found="another")
-    vocabulary, known = Vocabulary(config.vocabulary), _read_known(folder, config)
+    vocabulary, known = config.alphabet, _read_known(folder, config)
     return Artifact(config=config, vocabulary=vocabulary, tensors=tensors, graph=graph, known=known, folder=folder)
 
 
@@ -152,7 +153,7 @@ def _decode_config(path: Path, data: bytes) -> Config:
         if version != FORMAT_VERSION:
             raise _other_version(path, version)
         config = msgspec.json.decode(data, type=Config)
-        Vocabulary(config.vocabulary)
+        _ = config.alphabet
     except (msgspec.MsgspecError, VocabularyError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError.at(path, expected="the schema of an artifact", found=str(error)) from error
     if not set(REQUIRED) <= set(config.files) <= set(FILES):

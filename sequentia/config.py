@@ -10,11 +10,11 @@ from msgspec import Meta
 from .architectures import Architecture, Count
 from .arithmetic import Inputs
 from .text import first_forbidden
+from .vocabulary import MAX_SYMBOLS, SymbolKind, Vocabulary, vocabulary_of
 
 FORMAT_VERSION: Final = 2
 MAX_BLOCK_SIZE: Final = 1024
 MAX_LENGTH: Final = 4096
-MAX_SYMBOLS: Final = 65_535
 MAX_CONDITIONS: Final = 16
 MAX_VALUES: Final = 4096
 MAX_VALUE_LENGTH: Final = 256
@@ -248,7 +248,7 @@ class Config(_Record, frozen=True):
     Attributes:
         format_version: 2.
         name: name of the model.
-        vocabulary: the symbols in the order of their ids, which start at 1.
+        vocabulary: the symbols in the order of their ids, which start at 1; of words, the last is the unknown one.
         block_size: number of symbols of context.
         max_length: symbols in the longest name of the corpus; by default, no generated name is longer.
         conditions: the values of each condition, by its name, in the order of their ids, which start at 1.
@@ -257,6 +257,7 @@ class Config(_Record, frozen=True):
         metrics: its losses.
         samples: statistics of the names that it generates.
         files: size and hash of the other files, by name.
+        symbols: what the symbols are, ``characters`` or ``words``.
     """
 
     format_version: int
@@ -270,6 +271,7 @@ class Config(_Record, frozen=True):
     samples: Samples
     files: dict[str, FileRecord]
     conditions: Values = {}
+    symbols: SymbolKind = "characters"
 
     def __post_init__(self) -> None:
         for name, values in self.conditions.items():
@@ -278,6 +280,15 @@ class Config(_Record, frozen=True):
                     raise ValueError(f"conditions: {text!r} has a character that is not allowed, or is not in NFC")
             if len(set(values)) < len(values):
                 raise ValueError(f"conditions: {name!r} has a value twice")
+
+    @property
+    def alphabet(self) -> Vocabulary:
+        """The vocabulary; made anew each time.
+
+        Raises:
+            VocabularyError: if the symbols cannot be those of a vocabulary.
+        """
+        return vocabulary_of(self.symbols, self.vocabulary)
 
     @property
     def inputs(self) -> Inputs:

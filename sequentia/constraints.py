@@ -21,6 +21,7 @@ class Constraint:
         pattern: a regular expression that names match in full; by default every name does.
         suffix: ids that names end in.
         avoid: strings of ids that no name contains.
+        never: an id that no name contains, if there is one.
 
     Attributes:
         key: equal for equal constraints.
@@ -36,7 +37,9 @@ class Constraint:
         pattern: str | None = None,
         suffix: tuple[int, ...] = (),
         avoid: frozenset[tuple[int, ...]] = frozenset(),
+        never: int | None = None,
     ) -> None:
+        self._never = never
         self._symbols, self._pattern, self._suffix, self._avoid = symbols, pattern, suffix, avoid
         self._min_length, self.max_length = min_length, max_length
         self.unrestricted = pattern is None and not suffix and not avoid
@@ -65,6 +68,8 @@ class Constraint:
                 parts.append(match_suffix(self._suffix, ids))
             if self._avoid:
                 parts.append(match_none_of(self._avoid, ids))
+            if self._never is not None:
+                parts.append(match_none_of([(self._never,)], ids))
             return reduce(intersect, parts) if parts else match_all(ids)
         except TooManyStatesError:
             asked = {"pattern": self._pattern, "suffix": self._suffix, "avoid": self._avoid}

@@ -124,8 +124,15 @@ class Nodes:
             temperature=plan.temperature,
             top_k=plan.top_k,
             top_p=plan.top_p,
-            allowed=None if self.length else np.arange(self._cache.ids) != BOUNDARY,
+            allowed=plan.drawable if self.length else self._first(),
         )
+
+    def _first(self) -> NDArray[np.bool_]:
+        """Return which ids a name may start with, bool [ids]."""
+        drawable = self._plan.drawable
+        first = np.ones(self._cache.ids, dtype=bool) if drawable is None else drawable.copy()
+        first[BOUNDARY] = False
+        return first
 
     def distributions(self) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the running sums of the weights, [ids, nodes], and the node of each unfinished name."""

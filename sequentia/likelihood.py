@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arithmetic import Inputs
-from .sampling import log_softmax
+from .sampling import log_probabilities, log_softmax
 from .vocabulary import BOUNDARY
 from .windows import windows
 
@@ -58,7 +58,7 @@ def name_losses(
         ends = targets == BOUNDARY
         names = first + np.cumsum(ends) - ends
         said = None if conditions is None else conditions[names].astype(np.int64)
-        np.subtract.at(losses, names, log_softmax(predict(contexts, said))[np.arange(len(targets)), targets])
+        np.subtract.at(losses, names, log_probabilities(predict(contexts, said), targets))
         first += int(ends.sum())
     return losses
 

@@ -145,24 +145,26 @@ class SequenceModel(Pretrained):
     def score(self, names: Iterable[str], *, where: Where | Sequence[Where] = None) -> NDArray[np.float64]:
         """Return the natural-log probability of each name, float64 [n].
 
-        This is the network's own probability of the name and its end: the sum of the log-probabilities of its symbols,
-        then of the end. It ignores all options. It also ignores that a sampled name has at least one symbol and at
-        most ``max_length``. So the empty name has a score, and so has a longer name.
+        It is the sum of the log-probabilities of its symbols and its end. Lengths and all options play no part.
 
         Args:
-            names: the names.
+            names: the names. In a model of words, the unknown word stands for those that :meth:`unknown_words` returns.
             where: what is said of the conditions, as in :func:`sequentia.generate`; or a list, one for each name.
 
         Raises:
             OptionError: if ``names`` is not an iterable of strings, or ``where`` does not suit the model or the names.
-            VocabularyError: if a name contains an unknown symbol.
+            VocabularyError: if a name contains a character that the model lacks.
         """
         texts = strings("names", names)
-        tokens, inputs = self.vocabulary.tokens(texts), self.config.inputs
+        tokens, inputs = self.vocabulary.tokens(texts, unknown=True), self.config.inputs
         if not isinstance(where, list | tuple):
             cache = self._methods({"where": where}).cache
             return -name_losses(tokens, inputs, lambda contexts, _=None: cache.distinct_logits(contexts))
         return -name_losses(tokens, inputs, self.logits, said_by_each(where, self.config.conditions, len(texts)))
+
+    def unknown_words(self, names: Iterable[str]) -> list[list[str]]:
+        """Return the words of each name that the model lacks, or the characters if it is a model of characters."""
+        return [self.vocabulary.lacking(text) for text in strings("names", names)]
 
     @overload
     def next_symbols(self, prefix: str = "", *, where: Where = None) -> dict[str, float]: ...
@@ -175,7 +177,7 @@ class SequenceModel(Pretrained):
     ) -> dict[str, float] | list[dict[str, float]]:
         """Return the probability of each symbol that may follow a prefix, the most probable first.
 
-        The key ``""`` is the end of the name. The probabilities sum to 1.
+        The key ``""`` is the end of the name, U+FFFD any word that a model of words lacks. The probabilities sum to 1.
 
         Args:
             prefix: the start of a name, or a list of several, which returns a list and is faster than one by one.
@@ -351,20 +353,20 @@ def generate(
         model: see :func:`load`; the model stays loaded for later calls.
         where: what the names are to be, for a model with conditions: a value for each condition that matters, such as
             ``{"sex": "f"}``. The others are left to the model. ``load(model).conditions`` lists the values.
-        prefix: start of every name, normalised to NFC.
+        prefix: start of every name, normalised to NFC; of whole words for a model of words.
         temperature: below 1 gives more usual names, above 1 less usual ones; 0 always takes the most probable symbol.
         top_k: draw each symbol from this many of the most probable ones.
         top_p: draw each symbol from the smallest set of most probable ones with at least this total probability.
-        min_length: fewest symbols in a name, the prefix included.
+        min_length: fewest symbols, that is characters or words, in a name, the prefix included.
         max_length: most symbols in a name, the prefix included. By default the length of the longest name of the list;
             if ``min_length``, the prefix or the suffix is longer, that.
         unique: return no name twice in one call.
         novel: return no name of the list that the model was made from: of no part, train, dev or test. For each name of
             the list, it also rejects one in 2**32 other names by mistake.
         exclude: names not to return, spelled as the model spells them.
-        avoid: strings that no name contains.
-        pattern: a regular expression that every name matches in full: literals, ``.``, classes such as ``[a-e]``,
-            ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``.
+        avoid: strings that no name contains; of whole words for a model of words.
+        pattern: a regular expression, of characters, that every name matches in full: literals, ``.``, classes such as
+            ``[a-e]``, ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``.
         suffix: end of every name, normalised to NFC.
         seed: a whole number from 0 to 2**128 - 1, or a string, taken as it is and not normalised; by default a random
             number for each call.

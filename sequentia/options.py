@@ -61,6 +61,7 @@ class Plan:
         exclude: names not to return, encoded by :meth:`Vocabulary.rows`.
         known: the names of the list if ``novel`` excludes them; otherwise ``None``.
         constraint: what lengths, pattern, suffix and strings to avoid ask of a name.
+        drawable: which ids may be drawn, bool [ids], or None if all may be.
         trivial: whether it asks only for a symbol and the model's own greatest length, as nearly all names have.
         start: the state of the constraint after the prefix.
         seed: the given seed as a number, or a random one.
@@ -76,6 +77,7 @@ class Plan:
     exclude: frozenset[bytes]
     known: KnownNames | None
     constraint: Constraint
+    drawable: NDArray[np.bool_] | None
     trivial: bool
     start: int
     seed: int
@@ -121,7 +123,7 @@ class Plan:
         for option, text, ids in (("prefix", prefix, prefix_ids), ("suffix", suffix, suffix_ids)):
             if len(ids) > max_length:
                 raise OptionError(
-                    f"{option} {text!r} has {len(ids)} symbols, more than max_length {max_length}",
+                    f"{option} {text!r} has {len(ids)} {vocabulary.unit}s, more than max_length {max_length}",
                     option=option,
                     value=text,
                 )
@@ -136,9 +138,18 @@ class Plan:
         if not isinstance(pattern, str | None):
             raise _option_error("pattern", pattern, "a string or None")
         if pattern is not None:
+            if not vocabulary.takes_patterns:
+                raise OptionError(
+                    f"pattern: this model invents names {vocabulary.unit} by {vocabulary.unit}, and a pattern is over "
+                    "characters; use prefix, suffix and avoid",
+                    option="pattern",
+                    value=pattern,
+                )
             pattern = unicodedata.normalize("NFC", pattern)
         avoid = _avoided_ids(options.get("avoid", ()), vocabulary, max_length)
-        constraint = Constraint(vocabulary.symbols, min_length, max_length, pattern, suffix_ids, avoid)
+        constraint = Constraint(
+            vocabulary.symbols, min_length, max_length, pattern, suffix_ids, avoid, vocabulary.unknown
+        )
         start = constraint.state(prefix_ids)
         possible = constraint.possible(len(prefix_ids), np.array([start]))
         if possible is not None and not possible[0]:
@@ -155,6 +166,7 @@ class Plan:
             exclude=_excluded_rows(options.get("exclude", ()), vocabulary, max_length),
             known=known if novel else None,
             constraint=constraint,
+            drawable=vocabulary.drawable,
             trivial=constraint.unrestricted and min_length == 1 and max_length >= longest,
             start=start,
             seed=_seed(options.get("seed")),
@@ -240,30 +252,35 @@ def strings(option: str, values: object, expected: str = "a list of strings, eve
 
 def _excluded_rows(names: object, vocabulary: Vocabulary, max_length: int) -> frozenset[bytes]:
     """Return names as :meth:`Vocabulary.rows` encodes them, without names that the model cannot draw."""
-    alphabet = frozenset(vocabulary.symbols)
     texts = (unicodedata.normalize("NFC", name) for name in strings("exclude", names))
-    possible = (text for text in texts if len(text) <= max_length and alphabet.issuperset(text))
-    ids = [vocabulary.encode(text).tolist() for text in possible]
-    return frozenset(vocabulary.rows(vocabulary.padded(ids, max_length)))
+    found = [ids for text in texts if (ids := _known_ids(text, vocabulary, max_length)) is not None]
+    return frozenset(vocabulary.rows(vocabulary.padded(found, max_length)))
+
+
+def _known_ids(text: str, vocabulary: Vocabulary, most: int) -> tuple[int, ...] | None:
+    """Return a text in NFC as ids, None if the vocabulary lacks a symbol of it or it has more than ``most``."""
+    symbols = vocabulary.split(text)
+    ids = vocabulary.ids_of(symbols) if len(symbols) <= most else [None]
+    return None if None in ids else tuple(i for i in ids if i is not None)
 
 
 def _avoided_ids(texts: object, vocabulary: Vocabulary, max_length: int) -> frozenset[tuple[int, ...]]:
     """Return strings as ids, without those that no name can contain."""
     found = set()
     for text in strings("avoid", texts):
-        if not text:
+        if not text.strip(vocabulary.separator):
             raise OptionError(
                 "avoid must not contain the empty string, which every name contains", option="avoid", value=""
             )
-        ids = vocabulary.ids_of(unicodedata.normalize("NFC", text))
-        if None not in ids and len(ids) <= max_length:
-            found.add(tuple(int(i) for i in ids if i is not None))
+        ids = _known_ids(unicodedata.normalize("NFC", text), vocabulary, max_length)
+        if ids is not None:
+            found.add(ids)
     return frozenset(found)
 
 
 def _no_match(options: Mapping[str, object], least: int, most: int, vocabulary: Vocabulary) -> OptionError:
     """Return the error for constraints that no name meets."""
-    lengths = f"{least} to {most} symbols" if least < most else f"{least} symbols"
+    lengths = f"{least} to {most} {vocabulary.unit}s" if least < most else f"{least} {vocabulary.unit}s"
     asked = {option: options.get(option) for option in ("pattern", "prefix", "suffix", "avoid")}
     option = next((option for option in ("pattern", "suffix", "avoid") if asked[option]), "pattern")
     pattern = str(asked["pattern"] or "")

@@ -14,6 +14,7 @@ from .vocabulary import Names, Vocabulary
 
 NAME: Final = "name"
 LOG_PROBABILITY: Final = "log_probability"
+UNKNOWN: Final = "unknown"
 
 Scores = NDArray[np.float64] | None
 
@@ -25,11 +26,12 @@ class Writer(ABC):
         file: the file to write to; it is left open.
         vocabulary: the alphabet of the names.
         scored: whether each batch comes with log-probabilities.
+        unknown: whether to add the symbols of each name that the vocabulary lacks, as text.
     """
 
-    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
-        self._file, self._vocabulary = file, vocabulary
-        self._columns = [NAME, LOG_PROBABILITY] if scored else [NAME]
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False) -> None:
+        self._file, self._vocabulary, self._unknown = file, vocabulary, unknown
+        self._columns = [NAME, *([LOG_PROBABILITY] if scored else []), *([UNKNOWN] if unknown else [])]
 
     def write(self, names: Names, scores: Scores) -> None:
         """Write a batch of names, given as ids, and their log-probabilities, float64 [names], if the file has them."""
@@ -38,6 +40,18 @@ class Writer(ABC):
     @abstractmethod
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch of names, given as text, and their log-probabilities, float64 [names], if the file has them."""
+
+    def _rows_of(self, texts: list[str], scores: Scores) -> Iterator[tuple[object, ...]]:
+        """Return the values of each name, in the order of the columns."""
+        return zip(texts, *([] if scores is None else [scores.tolist()]), *self._lacking(texts), strict=True)
+
+    def _objects(self, texts: list[str], scores: Scores) -> Iterator[dict[str, object]]:
+        return (dict(zip(self._columns, row, strict=True)) for row in self._rows_of(texts, scores))
+
+    def _lacking(self, texts: list[str]) -> list[list[str]]:
+        """Return the column of unknown symbols, if there is one."""
+        vocabulary = self._vocabulary
+        return [[vocabulary.separator.join(vocabulary.lacking(text)) for text in texts]] if self._unknown else []
 
     def abandon(self) -> None:  # noqa: B027 - most formats need nothing
         """End a file that will not be kept, because of an error."""
@@ -51,21 +65,21 @@ class Lines(Writer):
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
-        if scores is not None:
-            texts = [f"{score:.4f}\t{text}" for score, text in zip(scores.tolist(), texts, strict=True)]
-        self._file.write("".join(f"{text}\n" for text in texts).encode())
+        shown = [] if scores is None else [[f"{score:.4f}" for score in scores.tolist()]]
+        rows = zip(*shown, texts, *self._lacking(texts), strict=True)
+        self._file.write("".join("\t".join(row) + "\n" for row in rows).encode())
 
 
 class Csv(Writer):
     """Comma-separated values, with a header."""
 
-    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
-        super().__init__(file, vocabulary, scored=scored)
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False) -> None:
+        super().__init__(file, vocabulary, scored=scored, unknown=unknown)
         self._rows(self._columns)
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
-        self._rows(*(zip(texts) if scores is None else zip(texts, scores.tolist(), strict=True)))
+        self._rows(*self._rows_of(texts, scores))
 
     def _rows(self, *rows: Iterable[object]) -> None:
         import csv
@@ -82,21 +96,20 @@ class JsonLines(Writer):
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
         encode = msgspec.json.Encoder().encode
-        rows = _objects(texts, scores)
-        self._file.write(b"".join(encode(row) + b"\n" for row in rows))
+        self._file.write(b"".join(encode(row) + b"\n" for row in self._objects(texts, scores)))
 
 
 class JsonArray(Writer):
     """One JSON array of names, or of objects if there are scores."""
 
-    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
-        super().__init__(file, vocabulary, scored=scored)
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False) -> None:
+        super().__init__(file, vocabulary, scored=scored, unknown=unknown)
         self._before = b"[\n  "
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
         encode = msgspec.json.Encoder().encode
-        for row in texts if scores is None else _objects(texts, scores):
+        for row in texts if self._columns == [NAME] else self._objects(texts, scores):
             self._file.write(self._before + encode(row))
             self._before = b",\n  "
 
@@ -108,10 +121,10 @@ class JsonArray(Writer):
 class Parquet(Writer):
     """A Parquet file with one row group per batch."""
 
-    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool) -> None:
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False) -> None:
         from . import arrow
 
-        super().__init__(file, vocabulary, scored=scored)
+        super().__init__(file, vocabulary, scored=scored, unknown=unknown)
         self._table = arrow.ParquetTable(file, self._columns)
 
     def write(self, names: Names, scores: Scores) -> None:
@@ -120,7 +133,7 @@ class Parquet(Writer):
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
-        self._table.write_texts(texts, scores)
+        self._table.write_texts(texts, scores, *self._lacking(texts))
 
     def abandon(self) -> None:
         """Close the library's writer, which would complain otherwise."""
@@ -153,9 +166,3 @@ def format_of(path: Path) -> type[Writer]:
         known = ", ".join(filter(None, FORMATS))
         raise OptionError(f"{path}: cannot write {suffix}; a file's name ends in {known}", option="output", value=path)
     return FORMATS[suffix]
-
-
-def _objects(texts: list[str], scores: Scores) -> Iterator[dict[str, object]]:
-    if scores is None:
-        return ({NAME: text} for text in texts)
-    return ({NAME: text, LOG_PROBABILITY: score} for text, score in zip(texts, scores.tolist(), strict=True))

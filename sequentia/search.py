@@ -1,7 +1,8 @@
 """Best-first search for the most probable names.
 
 A name is never more probable than its prefixes. So when the best remaining prefix is less probable than each of the n
-names found, these are the n most probable names (A* without a heuristic: Hart, Nilsson and Raphael 1968).
+names found, these are the n most probable names (A* without a heuristic: Hart, Nilsson and Raphael 1968). Of a large
+vocabulary, a prefix is continued by its most probable symbols first, and by the next ones when their turn comes.
 """
 
 import heapq
@@ -20,6 +21,7 @@ from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
 
 _BATCH_SIZE: Final = 64  # prefixes
+_AT_ONCE: Final = 1024  # symbols that continue a prefix
 MOST_PREFIXES: Final = 1_000_000
 
 
@@ -30,7 +32,10 @@ def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -
         GenerationError: if the search needs more than a million prefixes.
     """
     prefix = tuple(plan.prefix.tolist())
-    frontier = [(_loss(cache, prefix), prefix, plan.start)]  # a heap: loss in nats, ids, state of the constraint
+    # A heap: the loss in nats of the best name that may follow, ids, state of the constraint, their own loss, and how
+    # many of the most probable next symbols were taken.
+    start = _loss(cache, prefix)
+    frontier = [(start, prefix, plan.start, start, 0)]
     found: list[tuple[float, tuple[int, ...]]] = []  # sorted
     rejection = Rejection(plan, vocabulary)
     expanded = 0
@@ -48,17 +53,23 @@ def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -
                 accepted=len(found),
                 names=[_text(vocabulary, ids) for _, ids in found],
             )
-        for (loss, ids, state), row in zip(best, _losses(cache, [ids for _, ids, _ in best]), strict=True):
+        for (_, ids, state, loss, taken), row in zip(best, _losses(cache, [ids for _, ids, *_ in best]), strict=True):
             losses = loss + row
             allowed = plan.constraint.allowed(len(ids), np.array([state]))
             if len(ids) == plan.max_length:
                 candidates = np.array([BOUNDARY])
             else:
                 candidates = np.flatnonzero((losses <= bound) & allowed[0])
+            if taken or len(candidates) > _AT_ONCE:
+                ranked = candidates[np.argsort(losses[candidates], kind="stable")]
+                candidates, later = ranked[taken : taken + _AT_ONCE], ranked[taken + _AT_ONCE :]
+                if len(later):
+                    heapq.heappush(frontier, (float(losses[later[0]]), ids, state, loss, taken + _AT_ONCE))
             after = plan.constraint.after(np.full(len(candidates), state), candidates).tolist()
             for symbol, state_after in zip(candidates.tolist(), after, strict=True):
                 if symbol != BOUNDARY:
-                    heapq.heappush(frontier, (float(losses[symbol]), (*ids, symbol), state_after))
+                    following = float(losses[symbol])
+                    heapq.heappush(frontier, (following, (*ids, symbol), state_after, following, 0))
                 elif not rejection.reasons(vocabulary.padded([ids], plan.max_length), np.array([True]))[0]:
                     insort(found, (float(losses[BOUNDARY]), ids))
         del found[n:]

@@ -107,7 +107,7 @@ CONSTRAINTS: list[Json] = [
     {"pattern": "[a-m]*n[aeiou]{1,2}"},
     {"pattern": ".*q.*", "suffix": "e", "avoid": ["qua"]},
 ]
-PREFIXES = {"names": "ma", "bigram": "e\u0301x"}  # the second is not in NFC
+PREFIXES = {"names": "ma", "bigram": "e\u0301x", "words": " the\u3000Zoe\u0308 "}  # the last two are not in NFC
 
 
 def seed_from(seed: Json) -> int | str:
@@ -193,7 +193,11 @@ def _names() -> Iterator[Json]:
         cases: list[Json] = [
             *OPTIONS,
             {"prefix": prefix},
-            {"prefix": prefix, "min_length": len(prefix), "max_length": len(prefix) + 2},
+            {
+                "prefix": prefix,
+                "min_length": (length := len(model.vocabulary.split(prefix))),
+                "max_length": length + 2,
+            },
             {"exclude": usual[::2]},
         ]
         if model.knows_its_names:
@@ -201,7 +205,7 @@ def _names() -> Iterator[Json]:
         if model.conditions:
             cases = [*_under_conditions(model, usual)]
         else:
-            cases += CONSTRAINTS if model_name == "names" else _constraints(*model.vocabulary.symbols[:4])
+            cases += CONSTRAINTS if model_name == "names" else _constraints(model)
         for options in cases:
             yield _case(model_name, model, {"number": "0"}, 0, 12, options)
         for seed in SEEDS[1:]:
@@ -209,13 +213,18 @@ def _names() -> Iterator[Json]:
         yield _case(model_name, model, {"text": "far"}, 10**12, 4, {"exclude": usual[:1]})
 
 
-def _constraints(a: str, b: str, c: str, d: str) -> Iterator[Json]:
-    """Yield constraints for a small model, from four symbols of its alphabet."""
+def _constraints(model: SequenceModel) -> Iterator[Json]:
+    """Yield constraints for a small model, from four symbols of its vocabulary."""
+    a, b, c, d, *_ = model.vocabulary.symbols
+
+    def text(*symbols: str) -> str:
+        return model.vocabulary.separator.join(symbols)
+
     yield {"suffix": a}
-    yield {"suffix": c + b + c}
+    yield {"suffix": text(c, b, c)}
     yield {"suffix": b, "temperature": 0.6, "top_p": 0.9}
-    yield {"avoid": [a, c + b, "?"]}
-    yield {"avoid": [a, b + b, c + d], "suffix": d + d, "exclude": [d + d], "prefix": d}
+    yield {"avoid": [a, text(c, b), "?"]}
+    yield {"avoid": [a, text(b, b), text(c, d)], "suffix": text(d, d), "exclude": [text(d, d)], "prefix": d}
     yield {"suffix": b, "avoid": [a], "prefix": c, "min_length": 4, "max_length": 7}
     yield {"avoid": [b], "max_length": 4, "unique": True, "temperature": 1.6}
 
@@ -236,7 +245,7 @@ def _under_conditions(model: SequenceModel, usual: list[str]) -> Iterator[Json]:
         {"novel": True, "exclude": usual[:3]},
         {"pattern": "[a-d]{2,}(e|f).*", "suffix": "h"},
         {"pattern": ".*gag.*"},
-        *_constraints(*model.vocabulary.symbols[:4]),
+        *_constraints(model),
     ]
     for each, where in zip(options, cycle([last, *alone, first]), strict=False):
         yield {"where": where, **each}

@@ -29,13 +29,14 @@ from sequentia.weights import Tensors, narrowest
 from . import plain, plain_names
 
 LETTERS = "abcdefgh"
+WORDS = ("the", "of", "Zoë", "O'Neil,", "n°5", "a", "😀", "THE", "—", "\ufffd")  # the last one is the unknown word
 UNUSUAL = "aex\u0301é😀 ß"  # a letter and U+0301 may compose, so that some names are not in NFC
 MAX_LENGTH = 10
 NO_HASH = "0" * 64
 
 Integers = NDArray[np.int64]
 Conditions = dict[str, list[str]]
-Made = tuple[int, str, Architecture, dict[str, Integers]]
+Made = tuple[int, Sequence[str], Architecture, dict[str, Integers]]
 """The block size, alphabet, architecture and tensors of a model."""
 
 SEX_AND_DECADE: Conditions = {"sex": ["f", "m"], "decade": ["1990", "2000", "2010"]}
@@ -101,13 +102,14 @@ def mlp(
     direct: int,
     low_bits: int,
     conditions: Sequence[int] = (),
+    symbols: Sequence[str] = LETTERS,
     *,
     skip: Skip | None = None,
 ) -> Callable[[Numbers], Made]:
     """Return what makes a feed-forward network; ``conditions`` says how many ids each one's value may have."""
 
     def make(numbers: Numbers) -> Made:
-        ids, first_bits, position_bits, unit_bits, weight_bits, direct_bits = len(LETTERS) + 1, 7, 5, 6, 8, 5
+        ids, first_bits, position_bits, unit_bits, weight_bits, direct_bits = len(symbols) + 1, 7, 5, 6, 8, 5
         widths = [*hidden_sizes, ids]
         tensors = {f"first.{place}": numbers(-90, 90, ids, widths[0]) for place in range(block_size)}
         tensors |= {f"condition.{column}": numbers(-70, 70, rows, widths[0]) for column, rows in enumerate(conditions)}
@@ -155,7 +157,7 @@ def mlp(
             direct_bits=direct_bits if direct else 0,
             skip=skip,
         )
-        return block_size, LETTERS, architecture, tensors
+        return block_size, symbols, architecture, tensors
 
     return make
 
@@ -223,6 +225,7 @@ MODELS: dict[str, Callable[[Numbers], Made]] = {
     "mlp-where": mlp("tanh", block_size=3, hidden_sizes=[9], direct=1, low_bits=2, conditions=[3, 4]),
     "gru-where": gru([3, 4]),
     "ngram-where": ngram(3, start=[0, 2, 1, 2]),  # nothing is known of the last value but what is of the first
+    "words": mlp("gelu", block_size=3, hidden_sizes=[7], direct=1, low_bits=2, symbols=WORDS),
 }
 
 
@@ -248,6 +251,7 @@ def write(folder: Path, name: str) -> None:
         metrics=Metrics(train=None, dev=None, test=None, dev_unseen=None, test_unseen=None),
         samples=Samples(seed=0, names=0, in_train=0.0, in_dev_test=0.0, new=0.0, mean_length=0.0, most_frequent={}),
         files={},
+        symbols="words" if alphabet is WORDS else "characters",
     )
     files = {artifact.WEIGHTS: save(tensors), artifact.GRAPH: artifact.graph_of(config, tensors)}
     artifact.write(folder, config, files)

@@ -95,7 +95,8 @@ class Plain:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.architecture = config["architecture"]
         self.tensors = read_tensors((folder / "model.safetensors").read_bytes())
-        self.symbols = ["", *config["vocabulary"]]
+        self.symbols, self.words = ["", *config["vocabulary"]], config.get("symbols") == "words"
+        self.separator = " " if self.words else ""
         self.block_size, self.longest = config["block_size"], config["max_length"]
         self.conditions: dict[str, list[str]] = config.get("conditions", {})
         hashes = folder / "novelty.crc32"
@@ -105,7 +106,6 @@ class Plain:
         self.columns = cache(lambda name: list(zip(*self.tensors[name], strict=True)))
 
     def said(self, where: dict[str, Any] | None) -> tuple[int, ...]:
-        """Return the id of each condition's value, 0 where it is not said."""
         said = where or {}
         return tuple(values.index(said[c]) + 1 if c in said else 0 for c, values in self.conditions.items())
 
@@ -148,9 +148,7 @@ class Plain:
             bits = layer["unit_bits"] + layer["weight_bits"] - layer["low_bits"]
         logits = [shift(x, bits - 8) for x in sums]
         if a["direct"]:
-            row = 0
-            for symbol in context[-a["direct"] :]:
-                row = row * len(self.symbols) + symbol
+            row = reduce(lambda row, symbol: row * len(self.symbols) + symbol, context[-a["direct"] :], 0)
             logits = [x + shift(y, a["direct_bits"] - 8) for x, y in zip(logits, t["direct"][row], strict=True)]
         for i, symbol in enumerate(context if (skip := a.get("skip")) else []):
             products = self.product(f"skip.{i}", t["skip.embedding"][symbol], low := skip["low_bits"])
@@ -187,13 +185,15 @@ class Plain:
         return tuple(([0] * self.block_size + ids)[-self.block_size :])
 
     def relative(self, ids: list[int], o: dict[str, Any]) -> list[int]:
-        """Return the weights of the next id after the ids of a name."""
         context, said = self.context(ids), self.said(o.get("where"))
         return self.weights_after(context, said, o.get("temperature", 1.0), o.get("top_k"), o.get("top_p") or 1.0)
 
     def weights_of(self, context: tuple[int, ...], said: tuple[int, ...], *options: Any) -> list[int]:
         logits = self.after(context, said)
-        return weights(logits, [any(context)] + [True] * (len(logits) - 1), *options)
+        return weights(logits, [any(context)] + [True] * (len(logits) - 2) + [not self.words], *options)
+
+    def split(self, text: str) -> list[str]:
+        return (str.split if self.words else list)(unicodedata.normalize("NFC", text))
 
     def encode(self, text: str) -> list[int]:
-        return [self.symbols.index(symbol) for symbol in unicodedata.normalize("NFC", text)]
+        return [self.symbols.index(symbol) for symbol in self.split(text)]

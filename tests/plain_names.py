@@ -154,17 +154,20 @@ class Attempts:
 def attempts_of(model: Plain, o: dict[str, Any]) -> Attempts:
     """Return the attempts at names of a model under some options."""
     prefix, suffix = model.encode(o.get("prefix", "")), model.encode(o.get("suffix", ""))
-    avoid = [unicodedata.normalize("NFC", text) for text in o.get("avoid", ())]
+    avoid = [model.split(text) for text in o.get("avoid", ())]
     least = o.get("min_length", 1)
     most = o.get("max_length") or max(model.longest, least, len(prefix), len(suffix))
-    known = [tuple(model.encode(text)) for text in avoid if {*text} <= {*model.symbols} and len(text) <= most]
+    known = [
+        tuple(map(model.symbols.index, each)) for each in avoid if {*each} <= {*model.symbols} and len(each) <= most
+    ]
+    never: list[Ids] = [(len(model.symbols) - 1,)] if model.words else []  # the unknown word
     return Attempts(
         lambda ids: model.relative(ids, o),
         model.block_size,
         prefix,
         (least, most),
         (max(most, model.longest) // 4 + 1) * 4,
-        Automaton(tuple(suffix), known),
+        Automaton(tuple(suffix), [*known, *never]),
         constrained=bool(suffix or known or least > 1 or most < model.longest),
         constant=o.get("temperature") == 0 or o.get("top_k") == 1,
     )
@@ -173,12 +176,12 @@ def attempts_of(model: Plain, o: dict[str, Any]) -> Attempts:
 def names(model: Plain, seed: int | str, first: int, number: int, o: dict[str, Any]) -> list[str]:
     """Return names of a stream from an index on; with ``unique``, without those that came before."""
     attempts, found = attempts_of(model, o), list[str]()
-    excluded = [unicodedata.normalize("NFC", text) for text in o.get("exclude", ())]
+    excluded = [model.separator.join(model.split(text)) for text in o.get("exclude", ())]
 
     def name(index: int) -> str:
         for attempt in takewhile(attempts.goes_on, count()):
             ids = attempts.passes(seed, index, attempt)
-            text = "".join(model.symbols[i] for i in ids or [])
+            text = model.separator.join(model.symbols[i] for i in ids or [])
             known = o.get("novel", False) and zlib.crc32(text.encode()) in model.known
             if text and unicodedata.is_normalized("NFC", text) and text not in excluded and not known:
                 return text

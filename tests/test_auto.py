@@ -21,6 +21,7 @@ from sequentia.training.kinds.backoff import BackOffTables
 from sequentia.training.members import RunMember, read_members
 from sequentia.training.mixture import Mixture, fitted
 from sequentia.training.parts import Part
+from sequentia.training.preparing import prepare
 from sequentia.training.progress import Progress
 from sequentia.training.runs import METRICS, TEACHERS
 
@@ -33,8 +34,8 @@ QUICK = ["minutes=0.05"]
 
 def planned(path: Path, *overrides: str) -> tuple[Any, list[str]]:
     """Return the plan for a list."""
-    data = read_corpus(path)
-    return plan(read_recipe("auto", overrides), split(data, "lecture").train, data.vocabulary.symbols, data.values)
+    recipe, data, parts, _ = prepare(path, read_recipe("auto", overrides))
+    return plan(recipe, parts.train, data.vocabulary.symbols, data.values)
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +113,8 @@ def test_capitals_alone_are_the_letters_of_lower_case(tmp_path: Path) -> None:
 
 def test_conditions_have_fewer_counts(tmp_path: Path) -> None:
     path, columns = labelled.write(tmp_path / "labelled.csv", labelled.rows()), labelled.columns()
-    data = read_corpus(path, columns)
-    recipe, _ = plan(read_recipe("auto"), split(data, "lecture").train, data.vocabulary.symbols, data.values)
+    chosen, data, parts, _ = prepare(path, read_recipe("auto"), columns)
+    recipe, _ = plan(chosen, parts.train, data.vocabulary.symbols, data.values)
     assert sum(each.startswith("ngram") for each in recipe.teachers) == 2
     train(path, tmp_path / "run", overrides=QUICK, columns=columns)
     config = export(tmp_path / "run", tmp_path / "model")

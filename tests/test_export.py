@@ -178,6 +178,7 @@ SMALLER = {
     "names": ['teachers=["ngram"]', "teacher_weights=[]", "hidden_sizes=[32]"],
     "weighted": ["hidden_sizes=[32, 16]", "split=lecture"],
     "wide": ["hidden_sizes=[32]"],
+    "words": ["hidden_sizes=[32]", "symbols=characters"],  # tests/test_words.py has lists of words
 }
 EVERY = KINDS | {name: (name, SMALLER.get(name, [])) for name in recipe_names()}
 

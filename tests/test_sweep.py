@@ -71,7 +71,8 @@ def test_a_space(write_space: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("rate = { low = 1, high = 2 }", "there is no key 'rate' for model mlp; valid keys: "),
+        ("zzz = { low = 1, high = 2 }", "there is no key 'zzz' for model mlp; valid keys: "),
+        ("symbols = { choices = ['characters', 'words'] }", "symbols decides what losses mean"),
         ("steps = { low = 2, high = 1 }", "steps: low = 2 is not below high = 1"),
         ("steps = { low = 1.5, high = 2.5 }", "steps = 1.5: Expected `int`"),
         ("steps = { low = 0, high = 5 }", "steps = 0: Expected `int` >= 1"),

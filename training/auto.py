@@ -32,6 +32,7 @@ from .team import Team
 _LEAST_KNOWN: Final = 0.9
 _TRIED: Final = 150  # names that the prior's conditions are tried on
 _SHORT: Final = 400  # names of a list that only what starts from the prior can learn
+_MANY: Final = 100_000  # names of a list that needs no prior, and one network with hardly any dropout learns best
 _MANY_IDS: Final = 800  # from here on, steps take longer in proportion
 _MANY_COMBINATIONS: Final = 48
 _LONG: Final = 20  # symbols of items that a recurrent network learns too slowly, on average
@@ -40,6 +41,8 @@ _HIGHEST_ORDER: Final = 8
 _USUAL_ORDER: Final = 6
 _MOST_RARE: Final = 1 << 10  # times that a context has to occur, at most
 _MOST_ENTRIES: Final = 1 << 25  # in the two tables of an n-gram model, each: 256 MiB together
+_SHORT_COUNTS: Final = ("ngram order=2", "ngram order=3")  # of words; longer ones hardly repeat
+_WORD_PASSES: Final = 16  # over the training part, of the network that learns from a mixture for words
 _WINDOWS: Final = 1 << 12  # least windows that the steps of a network are for
 
 
@@ -93,6 +96,7 @@ _WORDS: Final = {
     "tune": "the same, trained on with the list",
     "wide": "a feed-forward network",
     "gru": "a recurrent network",
+    "words": "a feed-forward network",
 }
 
 
@@ -108,6 +112,8 @@ def plan(recipe: Recipe, part: Part, vocabulary: Sequence[str], values: Mapping[
     auto = recipe.auto
     if auto is None:
         return Plan(recipe, [])
+    if recipe.alphabet == "words":
+        return _of_words(recipe, part, len(vocabulary), values)
     effort = next(each for each in _EFFORTS if part.names <= 0.8 * each.items)
     scale = (auto.minutes or effort.minutes) / effort.minutes * min(1.0, _MANY_IDS / (len(vocabulary) + 1))
     lengths = part.lengths - 1
@@ -115,18 +121,18 @@ def plan(recipe: Recipe, part: Part, vocabulary: Sequence[str], values: Mapping[
         f"The list: {part.names:,} items in the training part, up to {lengths.max():,} symbols long, with an alphabet "
         f"of {len(vocabulary):,}."
     ]
-    known, where = _prior(auto.prior, part, vocabulary, values)
-    if auto.prior:
+    prior = auto.prior if part.names <= _MANY else ""
+    known, where = _prior(prior, part, vocabulary, values)
+    if prior:
         what = "training starts from it" if known >= _LEAST_KNOWN else "it is not used"
-        lines.append(f"The model {auto.prior} knows {known:.0%} of the symbols in these items: {what}.")
-    starts = auto.prior if known >= _LEAST_KNOWN else ""
+        lines.append(f"The model {prior} knows {known:.0%} of the symbols in these items: {what}.")
+    starts = prior if known >= _LEAST_KNOWN else ""
     teachers = [*_counts(part, len(vocabulary) + 1, values), *_networks(effort, scale, part, starts, where)]
     lines.append(
         f"The plan: {len(teachers)} members ({_describe(teachers)}); then one small network that learns from their "
         "mixture. What is best on dev is the result."
     )
-    if recipe.final == "all" and recipe.split != "all":
-        lines.append("Once that is measured, the same again with the whole list.")
+    lines += _again(recipe)
     settings = [
         f"teachers={_toml(teachers)}",
         "teacher_weights=dev",
@@ -143,9 +149,49 @@ def plan(recipe: Recipe, part: Part, vocabulary: Sequence[str], values: Mapping[
         block = int(np.clip(np.quantile(lengths, 0.9), 3, 8))
         width = max(64, min(effort.learner, (1 << 18) // (len(vocabulary) + 1)))
         settings += [f"block_size={block}", f"hidden_sizes=[{width}]", "learning_rate=0.004"]
-    planned = read_recipe("names", settings)
+    return Plan(_with_own_keys(read_recipe("names", settings), recipe), lines)
+
+
+def _of_words(recipe: Recipe, part: Part, words: int, values: Mapping[str, Sequence[str]]) -> Plan:
+    """Return the plan for a list of words: a network, and counts where their tables are not too large.
+
+    Args:
+        recipe: as the user chose it.
+        part: the names to train on.
+        words: how many there are, the unknown one included.
+        values: those of each condition, by its name.
+    """
+    single = read_recipe("words")
+    teachers = [entry for entry in _counts(part, words + 1, values) if entry in _SHORT_COUNTS]
+    lines = [
+        f"The list: {part.names:,} items in the training part, up to {part.lengths.max() - 1:,} words long, with a "
+        f"vocabulary of {words - 1:,}."
+    ]
+    if teachers:
+        teachers.append("words")
+        steps = _at_least(_WORD_PASSES * part.windows / single.descent.batch_size if single.descent else 0, 200)
+        settings = [f"teachers={_toml(teachers)}", "teacher_weights=dev", f"steps={steps}", "epochs=0", "dropout=0"]
+        single = read_recipe("words", settings)
+        lines.append(
+            f"The plan: {len(teachers)} members ({_describe(teachers)}); then one small network that learns from their "
+            "mixture. What is best on dev is the result."
+        )
+    else:
+        lines.append("The plan: one network, because tables of counts would be too large for so many words.")
+    return Plan(_with_own_keys(single, recipe), lines + _again(recipe))
+
+
+def _again(recipe: Recipe) -> list[str]:
+    """Return the line that says that all is done twice, if it is."""
+    if recipe.final == "all" and recipe.split != "all":
+        return ["Once that is measured, the same again with the whole list."]
+    return []
+
+
+def _with_own_keys(planned: Recipe, recipe: Recipe) -> Recipe:
+    """Return a planned recipe with the keys that the recipe ``auto`` has too."""
     own = {key: getattr(recipe, key) for key in AutoRecipe.__struct_fields__ if key in planned.__struct_fields__}
-    return Plan(msgspec.structs.replace(planned, **own), lines)
+    return msgspec.structs.replace(planned, **own)
 
 
 def _prior(
@@ -208,6 +254,11 @@ def _counts(part: Part, ids: int, values: Mapping[str, Sequence[str]]) -> list[s
 def _networks(effort: _Effort, scale: float, part: Part, prior: str, where: Sequence[str]) -> list[str]:
     windows, networks = max(part.windows, _WINDOWS), []
     stops = "epochs=0 average_decay=0.98 patience=8"
+    if part.names > _MANY:
+        return [
+            f"wide hidden_sizes=[{effort.hidden // 2}] block_size=8 embedding_dim=24 dropout=0.1 learning_rate=0.004 "
+            f"warmup_steps=200 batch_size={effort.batch} steps={_at_least(2 * scale * effort.steps, 100)} {stops}"
+        ]
     if prior:
         start = shlex.join([f"start={_toml(prior)}", f"model_where={_toml(where)}"])
         steps = min(_at_least(30 * part.windows / effort.batch, 100), _at_least(scale * effort.steps, 100))

@@ -25,6 +25,7 @@ from sequentia.artifact import MAX_BYTES, WEIGHTS
 from sequentia.config import CorpusRecord, Metrics, Samples
 from sequentia.errors import START_AGAIN, RecipeError, TrainingError
 from sequentia.novelty import KnownNames
+from sequentia.vocabulary import Vocabulary, vocabulary_of
 
 from .corpus import Corpus
 from .kinds import ConflictError, Network, Recipe, Structure, network_of
@@ -111,6 +112,11 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def inputs(self) -> Inputs:
         """What the network reads."""
         return _inputs(self.recipe, self.vocabulary, self.values)
+
+    @property
+    def alphabet(self) -> Vocabulary:
+        """The vocabulary; made anew each time."""
+        return vocabulary_of(self.recipe.alphabet, self.vocabulary)
 
     @classmethod
     def start(cls, recipe_name: str, overrides: Sequence[str], recipe: Recipe, corpus: Corpus) -> Self:

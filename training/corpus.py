@@ -1,22 +1,24 @@
 """Read a list, a text file with one item per line or a table, into a compact token array.
 
-A symbol takes one byte, or two if the alphabet has more than 255. Context windows are cut from the tokens when needed
-(:mod:`sequentia.windows`), so memory stays near the size of the text for any context length.
+A symbol takes one byte, or two if the alphabet has more than 255, or four for more than 65,535 words. Context windows
+are cut from the tokens when needed (:mod:`sequentia.windows`), so memory stays near the size of the text for any
+context length.
 """
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sequentia._files import printable_name
 from sequentia.columns import ColumnRequest
-from sequentia.config import MAX_SYMBOLS, Columns, CorpusRecord
+from sequentia.config import Columns, CorpusRecord
 from sequentia.errors import CorpusError
-from sequentia.vocabulary import Vocabulary
+from sequentia.vocabulary import BOUNDARY, MAX_SYMBOLS, UNKNOWN, SymbolKind, Vocabulary, WordVocabulary
 
 from .labels import widened
 from .parts import Tokens, ends_of, fingerprint
@@ -31,9 +33,9 @@ class Corpus:
     """The names of a file, in file order.
 
     Attributes:
-        tokens: uint8 or uint16 [tokens], each name followed by the boundary.
+        tokens: uint8, uint16 or, for words, uint32 [tokens], each name followed by the boundary.
         max_length: symbols in the longest name.
-        vocabulary: the symbols of the text, in order of code point.
+        vocabulary: the symbols of the text: characters in order of code point, words as they appear.
         record: the file's name, hash and counts.
         values: the values of each condition, by its name, in the order of their ids, which start at 1.
         conditions: the id of each name's value, uint8 or uint16 [names, conditions].
@@ -65,7 +67,84 @@ class Corpus:
         return offsets
 
 
-def read_corpus(path: Path, columns: ColumnRequest | Columns | None = None) -> Corpus:
+class _Encoder(Protocol):
+    """Numbers the symbols of items as they appear."""
+
+    @property
+    def count(self) -> int:
+        """How many different symbols there were."""
+
+    def encode(self, items: Sequence[str]) -> tuple[NDArray[np.unsignedinteger], int]:
+        """Return the ids of items, each followed by the boundary, [tokens], and the symbols in the longest item."""
+
+    def finish(self, tokens: Tokens) -> Vocabulary:
+        """Give all tokens their final ids, and return the vocabulary."""
+
+
+class _Characters:
+    """Numbers characters."""
+
+    def __init__(self) -> None:
+        self._symbols: list[str] = []
+        self._known = {"\n"}
+        self._by_code_point = np.zeros(_CODE_POINTS, dtype=np.uint32)  # the line feed becomes the boundary
+
+    @property
+    def count(self) -> int:
+        return len(self._symbols)
+
+    def encode(self, items: Sequence[str]) -> tuple[NDArray[np.unsignedinteger], int]:
+        text = "\n".join(items) + "\n"
+        for symbol in set(text) - self._known:
+            self._known.add(symbol)
+            self._symbols.append(symbol)
+            self._by_code_point[ord(symbol)] = len(self._symbols)
+        if len(self._symbols) > MAX_SYMBOLS:
+            raise CorpusError(
+                f"the file has more than {MAX_SYMBOLS:,} different symbols, and a model's alphabet holds no "
+                "more; is it text with one item a line?"
+            )
+        return self._by_code_point[np.frombuffer(text.encode("utf-32-le"), dtype="<u4")], max(map(len, items))
+
+    def finish(self, tokens: Tokens) -> Vocabulary:
+        alphabet = sorted(self._symbols)
+        final: Tokens = np.zeros(len(alphabet) + 1, dtype=tokens.dtype)
+        final[[self._by_code_point[ord(symbol)] for symbol in alphabet]] = np.arange(1, len(alphabet) + 1)
+        for first in range(0, len(tokens), _CHUNK):
+            tokens[first : first + _CHUNK] = final[tokens[first : first + _CHUNK]]
+        return Vocabulary(alphabet)
+
+
+class _Words:
+    """Numbers words."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, int] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._ids)
+
+    def encode(self, items: Sequence[str]) -> tuple[NDArray[np.unsignedinteger], int]:
+        ids = array("I")
+        longest = 0
+        for item in items:
+            words = item.split()
+            longest = max(longest, len(words))
+            ids.extend([self._ids.setdefault(word, len(self._ids) + 1) for word in words])
+            ids.append(BOUNDARY)
+        return np.frombuffer(ids, dtype=np.uint32), longest
+
+    def finish(self, tokens: Tokens) -> Vocabulary:  # noqa: ARG002 - words keep their ids
+        return WordVocabulary([*self._ids, UNKNOWN])
+
+
+_ENCODERS: Final[dict[SymbolKind, type[_Encoder]]] = {"characters": _Characters, "words": _Words}
+
+
+def read_corpus(
+    path: Path, columns: ColumnRequest | Columns | None = None, symbols: SymbolKind = "characters"
+) -> Corpus:
     """Read a UTF-8 text file, one item per line, or a table with one item per row.
 
     Byte-order marks, CRLF line ends, blank lines and spaces around an item are accepted. Invisible characters are left
@@ -74,10 +153,11 @@ def read_corpus(path: Path, columns: ColumnRequest | Columns | None = None) -> C
     Args:
         path: the file.
         columns: what to read of a table; by default, its only text column. What a record says, reads the same again.
+        symbols: what items are split into.
 
     Raises:
-        CorpusError: if the file is missing, empty or not UTF-8, has an item of more than 4,096 symbols, more than
-            65,535 different symbols, a character that no item may hold, or only one distinct item; if its lines look
+        CorpusError: if the file is missing, empty or not UTF-8, has an item of more than 4,096 characters, more than
+            65,535 different ones, a character that no item may hold, or only one distinct item; if its lines look
             like a table and no columns are given; if a column does not exist, or a value in it is missing or wrong.
         MissingExtraError: if the file is Parquet and pyarrow is missing.
 
@@ -85,37 +165,22 @@ def read_corpus(path: Path, columns: ColumnRequest | Columns | None = None) -> C
         UserWarning: once, with the number of characters left out, if there were any.
     """
     source = Source(path, columns)
-    symbols: list[str] = []
-    known = {"\n"}
-    by_appearance = np.zeros(_CODE_POINTS, dtype=np.uint32)  # code point → id; the line feed becomes the boundary
+    encoder = _ENCODERS[symbols]()
     tokens = array("B")
     names = max_length = 0
     for items in source.batches():
-        text = "\n".join(items) + "\n"
-        for symbol in set(text) - known:
-            known.add(symbol)
-            symbols.append(symbol)
-            by_appearance[ord(symbol)] = len(symbols)
-        if len(symbols) > MAX_SYMBOLS:
-            raise CorpusError(
-                f"{path}: the file has more than {MAX_SYMBOLS:,} different symbols, and a model's alphabet holds no "
-                "more; is it text with one item a line?",
-                path=path,
-            )
-        ids = by_appearance[np.frombuffer(text.encode("utf-32-le"), dtype="<u4")]
-        tokens = widened(tokens, len(symbols))
+        try:
+            ids, longest = encoder.encode(items)
+        except CorpusError as error:
+            raise CorpusError(f"{path}: {error}", path=path) from error
+        tokens = widened(tokens, encoder.count)
         tokens.frombytes(ids.astype(tokens.typecode).tobytes())
         names += len(items)
-        max_length = max(max_length, *map(len, items))
+        max_length = max(max_length, longest)
     if not names:
         raise CorpusError(f"{path}: the file holds no items; it needs one a {source.unit}", path=path)
-
-    alphabet = sorted(symbols)
-    by_code_point: Tokens = np.zeros(len(symbols) + 1, dtype=tokens.typecode)
-    by_code_point[[by_appearance[ord(symbol)] for symbol in alphabet]] = np.arange(1, len(symbols) + 1)
     final: Tokens = np.frombuffer(tokens, dtype=tokens.typecode)
-    for first in range(0, len(final), _CHUNK):
-        final[first : first + _CHUNK] = by_code_point[final[first : first + _CHUNK]]
+    vocabulary = encoder.finish(final)
 
     fingerprints = fingerprint(final)
     fingerprints.sort()
@@ -134,7 +199,7 @@ def read_corpus(path: Path, columns: ColumnRequest | Columns | None = None) -> C
     return Corpus(
         final,
         max_length,
-        Vocabulary(alphabet),
+        vocabulary,
         record,
         *(() if source.labels is None else source.labels.finish()),
     )

@@ -26,6 +26,7 @@ from .dev_curve import DevCurve
 from .distillation import Lesson, Teacher
 from .history import DivergenceError, History, history_file
 from .kinds import DescentRecipe, hidden
+from .losses import cross_entropy
 from .optimizers import OPTIMIZERS
 from .parts import Part
 from .progress import Report
@@ -210,7 +211,7 @@ class Descent:
         if weights is not None:
             loss = functional.cross_entropy(logits, targets, reduction="none") @ weights
         elif self.team.size == 1:
-            loss = functional.cross_entropy(logits, targets)
+            loss = cross_entropy(logits, targets)
         else:  # parts of a minibatch differ in size, and may be empty
             loss = functional.cross_entropy(logits, targets, reduction="sum") * (
                 self.team.size / self.recipe.batch_size

@@ -16,12 +16,27 @@ from .fonts import Fonts
 INK, PALE, MARK = "#2a6fb0", "#c5d9ec", "#d1622b"
 _CONDITIONS_IN_ROW: Final = 2
 _MOST_LABELS: Final = 500
+_MOST_WORDS: Final = 200
 _SIDES: Final = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)])
 _DOT: Final = 4  # half the side of the square at a point that no other's label may cover, in pixels
 
 
+def vocabulary_embedding(
+    vectors: NDArray[np.float32], record: RunRecord, counts: NDArray[np.int64], fonts: Fonts
+) -> Figure:
+    """Return a plot of the embeddings of the symbols, or of the most frequent words, which are the first ones."""
+    if record.alphabet.unknown is None or len(record.vocabulary) <= _MOST_WORDS:
+        return symbol_embedding(vectors, record.vocabulary, counts, fonts)
+    shown, what = slice(_MOST_WORDS + 1), f"{_MOST_WORDS} most frequent words"
+    return symbol_embedding(vectors[shown], record.vocabulary[:_MOST_WORDS], counts[shown], fonts, what)
+
+
 def symbol_embedding(
-    weights: NDArray[np.float32], symbols: Sequence[str], counts: NDArray[np.int64], fonts: Fonts
+    weights: NDArray[np.float32],
+    symbols: Sequence[str],
+    counts: NDArray[np.int64],
+    fonts: Fonts,
+    what: str = "symbols",
 ) -> Figure:
     """Return a plot of the embeddings of the ids, float32 [1 + symbols, width], labelled with the most frequent ones.
 
@@ -30,12 +45,13 @@ def symbol_embedding(
         symbols: the symbol of each id but the first, which is the boundary.
         counts: how often each id occurs, [1 + symbols].
         fonts: what draws the symbols.
+        what: which symbols these are.
     """
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.add_subplot()
     points, x, y = _projected(weights)
     axes.scatter(points[:, 0], points[:, 1], s=0)  # sets the limits of the axes
-    axes.set(title="Embedding of the symbols", xlabel=x, ylabel=y)
+    axes.set(title=f"Embedding of the {what}", xlabel=x, ylabel=y)
     size = 11 if len(points) <= 100 else 7
     order = np.array([0, *(1 + np.argsort(-counts[1:], kind="stable"))])
     labels = ["end", *map(fonts.symbol, symbols)]
@@ -46,7 +62,7 @@ def symbol_embedding(
         axes.scatter(x_of, y_of, s=area, color=color[chosen].tolist())
     written = int((places[1:] != "").sum())
     if written < len(symbols):
-        axes.set_title(f"Embedding of the symbols ({written:,} of {len(symbols):,} have room for a label)")
+        axes.set_title(f"Embedding of the {what} ({written:,} of {len(symbols):,} have room for a label)", wrap=True)
     return figure
 
 

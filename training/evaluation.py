@@ -13,7 +13,7 @@ from sequentia.arithmetic import Inputs
 from sequentia.columns import ColumnRequest
 from sequentia.conditions import listed
 from sequentia.config import Columns, Loss, Metrics, SplitName
-from sequentia.errors import VocabularyError
+from sequentia.errors import OptionError, VocabularyError
 from sequentia.likelihood import ConditionedPredict, name_losses
 from sequentia.model import SequenceModel
 from sequentia.tables import format_of
@@ -142,7 +142,7 @@ def evaluate_model(
         CorpusError: if the corpus cannot be used.
         VocabularyError: if it holds symbols that the model does not know.
     """
-    data = read_corpus(corpus, columns or _columns(model, corpus))
+    data = read_corpus(corpus, columns or _columns(model, corpus), model.vocabulary.kind)
     losses = _losses_of(model, data, corpus)
     conditions = {name: values for name, values in data.values.items() if name in model.conditions}
     metrics = evaluate(_parts(model, data, name), losses, data.values if conditions else {})
@@ -181,7 +181,14 @@ def compare(
         CorpusError: if the corpus cannot be used.
         VocabularyError: if it holds symbols that one of the models does not know.
     """
-    data = read_corpus(corpus, columns or _columns(model, corpus))
+    if model.vocabulary.kind != other.vocabulary.kind:
+        raise OptionError(
+            f"{model.config.name} is a model of {model.vocabulary.kind} and {other.config.name} one of "
+            f"{other.vocabulary.kind}: their losses per symbol cannot be compared",
+            option="against",
+            value=other.config.name,
+        )
+    data = read_corpus(corpus, columns or _columns(model, corpus), model.vocabulary.kind)
     ours, theirs = (_losses_of(each, data, corpus) for each in (model, other))
     parts = _parts(model, data, name)
     return Comparison(**_held_out(parts, lambda part: theirs(part) - ours(part), _difference))
@@ -189,7 +196,8 @@ def compare(
 
 def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
     """Return a function from names, in the ids of a corpus, to their losses under a model."""
-    ids = model.vocabulary.ids_of(data.vocabulary.symbols)
+    found = model.vocabulary.ids_of(data.vocabulary.symbols)
+    ids = [model.vocabulary.unknown if i is None else i for i in found]
     unknown = [symbol for symbol, i in zip(data.vocabulary.symbols, ids, strict=True) if i is None]
     if unknown:
         shown = ", ".join([*map(repr, unknown[:10]), *(["…"] if unknown[10:] else [])])

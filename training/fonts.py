@@ -10,6 +10,8 @@ from typing import Final
 from matplotlib.font_manager import findfont, fontManager
 from matplotlib.ft2font import FT2Font, LoadFlags
 
+from sequentia.vocabulary import UNKNOWN
+
 _FIRST: Final = "DejaVu Sans"  # comes with Matplotlib
 _PACKAGES: Final = ("manimgx_fonts", "noto_cjk_sans_jp_regular")  # those of the extra [fonts]
 _LAST_RESORT: Final = re.compile("last ?resort", re.IGNORECASE)  # has a box for every code point
@@ -43,8 +45,12 @@ class Fonts:
     def symbol(self, symbol: str) -> str:
         """Return what a picture shows for a symbol alone: itself, or its code point, such as ``U+4E2D``.
 
-        A combining mark stands on a dotted circle.
+        A combining mark stands on a dotted circle. A word is a text.
         """
+        if symbol == UNKNOWN:
+            return "(unknown)"
+        if len(symbol) > 1:
+            return self.text(symbol)
         if symbol == " ":
             return "␣"
         if symbol not in self._drawn or not _has_shape(symbol):

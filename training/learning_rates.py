@@ -15,14 +15,12 @@ from sequentia.errors import RecipeError, TrainingError
 from sequentia.options import check_int
 
 from .checkpoint import RunRecord
-from .corpus import read_corpus
 from .descent import Descent, device_named, isolated
-from .parts import split
+from .preparing import prepare
 from .progress import Progress, Report
 from .recipes import default_recipe, read_recipe
 from .starting import starting_weights, with_models
 from .threads import threads_for
-from .trainer import for_corpus
 
 LEARNING_RATES: Final = "learning_rates.json"
 _LOWEST, _HIGHEST = -3, 0
@@ -105,11 +103,10 @@ def find_learning_rate(
     if not (folder / LEARNING_RATES).is_file():
         check_vacant(folder, "it holds no search to replace; choose another folder")
     target = device_named(device)
-    data = read_corpus(corpus, columns)
-    settings = for_corpus(settings, data)
+    settings, data, parts, _ = prepare(corpus, settings, columns)
+    part = parts.train
     record = with_models(RunRecord.start(name, overrides, settings, data))
-    part = split(data, settings.split, settings.first_names, settings.weight_power).train
-    del data  # the part is a copy
+    del data, parts  # the part is a copy
     rates = np.logspace(_LOWEST, _HIGHEST, steps).tolist()
     losses: list[float] = []
     with isolated(target), threads_for(record):

@@ -120,6 +120,11 @@ def mix(
             f"the recipe {name} looks at a list, and a mixture has none: choose another", option="recipe", value=name
         )
     sources = [artifact.read(locate(model)) for model in models]
+    words = [source.config.name for source in sources if source.config.symbols != Vocabulary.kind]
+    if words:
+        raise OptionError(
+            f"{words[0]} is a model of words; only models of characters can be mixed", option="models", value=words[0]
+        )
     alphabet = _together([source.config for source in sources])
     path = folder / INVENTED
     if not resume:

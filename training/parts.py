@@ -213,11 +213,12 @@ def count_names(tokens: Tokens) -> int:
 
 def texts(tokens: Tokens, vocabulary: Vocabulary) -> Iterator[str]:
     """Yield the names of a token array as text."""
-    symbols = np.array(["\n", *vocabulary.symbols])
+    symbols, separator = np.array(["\n", *vocabulary.symbols]), vocabulary.separator
     start = 0
     for ends in ends_of(tokens):
         if len(ends):
-            yield from "".join(symbols[tokens[start : ends[-1]]]).split("\n")
+            for text in separator.join(symbols[tokens[start : ends[-1]]]).split("\n"):
+                yield text.strip(separator)
             start = int(ends[-1]) + 1
 
 

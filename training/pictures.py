@@ -29,7 +29,7 @@ from sequentia.vocabulary import BOUNDARY
 from .checkpoint import CHECKPOINT, MEASURED, Checkpoint, RunRecord
 from .descent import HISTORY
 from .diagnostics import SATURATED, Histogram, Snapshot, read_diagnostics
-from .embedding_pictures import INK, MARK, PALE, symbol_embedding, value_embeddings
+from .embedding_pictures import INK, MARK, PALE, value_embeddings, vocabulary_embedding
 from .fonts import Fonts
 from .kinds import Network, predictor
 from .learning_rates import LEARNING_RATES, Search, read_search
@@ -126,7 +126,7 @@ def _figures(folder: Path, checkpoint: Checkpoint | None, fonts: Fonts) -> Itera
         counts = np.bincount(checkpoint.calibration.tokens, minlength=len(record.vocabulary) + 1)
         vectors = network.symbol_vectors()
         if vectors is not None:
-            yield "embedding.png", symbol_embedding(vectors, record.vocabulary, counts, fonts)
+            yield "embedding.png", vocabulary_embedding(vectors, record, counts, fonts)
         values = network.value_vectors()
         if values:
             yield "conditions.png", value_embeddings(values, record, fonts)

@@ -126,7 +126,7 @@ def _take_sizes(values: dict[str, Any], places: dict[str, str]) -> None:
         structure = structure_of(config.architecture)
     except ConflictError as error:
         raise RecipeError(f"{places['start']}: the model {start}: {error}", key=error.key) from error
-    sizes = {**msgspec.to_builtins(structure), "block_size": config.block_size}
+    sizes = {**msgspec.to_builtins(structure), "block_size": config.block_size, "symbols": config.symbols}
     del sizes["parameters"]
     for key, value in sizes.items():
         if places.get(key) == _SET and values[key] != value:

@@ -16,7 +16,7 @@ from sequentia.config import Metrics
 from sequentia.errors import RecipeError, TrainingError
 from sequentia.likelihood import ConditionedPredict
 from sequentia.novelty import KnownNames
-from sequentia.vocabulary import Vocabulary
+from sequentia.vocabulary import UNKNOWN, Vocabulary
 
 from . import work
 from .checkpoint import CHECKPOINT, NOVELTY, Checkpoint, RunRecord, library_versions
@@ -215,6 +215,8 @@ def teachers_of(record: RunRecord, windows: int) -> list[RunRecord | None]:
             first_names=recipe.first_names,
             weight_power=recipe.weight_power,
             novelty=recipe.novelty,
+            symbols=recipe.symbols,
+            rare=recipe.rare,
             seed=seed,
         )
         records.append(msgspec.structs.replace(record.of_teacher(name, teacher), overrides=settings))
@@ -253,7 +255,7 @@ def finished(trained: Checkpoint, parts: Split, options: RunOptions, metrics: Me
         TrainingError: if a loss is not finite.
     """
     record = trained.record
-    predict, vocabulary = _predict(trained, options.device), Vocabulary(record.vocabulary)
+    predict, vocabulary = _predict(trained, options.device), record.alphabet
     if metrics is None:
         some = parts.train.spread(_BRIEF) if options.brief else None
         metrics = evaluate(parts, losses_of(record.inputs, predict), record.values, some)
@@ -271,13 +273,17 @@ def finished(trained: Checkpoint, parts: Split, options: RunOptions, metrics: Me
     result = Checkpoint(record=final, tensors=trained.tensors).with_calibration(_calibration(parts))
     if not record.recipe.novelty:
         return result
-    everything = (parts.train, parts.dev, parts.test)
-    known = KnownNames.of(
-        (name for part in everything for name in texts(part.tokens, vocabulary)),
-        sum(part.names for part in everything),
-    )
-    tensors = {**result.tensors, NOVELTY: torch.from_numpy(known.hashes.view(np.int32))}
+    tensors = {**result.tensors, NOVELTY: torch.from_numpy(_known_names(parts, vocabulary).hashes.view(np.int32))}
     return Checkpoint(record=final, tensors=tensors)
+
+
+def _known_names(parts: Split, vocabulary: Vocabulary) -> KnownNames:
+    """Return the names of all parts that the vocabulary can spell; others are never generated."""
+    everything = (parts.train, parts.dev, parts.test)
+    names = (name for part in everything for name in texts(part.tokens, vocabulary))
+    if vocabulary.unknown is None:
+        return KnownNames.of(names, sum(part.names for part in everything))
+    return KnownNames.of(name for name in names if UNKNOWN not in name)
 
 
 def _calibration(parts: Split) -> Part:

@@ -71,8 +71,8 @@ def sample(
     groups = [
         Group(
             where={condition: those[i - 1] for (condition, those), i in zip(values.items(), said, strict=True) if i},
-            drawn=_described(found := draw(said, _DRAWN_OF_GROUP), np.ones(len(found)), ending),
-            listed=_described(*_listed(parts.train, said, vocabulary), ending),
+            drawn=_described(found := draw(said, _DRAWN_OF_GROUP), np.ones(len(found)), ending, vocabulary),
+            listed=_described(*_listed(parts.train, said, vocabulary), ending, vocabulary),
             examples=found[:_EXAMPLES],
         )
         for said in _groups(parts.train)
@@ -83,7 +83,7 @@ def sample(
         in_train=int(in_train.sum()) * share,
         in_dev_test=int(in_others.sum()) * share,
         new=int((~in_train & ~in_others).sum()) * share,
-        mean_length=sum(map(len, names)) * share,
+        mean_length=sum(len(vocabulary.split(name)) for name in names) * share,
         most_frequent=dict(Counter(names).most_common(_MOST_FREQUENT)),
         ending=ending,
         groups=groups,
@@ -118,18 +118,20 @@ def _ending(part: Part, vocabulary: Vocabulary) -> str:
     last = part.tokens[part.ends.astype(np.int64) - 1]
     counts = np.bincount(last, weights=part.counts, minlength=vocabulary.size)
     counts[BOUNDARY] = -1
+    if vocabulary.unknown is not None:
+        counts[vocabulary.unknown] = -1
     return vocabulary.symbols[int(counts.argmax()) - 1]
 
 
-def _described(names: Sequence[str], counts: NDArray[np.float64], ending: str) -> Described:
-    total = max(float(counts.sum()), 1e-300)
+def _described(names: Sequence[str], counts: NDArray[np.float64], ending: str, vocabulary: Vocabulary) -> Described:
+    total, symbols = max(float(counts.sum()), 1e-300), [vocabulary.split(name) or [""] for name in names]
     frequencies: Counter[str] = Counter()
     for name, count in zip(names, counts.tolist(), strict=True):
         frequencies[name] += count
     frequent = [name for name, count in frequencies.most_common(_MOST_FREQUENT) if count > counts.min(initial=np.inf)]
     return Described(
         names=len(names),
-        mean_length=float(np.array([len(name) for name in names], dtype=np.float64) @ counts) / total,
-        ending=float(np.array([name.endswith(ending) for name in names], dtype=np.float64) @ counts) / total,
+        mean_length=float(np.array([len(each) for each in symbols], dtype=np.float64) @ counts) / total,
+        ending=float(np.array([each[-1] == ending for each in symbols], dtype=np.float64) @ counts) / total,
         most_frequent=frequent,
     )

@@ -11,7 +11,7 @@ from sequentia.errors import RecipeError
 from .kinds import Recipe
 from .recipes import check_value, line_of
 
-_THE_SAME_FOR_ALL: Final = frozenset({"model", "split", "first_names"})
+_THE_SAME_FOR_ALL: Final = frozenset({"model", "split", "first_names", "symbols", "rare"})
 _FORMS: Final = "give { low = …, high = …, log = true } or { choices = […] }"
 
 

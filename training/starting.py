@@ -1,6 +1,5 @@
 """Start a network from the weights of a finished model, adapted to the symbols and conditions of another list."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ from sequentia.conditions import said_by
 from sequentia.config import Config
 from sequentia.errors import RecipeError, TrainingError
 from sequentia.resolve import local_folder, locate
-from sequentia.vocabulary import BOUNDARY, Vocabulary
+from sequentia.vocabulary import BOUNDARY
 from sequentia.windows import windows
 
 from .checkpoint import ModelRecord, RunRecord
@@ -39,6 +38,13 @@ def with_models(record: RunRecord) -> RunRecord:
     names = [recipe.start, *filter(None, map(model_of, recipe.teachers))]
     configs = {name: artifact.read_config(locate(name)) for name in names if name}
     models = {name: _model_record(name, config) for name, config in configs.items()}
+    for name, config in configs.items():
+        if config.symbols != record.recipe.alphabet:
+            raise RecipeError(
+                f"the model {name} is one of {config.symbols}, and this run learns {record.recipe.alphabet}: set "
+                "symbols to those of the model, or leave it out",
+                key="symbols",
+            )
     for condition in _pairs(recipe.model_where, record.values):
         if not any(condition in config.conditions for config in configs.values()):
             raise RecipeError(f"model_where: no model has a condition {condition!r}", key="model_where")
@@ -113,7 +119,8 @@ def links_to(
 ) -> Links:
     """Return how the ids of a list correspond to those of a model.
 
-    A symbol that the model lacks corresponds to the same letter in another case, or without its accents.
+    A symbol that the model lacks corresponds to the same letter in another case or without its accents, or to the same
+    word in another case.
 
     Args:
         config: the model's.
@@ -125,9 +132,10 @@ def links_to(
         OptionError: if ``where`` names a value that the model does not have.
         RecipeError: if ``where`` is malformed, or names a condition that the list has too.
     """
-    known = Vocabulary(config.vocabulary)
+    known = config.alphabet
     capitals = not any(symbol.islower() for symbol in vocabulary)  # then the letters are those of lower-case names
-    symbols = [BOUNDARY, *(_same_letter(known, symbol.lower() if capitals else symbol) for symbol in vocabulary)]
+    nearest = [known.nearest(symbol.lower() if capitals else symbol) for symbol in vocabulary]
+    symbols = [BOUNDARY, *(-1 if i is None else i for i in nearest)]
     columns = list(config.conditions)
     linked = []
     for name, own in values.items():
@@ -148,15 +156,6 @@ def _pairs(where: Sequence[str], values: Mapping[str, Sequence[str]]) -> dict[st
             raise RecipeError(f"model_where: the list says the {name} of each item itself", key="model_where")
         pairs[name] = value
     return pairs
-
-
-def _same_letter(known: Vocabulary, symbol: str) -> int:
-    """Return the id of a symbol or, in this order, of its letter in another case or without accents; -1 for none."""
-    for letter in (symbol, unicodedata.normalize("NFD", symbol)[0]):
-        for text in (letter, known.other_case(letter)):
-            if text is not None and len(text) == 1 and (found := known.ids_of(text)[0]) is not None:
-                return found
-    return -1
 
 
 def adapt(network: Network, source: Network, links: Links, part: Part) -> None:

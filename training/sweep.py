@@ -22,11 +22,10 @@ from sequentia.errors import CorpusError, MissingExtraError, OptionError, Recipe
 from sequentia.options import check_int
 
 from .checkpoint import Checkpoint
-from .corpus import read_corpus
-from .parts import split
+from .preparing import prepare
 from .recipes import read_recipe
 from .search_space import read_space
-from .trainer import for_corpus, train
+from .trainer import train
 from .trials import SWEEP, Sweep, Trial, TrialReport, read_sweep, read_trials, toml_value
 
 LEADERBOARD: Final = "leaderboard.csv"
@@ -142,9 +141,7 @@ def _sweep(
         dimensions = before.space
     else:
         raise RecipeError("a sweep needs a search space: --space FILE.toml")
-    data = read_corpus(corpus, columns or (before.corpus.columns if before else None))
-    settings = for_corpus(settings, data)
-    parts = split(data, settings.split, settings.first_names, settings.weight_power)
+    settings, data, parts, _ = prepare(corpus, settings, columns or (before.corpus.columns if before else None))
     if not parts.dev.names:
         raise CorpusError(f"{corpus}: the split {settings.split} leaves no dev part to compare trials on")
     return Sweep(

@@ -13,14 +13,14 @@ from sequentia.errors import OptionError, TrainingError
 from sequentia.options import check_int
 
 from . import work
-from .auto import Plan, plan
+from .auto import plan
 from .baselines import measure_baselines
 from .checkpoint import CHECKPOINT, Checkpoint, RunRecord
-from .corpus import Corpus, read_corpus
+from .corpus import Corpus
 from .descent import WatchDev, device_named
 from .final import complete_all, complete_best, is_measured_first
 from .kinds import Recipe
-from .parts import split
+from .preparing import for_corpus, prepare
 from .progress import Report, part_of
 from .recipes import DEFAULT_RECIPE, default_recipe, override, read_recipe
 from .runs import METRICS, RunOptions, finished, metrics_json, teachers_of, work_of
@@ -93,15 +93,13 @@ def train(
         go_on = "go on with its run by --resume" if (folder / CHECKPOINT).is_file() else "it holds no run to go on with"
         check_vacant(folder, f"{go_on}; choose another folder for a new one", besides=corpus)
         name = recipe or default_recipe(overrides)
-        data = read_corpus(corpus, columns)
-        chosen = for_corpus(read_recipe(name, overrides), data)
+        chosen, data, parts, lines = prepare(corpus, read_recipe(name, overrides), columns)
     else:
         record = checkpoint.record
-        data = read_corpus(corpus, columns or record.corpus.columns)
+        own, data, parts, lines = prepare(corpus, record.recipe, columns or record.corpus.columns)
         _check_same_list(record, data, corpus, folder)
-        chosen = for_corpus(_asked(record, recipe, overrides), data)
-    own = chosen if checkpoint is None else checkpoint.record.recipe
-    parts = split(data, own.split, own.first_names, own.weight_power)
+        asked = for_corpus(_asked(record, recipe, overrides), data)
+        chosen = msgspec.structs.replace(asked, symbols=own.symbols) if asked.symbols == "auto" else asked
     planned = plan(chosen, parts.train, data.vocabulary.symbols, data.values)
     settings = planned.recipe.fitted(parts.train.windows)
     if checkpoint is None:
@@ -127,19 +125,14 @@ def train(
     options = replace(options, baselines=measure_baselines(parts, len(record.vocabulary) + 1))
     run = complete_all if is_measured_first(record, parts) else complete_best
     if workers == 1 and address is None:
-        _tell(planned, checkpoint, tell)
+        _tell([*lines, *planned.lines], checkpoint, tell)
         return run(record, checkpoint, parts, folder, options)
     _check_workers(workers, (record, *filter(None, teachers_of(record, parts.train.windows))))
     from .parallel import worker_group
 
     with worker_group(workers, address, target) as group:
-        _tell(planned, checkpoint, tell)
+        _tell([*lines, *planned.lines], checkpoint, tell)
         return run(record, checkpoint, parts, folder, replace(options, workers=group))
-
-
-def for_corpus(recipe: Recipe, corpus: Corpus) -> Recipe:
-    """Return a recipe that splits a corpus as the corpus says, if it does."""
-    return recipe if corpus.parts is None else msgspec.structs.replace(recipe, split="column")
 
 
 def _asked(record: RunRecord, recipe: str | None, overrides: Sequence[str]) -> Recipe:
@@ -159,10 +152,10 @@ def _asked(record: RunRecord, recipe: str | None, overrides: Sequence[str]) -> R
     return override(record.recipe, overrides) if recipe is None else read_recipe(recipe, overrides)
 
 
-def _tell(planned: Plan, checkpoint: Checkpoint | None, tell: Callable[[str], object] | None) -> None:
+def _tell(lines: Sequence[str], checkpoint: Checkpoint | None, tell: Callable[[str], object] | None) -> None:
     """Say what a new run will do."""
     if checkpoint is None and tell is not None:
-        for line in planned.lines:
+        for line in lines:
             tell(line)
 
 

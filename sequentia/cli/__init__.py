@@ -7,11 +7,12 @@ import click
 from sequentia import __version__
 
 from .errors import Commands, end_by_signal
-from .generate import generate, score
+from .generate import generate
 from .hub import pull, push
 from .inspect import evaluate, info, models, recipes
 from .mix import mix
 from .reproduce import reproduce
+from .score import score
 from .streams import open_closed_descriptors
 from .sweep import sweep
 from .train import export, find_lr, plot, train

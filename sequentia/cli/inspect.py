@@ -58,9 +58,9 @@ def _facts(
     folder: Path, config: "Config", known: "KnownNames | None", cached: Mapping[str, str | int]
 ) -> dict[str, str]:
     from sequentia.conditions import listed
-    from sequentia.vocabulary import Vocabulary
 
     architecture, training, corpus = config.architecture, config.training, config.training.corpus
+    vocabulary = config.alphabet
     return {
         "name": config.name,
         "folder": str(folder),
@@ -68,10 +68,10 @@ def _facts(
         **({"cached": f"{cached['size']:,} bytes"} if cached else {}),
         "model": architecture.describe(),
         "parameters": f"{architecture.parameters:,}",
-        "context": f"{config.block_size} symbol{'' if config.block_size == 1 else 's'}",
-        "alphabet": Vocabulary(config.vocabulary).describe(),
+        "context": f"{config.block_size} {vocabulary.unit}{'' if config.block_size == 1 else 's'}",
+        "alphabet": vocabulary.describe(),
         **{f"where {name}=…": listed(values) for name, values in config.conditions.items()},
-        "longest name": f"{config.max_length} symbols",
+        "longest name": f"{config.max_length} {vocabulary.unit}s",
         "corpus": f"{corpus.file}, {corpus.names:,} names, {corpus.distinct:,} distinct",
         "recipe": " ".join([training.recipe, *training.overrides]),
         "seed": str(training.seed),

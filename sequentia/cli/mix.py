@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from .errors import resumable
-from .options import OutputFolder, recipe_options, with_seed
+from .options import OutputFolder, recipe_options
 from .output import print_metrics
 from .progress import TrainingProgress
 from .train import say_done
@@ -52,7 +52,6 @@ def mix(
     weights: list[float] | None,
     recipe: str | None,
     overrides: tuple[str, ...],
-    seed: int | None,
     device: str,
     resume: bool,
 ) -> None:
@@ -72,7 +71,7 @@ def mix(
             output,
             weights=weights,
             recipe=recipe,
-            overrides=with_seed(overrides, seed),
+            overrides=overrides,
             device=device,
             resume=resume,
             report=report,

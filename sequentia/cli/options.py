@@ -1,6 +1,5 @@
 """Options and arguments that several commands share."""
 
-import re
 from collections.abc import Callable
 from functools import wraps
 from itertools import chain
@@ -28,20 +27,6 @@ class InputFile(NonEmptyPath):
         if value == STANDARD and ctx is not None:
             return ctx.with_resource(copy_of_standard_input())
         return super().convert(value, param, ctx)
-
-
-def seed_of_word(word: str) -> int | str:
-    """Return the seed that a word on the command line means: a whole number if it is all digits, else itself.
-
-    The empty word, which an unset shell variable gives, is an error, and so is a word that looks like another number.
-    """
-    if not word:
-        raise click.BadParameter("the seed is empty")
-    if word.isascii() and word.isdecimal():
-        return int(word)
-    if re.fullmatch(r"[+-]?[\d_.]*\d[\d_.]*", word):
-        raise click.BadParameter(f"{word!r} looks like a number, but a seed is a whole number from 0 on, or a text")
-    return word
 
 
 class StreamOrFile(NonEmptyPath):
@@ -182,19 +167,32 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--recipe``, ``--set``, ``--seed`` and ``--device``."""
+    """Add ``--recipe``, ``--set``, ``--symbols``, ``--seed`` and ``--device``.
+
+    The command receives what ``--symbols`` and ``--seed`` say among the overrides.
+    """
+
+    @wraps(command)
+    def with_overrides(
+        *arguments: Any, overrides: tuple[str, ...], symbols: str | None, seed: int | None, **options: Any
+    ) -> Any:
+        short = {"symbols": symbols, "seed": seed}
+        overrides += tuple(f"{key}={value}" for key, value in short.items() if value is not None)
+        return command(*arguments, overrides=overrides, **options)
+
+    decorated: Callable[..., Any] = with_overrides
     for option in (
         click.option("--device", default="auto", show_default=True, help="Device to train on: auto, cpu, cuda …"),
         click.option("--seed", type=int, help="Random seed; short for --set seed=…"),
+        click.option(
+            "--symbols",
+            type=click.Choice(["characters", "words", "auto"]),
+            help="What the model learns one by one; short for --set symbols=…",
+        ),
         click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe's key; repeatable."
         ),
         click.option("--recipe", "-r", help=_RECIPE_HELP),
     ):
-        command = option(command)
-    return command
-
-
-def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
-    """Return a recipe's overrides, with ``--seed`` added if it is given."""
-    return overrides if seed is None else (*overrides, f"seed={seed}")
+        decorated = option(decorated)
+    return decorated

@@ -44,7 +44,13 @@ def format_for(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
 
 @contextmanager
 def writer_to(
-    kind: "type[Writer]", output: Path | str | None, model: "SequenceModel", *, scored: bool, total: int | None
+    kind: "type[Writer]",
+    output: Path | str | None,
+    model: "SequenceModel",
+    *,
+    scored: bool,
+    unknown: bool = False,
+    total: int | None,
 ) -> "Iterator[tuple[Writer, Callable[[int], object]]]":
     """Open a writer of names to a file or to standard output, and a function that advances the progress bar.
 
@@ -59,7 +65,7 @@ def writer_to(
         file, bar = standard_output(), None
         if isinstance(output, Path):
             file, bar = stack.enter_context(writing(output)), stack.enter_context(progress_bar(total, "names"))
-        writer = kind(file, model.vocabulary, scored=scored)
+        writer = kind(file, model.vocabulary, scored=scored, unknown=unknown)
         try:
             yield writer, report
         except BaseException as error:

@@ -1,5 +1,6 @@
 """Types of arguments and options that check or convert what the user wrote."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,3 +90,17 @@ def copy_of_standard_input() -> Iterator[Path]:
             message = str(error).replace(f"train {path}", f"train {STANDARD}").replace(str(path), "standard input")
             error.args = (message, *error.args[1:])
             raise
+
+
+def seed_of_word(word: str) -> int | str:
+    """Return the seed that a word on the command line means: a whole number if it is all digits, else itself.
+
+    The empty word, which an unset shell variable gives, is an error, and so is a word that looks like another number.
+    """
+    if not word:
+        raise click.BadParameter("the seed is empty")
+    if word.isascii() and word.isdecimal():
+        return int(word)
+    if re.fullmatch(r"[+-]?[\d_.]*\d[\d_.]*", word):
+        raise click.BadParameter(f"{word!r} looks like a number, but a seed is a whole number from 0 on, or a text")
+    return word

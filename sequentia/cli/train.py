@@ -10,7 +10,7 @@ import click
 from sequentia._lazy import quick_imports
 
 from .errors import resumable
-from .options import OutputFolder, address_option, column_options, corpus_argument, recipe_options, with_seed
+from .options import OutputFolder, address_option, column_options, corpus_argument, recipe_options
 from .output import print_metrics
 from .progress import TrainingProgress
 from .streams import notice
@@ -38,7 +38,6 @@ def train(
     output: Path,
     recipe: str | None,
     overrides: tuple[str, ...],
-    seed: int | None,
     device: str,
     start: str | None,
     minutes: float | None,
@@ -58,7 +57,6 @@ def train(
         from sequentia.training.checkpoint import CHECKPOINT
         from sequentia.training.runs import teachers_metrics
 
-    overrides = with_seed(overrides, seed)
     if (minutes is not None or no_prior) and (start is not None or recipe not in {None, "auto"}):
         raise click.UsageError("--minutes and --no-prior are for the recipe auto, without --from")
     if start == "":
@@ -154,7 +152,6 @@ def find_lr(
     output: Path,
     recipe: str | None,
     overrides: tuple[str, ...],
-    seed: int | None,
     device: str,
     steps: int,
     columns: "ColumnRequest | None",
@@ -168,7 +165,6 @@ def find_lr(
         from sequentia.training import find_learning_rate, plot
         from sequentia.training.learning_rates import LEARNING_RATES
 
-    overrides = with_seed(overrides, seed)
     with TrainingProgress() as report:
         search = find_learning_rate(
             corpus,

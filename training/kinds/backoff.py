@@ -109,7 +109,8 @@ class BackOffTables:
             if 8 * starts[-1] * vocabulary_size > most_bytes:
                 raise TrainingError(
                     f"{starts[-1]:,} contexts by {vocabulary_size:,} symbols make tables of more than "
-                    f"{MAX_TABLE_BYTES >> 20} MiB; choose a lower order, or leave out rare contexts: least_count"
+                    f"{MAX_TABLE_BYTES >> 20} MiB; choose a lower order, leave out rare contexts (least_count), or for "
+                    "words a larger rare, or a network"
                 )
         longer = np.zeros((starts[-2], vocabulary_size), dtype=np.int32)
         for (before, start), level in zip(pairwise(starts[:-1]), kept[1:], strict=True):

@@ -15,6 +15,7 @@ from torch import Tensor
 from sequentia.arithmetic import Inputs
 from sequentia.config import SplitName
 from sequentia.training.parts import Part
+from sequentia.vocabulary import SymbolKind
 from sequentia.windows import windows
 
 from .network import Network
@@ -92,6 +93,10 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         split: how to split the corpus; see :func:`sequentia.training.parts.split`.
         first_names: train on this many names of the training part, from its start; 0 for all. The vocabulary is always
             that of the whole corpus.
+        symbols: what the model reads and draws one by one: ``characters``, ``words``, which white space separates, or
+            ``auto``: those that give dev the higher probability; see :func:`sequentia.training.symbols.with_symbols`.
+        rare: words that occur so often or less in the training part become one, the unknown word. It is never drawn,
+            and stands for all words that are not in the training part.
         weight_power: in a list with weights, an item counts ``weight ** weight_power`` times. 1: as often as in life;
             0: every item alike.
         novelty: whether to store hashes of the corpus's names with the model, so that it can avoid them. Anyone who
@@ -105,10 +110,18 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     source: str = ""
     split: SplitName = "lecture"
     first_names: Natural = 0
+    symbols: Literal["characters", "words", "auto"] = "characters"
+    rare: Natural = 1
     weight_power: Annotated[float, Meta(ge=0, le=4)] = 1.0
     novelty: bool = True
     final: Literal["measured", "all"] = "measured"
     seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 2147483647
+
+    @property
+    def alphabet(self) -> SymbolKind:
+        """What its symbols are, once that is decided."""
+        assert self.symbols != "auto"  # noqa: S101 - the trainer decides before it reads the list
+        return self.symbols
 
     @property
     @abstractmethod
