@@ -86,7 +86,9 @@ def measure(items: list[str], recipe: str, folder: Path) -> tuple[float, dict[st
     corpus.write_text("\n".join(items) + "\n", encoding="utf-8")
     start = time.perf_counter()
     command = [sys.executable, "-m", "sequentia", "train", str(corpus), "-o", str(run), "--recipe", recipe]
-    subprocess.run([*command, "--column", "0"], check=True, capture_output=True)
+    finished = subprocess.run([*command, "--column", "0"], capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise RuntimeError(finished.stderr.splitlines()[-1])
     seconds = time.perf_counter() - start
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     return seconds, metrics, sequentia.load(run).generate(_NAMES, seed=1)
@@ -116,13 +118,18 @@ def main() -> None:
         for size in map(int, sizes.split(",") if sizes else ["0"]):
             items = cut(lines, size)
             for recipe in arguments.recipes:
+                row = f"| {Path(name).stem} | {len(items):,} | `{recipe}` |"
                 with tempfile.TemporaryDirectory() as folder:
-                    seconds, metrics, names = measure(items, recipe, Path(folder))
-                    unknown = f" {loss_on_unknown(Path(folder, LIST), Path(folder, recipe), known)} |" if known else ""
+                    try:
+                        seconds, metrics, names = measure(items, recipe, Path(folder))
+                    except RuntimeError as error:
+                        print(f"{row} | | |{' |' if known else ''} | {error} |", flush=True)
+                        continue
+                    place = Path(folder)
+                    unknown = f" {loss_on_unknown(place / LIST, place / recipe, known)} |" if known else ""
                 losses = " | ".join(f"{metrics[part]['loss']:.3f}" if metrics[part] else "" for part in ("dev", "test"))
                 print(
-                    f"| {Path(name).stem} | {len(items):,} | `{recipe}` | {seconds:.0f} | {losses} |{unknown} "
-                    f"{metrics['samples']['new']:.0%} | {', '.join(names)} |",
+                    f"{row} {seconds:.0f} | {losses} |{unknown} {metrics['samples']['new']:.0%} | {', '.join(names)} |",
                     flush=True,
                 )
 

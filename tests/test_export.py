@@ -172,6 +172,8 @@ KINDS = {
 }
 SMALLER = {
     "auto": ["minutes=0.02", "final=measured"],
+    "bengio": ["symbols=characters"],
+    "bengio-direct": ["symbols=characters"],
     "deep-batchnorm": ["hidden_sizes=[20, 20, 20]"],
     "fast": ["hidden_sizes=[32]"],
     "gru": ["hidden_size=16", "embedding_dim=6", "block_size=5"],

@@ -586,6 +586,8 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
         "weighted": ["split=lecture", "hidden_sizes=[16, 8]"],
         "wide": ["hidden_sizes=[16]"],
         "words": ["symbols=characters"],
+        "bengio": ["symbols=characters"],
+        "bengio-direct": ["symbols=characters"],
     }.get(recipe, [])
     if kind.teachers:
         (tmp_path / "short.toml").write_text(

@@ -36,6 +36,7 @@ _MANY: Final = 100_000  # names of a list that needs no prior, and one network w
 _MANY_IDS: Final = 800  # from here on, steps take longer in proportion
 _MANY_COMBINATIONS: Final = 48
 _LONG: Final = 20  # symbols of items that a recurrent network learns too slowly, on average
+_PADDED: Final = 1500  # symbols, once all names are padded to the longest; with more, there are fewer steps
 _SYMBOLS: Final = 1200  # in a minibatch of whole names
 _HIGHEST_ORDER: Final = 8
 _USUAL_ORDER: Final = 6
@@ -122,6 +123,8 @@ def plan(recipe: Recipe, part: Part, vocabulary: Sequence[str], values: Mapping[
         f"of {len(vocabulary):,}."
     ]
     prior = auto.prior if part.names <= _MANY else ""
+    if part.names > _MANY:
+        effort = effort._replace(hidden=1_024, steps=8_000, learner=1_024, learner_steps=9_000)
     known, where = _prior(prior, part, vocabulary, values)
     if prior:
         what = "training starts from it" if known >= _LEAST_KNOWN else "it is not used"
@@ -256,8 +259,8 @@ def _networks(effort: _Effort, scale: float, part: Part, prior: str, where: Sequ
     stops = "epochs=0 average_decay=0.98 patience=8"
     if part.names > _MANY:
         return [
-            f"wide hidden_sizes=[{effort.hidden // 2}] block_size=8 embedding_dim=24 dropout=0.1 learning_rate=0.004 "
-            f"warmup_steps=200 batch_size={effort.batch} steps={_at_least(2 * scale * effort.steps, 100)} {stops}"
+            f"wide hidden_sizes=[{effort.hidden}] block_size=8 embedding_dim=24 dropout=0.1 learning_rate=0.004 "
+            f"warmup_steps=200 batch_size={effort.batch} steps={_at_least(scale * effort.steps, 100)} {stops}"
         ]
     if prior:
         start = shlex.join([f"start={_toml(prior)}", f"model_where={_toml(where)}"])
@@ -278,7 +281,9 @@ def _networks(effort: _Effort, scale: float, part: Part, prior: str, where: Sequ
     if part.windows > _LONG * part.names:
         return networks
     batch = int(np.clip(_SYMBOLS * part.names / part.windows, 16, 128))
-    steps = min(_at_least(60 * part.names / batch, 60), _at_least(scale * effort.recurrent_steps, 60))
+    padded = batch * float(np.quantile(part.lengths, 0.99))
+    most = scale * effort.recurrent_steps * min(1.0, _PADDED / padded)
+    steps = min(_at_least(60 * part.names / batch, 60), _at_least(most, 60))
     networks.append(
         f"gru hidden_size={effort.recurrent} embedding_dim=32 dropout=0.4 learning_rate=0.004 schedule=cosine "
         f"warmup_steps=30 batch_size={batch} steps={steps} {stops}"
