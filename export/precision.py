@@ -19,9 +19,10 @@ from sequentia.weights import Tensors, narrowest
 from sequentia.windows import windows
 
 MOST_LOSS: Final = 0.001
-"""How far the loss may move, in nats per symbol, if it is the mean over a thousand predictions or more."""
+"""How far the loss may move, in nats per symbol, if it is the mean over a hundred predictions or more."""
 
-_OF_ONE: Final = 0.033  # six standard deviations of what rounding does to the loss of one prediction of a wide network
+_OF_ONE: Final = 0.01  # six standard deviations of what steps of 1/256 do to the loss of one prediction
+_OF_ALL_BITS: Final = 0.033  # the same of what rounding does in a wide network, though it has all the bits it may have
 
 _SEARCHED: Final = 2048  # contexts that a choice of bits is tried on
 _NOT_SAID: Final = 4
@@ -68,6 +69,9 @@ def in_whole_numbers(network: Network, part: Part) -> Exact:
         moved = max(each.moved(found, len(targets))[0] for each in judges)
         if moved <= allowed:
             return found
+    allowed = max(allowed, _OF_ALL_BITS / math.sqrt(len(targets)))
+    if moved <= allowed:
+        return found
     raise ExportError(
         f"the network cannot be exported in whole numbers: its loss would move by {moved:.5f} nats per symbol, and at "
         f"most {allowed:.5f} is allowed; train it with smaller weights (weight_decay), or let it be a teacher",

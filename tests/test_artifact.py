@@ -109,6 +109,7 @@ def test_the_graph_says_what_it_reads(name: str) -> None:
     else:
         assert inputs == {"context": config.block_size}
         assert conditions is None
+    assert said.pop("sequentia.symbols", "characters") == config.symbols
     assert said.keys() == {f"sequentia.{key}" for key in ("format_version", "vocabulary", "block_size", "max_length")}
 
 

@@ -568,6 +568,7 @@ def test_a_table_of_huge_logits(tmp_path: Path) -> None:
 def test_a_loss_that_moves_too_far(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "MOST_LOSS", 1e-6)
     monkeypatch.setattr(precision, "_OF_ONE", 0.0)
+    monkeypatch.setattr(precision, "_OF_ALL_BITS", 0.0)
     message = r"its loss would move by 0\.\d+ nats per symbol, and at most 0\.00000 is allowed"
     assert unchanged_after(run.parent, lambda: export(run, run), message) == "precision"
 
