@@ -123,8 +123,6 @@ def plan(recipe: Recipe, part: Part, vocabulary: Sequence[str], values: Mapping[
         f"of {len(vocabulary):,}."
     ]
     prior = auto.prior if part.names <= _MANY else ""
-    if part.names > _MANY:
-        effort = effort._replace(hidden=1_024, steps=8_000, learner=1_024, learner_steps=9_000)
     known, where = _prior(prior, part, vocabulary, values)
     if prior:
         what = "training starts from it" if known >= _LEAST_KNOWN else "it is not used"
@@ -259,8 +257,8 @@ def _networks(effort: _Effort, scale: float, part: Part, prior: str, where: Sequ
     stops = "epochs=0 average_decay=0.98 patience=8"
     if part.names > _MANY:
         return [
-            f"wide hidden_sizes=[{effort.hidden}] block_size=8 embedding_dim=24 dropout=0.1 learning_rate=0.004 "
-            f"warmup_steps=200 batch_size={effort.batch} steps={_at_least(scale * effort.steps, 100)} {stops}"
+            f"wide hidden_sizes=[{effort.hidden // 2}] block_size=8 embedding_dim=24 dropout=0.1 learning_rate=0.004 "
+            f"warmup_steps=200 batch_size={effort.batch} steps={_at_least(2 * scale * effort.steps, 100)} {stops}"
         ]
     if prior:
         start = shlex.join([f"start={_toml(prior)}", f"model_where={_toml(where)}"])
