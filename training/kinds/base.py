@@ -94,7 +94,7 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         first_names: train on this many names of the training part, from its start; 0 for all. The vocabulary is always
             that of the whole corpus.
         symbols: what the model reads and draws one by one: ``characters``, ``words``, which white space separates, or
-            ``auto``: those that give dev the higher probability; see :func:`sequentia.training.symbols.with_symbols`.
+            ``auto``: those that give dev the higher probability; see :mod:`sequentia.training.symbols`.
         rare: words that occur so often or less in the training part become one, the unknown word. It is never drawn,
             and stands for all words that are not in the training part.
         weight_power: in a list with weights, an item counts ``weight ** weight_power`` times. 1: as often as in life;

@@ -169,7 +169,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
 
 
 class MLP(Network):
-    """The network of Bengio et al. 2003, "A neural probabilistic language model", with characters instead of words.
+    """The network of Bengio et al. 2003, "A neural probabilistic language model", of characters or of words.
 
     The embeddings of the context's symbols are concatenated and pass through hidden layers to the next symbol's logits.
     Those of the conditions' values are appended to them. The paper's direct connections lead from the embeddings to the
