@@ -119,10 +119,10 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
         if self.batch_norm != "none" and self.dropout:
             raise ConflictError("dropout", f"batch_norm needs all units: dropout must be 0, not {self.dropout:g}")
         if self.batch_norm == "all" and (self.direct or self.skip):
+            key, value = ("direct", f"0, not {self.direct}") if self.direct else ("skip", "false")
             raise ConflictError(
-                "direct" if self.direct else "skip",
-                "batch_norm = all normalises the logits, which direct connections would shift: "
-                f"{f'direct must be 0, not {self.direct}' if self.direct else 'skip must be false'}",
+                key,
+                f"batch_norm = all normalises the logits, which direct connections would shift: {key} must be {value}",
             )
         if self.teachers and not self.batch_size:
             raise ConflictError(
