@@ -23,10 +23,11 @@ from sequentia import TrainingError
 from sequentia.columns import ColumnRequest
 from sequentia.export import export
 from sequentia.training import find_learning_rate, plot, read_corpus, read_recipe, split, train
+from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.counts import count_bigrams
 from sequentia.training.descent import HISTORY
 from sequentia.training.diagnostics import DIAGNOSTICS, _histogram, read_diagnostics
-from sequentia.training.embedding_pictures import symbol_embedding
+from sequentia.training.embedding_pictures import symbol_embedding, vocabulary_embedding
 from sequentia.training.fonts import _PACKAGES, Fonts
 from sequentia.training.learning_rates import LEARNING_RATES
 from sequentia.training.pictures import _loss, _read_history
@@ -298,6 +299,33 @@ def test_labels_of_a_crowd(crowd: float) -> None:
         assert axes.bbox.x0 <= box.x0 <= box.x1 <= axes.bbox.x1
         covered = [i for i, (x, y) in enumerate(places) if box.contains(x, y)]
         assert covered in ([], [([*symbols].index(text.get_text()) + 1) if text.get_text() != "end" else 0])
+
+
+def test_words_that_are_alike_lie_together(tmp_path: Path) -> None:
+    """The most frequent words are drawn, in groups as their embeddings are, with labels that cover no other."""
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(f"w{i} w{i // 2} w{i // 3}" for i in range(300)), encoding="utf-8")
+    train(path, tmp_path / "run", recipe="words", overrides=["steps=2", "rare=0"])
+    record = Checkpoint.load(tmp_path / "run").record
+    generator = np.random.default_rng(0)
+    kinds = generator.integers(0, 4, 301)
+    vectors = generator.normal(size=(301, 16)) + 8 * generator.normal(size=(4, 16))[kinds]
+    with mpl.rc_context({"font.family": "DejaVu Sans", "axes.titlelocation": "left"}):
+        fonts = Fonts(record.vocabulary)
+        counts = np.arange(len(record.vocabulary) + 1)
+        embedding = np.resize(vectors, (len(counts), 16)).astype(np.float32)
+        figure = vocabulary_embedding(embedding, record, counts, fonts)
+        figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert axes.get_title(loc="left").startswith("Embedding of the 200 most frequent words")
+    assert overlaps(words(axes)) == []
+    points = np.concatenate([np.asarray(each.get_offsets()) for each in axes.collections[1:]])
+    assert len(points) == 201
+    order = [0, *range(200, 0, -1)]
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    nearest = distances.argmin(axis=1)
+    assert (kinds[order] == kinds[order][nearest]).mean() > 0.95
 
 
 def test_rates_that_drop_soon_after_each_other(tmp_path: Path, figures: dict[str, Figure]) -> None:

@@ -1,7 +1,7 @@
-"""Draw the embeddings of symbols and of conditions' values in the two dimensions in which they differ most."""
+"""Draw the embeddings of symbols, words and conditions' values in two dimensions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from .checkpoint import RunRecord
 from .fonts import Fonts
 
+Projected = tuple[NDArray[np.floating], str, str]
+"""Points, [n, 2], and what their two dimensions are called."""
+
 INK, PALE, MARK = "#2a6fb0", "#c5d9ec", "#d1622b"
 _CONDITIONS_IN_ROW: Final = 2
 _MOST_LABELS: Final = 500
 _MOST_WORDS: Final = 200
+_FEW_WORDS: Final = 50
+_NEIGHBOURS: Final = 10
 _SIDES: Final = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)])
 _DOT: Final = 4  # half the side of the square at a point that no other's label may cover, in pixels
 
@@ -25,10 +30,13 @@ def vocabulary_embedding(
     vectors: NDArray[np.float32], record: RunRecord, counts: NDArray[np.int64], fonts: Fonts
 ) -> Figure:
     """Return a plot of the embeddings of the symbols, or of the most frequent words, which are the first ones."""
-    if record.alphabet.unknown is None or len(record.vocabulary) <= _MOST_WORDS:
+    if record.alphabet.unknown is None or len(record.vocabulary) <= _FEW_WORDS:
         return symbol_embedding(vectors, record.vocabulary, counts, fonts)
-    shown, what = slice(_MOST_WORDS + 1), f"{_MOST_WORDS} most frequent words"
-    return symbol_embedding(vectors[shown], record.vocabulary[:_MOST_WORDS], counts[shown], fonts, what)
+    words = record.vocabulary[:-1][:_MOST_WORDS]
+    shown = slice(len(words) + 1)
+    return symbol_embedding(
+        vectors[shown], words, counts[shown], fonts, f"{len(words)} most frequent words", _neighbourhoods
+    )
 
 
 def symbol_embedding(
@@ -37,6 +45,7 @@ def symbol_embedding(
     counts: NDArray[np.int64],
     fonts: Fonts,
     what: str = "symbols",
+    project: Callable[[NDArray[np.float32]], Projected] | None = None,
 ) -> Figure:
     """Return a plot of the embeddings of the ids, float32 [1 + symbols, width], labelled with the most frequent ones.
 
@@ -46,16 +55,18 @@ def symbol_embedding(
         counts: how often each id occurs, [1 + symbols].
         fonts: what draws the symbols.
         what: which symbols these are.
+        project: how to draw words in two dimensions; symbols are drawn in those in which they differ most.
     """
-    figure = Figure(figsize=(7, 7), layout="constrained")
+    side = 10 if project else 7
+    figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
-    points, x, y = _projected(weights)
+    points, x, y = (project or _projected)(weights)
     axes.scatter(points[:, 0], points[:, 1], s=0)  # sets the limits of the axes
     axes.set(title=f"Embedding of the {what}", xlabel=x, ylabel=y)
-    size = 11 if len(points) <= 100 else 7
+    size = 11 if len(points) <= 100 else 9 if project else 7
     order = np.array([0, *(1 + np.argsort(-counts[1:], kind="stable"))])
     labels = ["end", *map(fonts.symbol, symbols)]
-    places = _label(figure, axes, points[order], [labels[i] for i in order], size, disc=1.4 * size)
+    places = _label(figure, axes, points[order], [labels[i] for i in order], size, disc=0 if project else 1.4 * size)
     color = np.where(order == 0, MARK, PALE)
     for chosen, area in ((places == "inside", (1.4 * size) ** 2), (places != "inside", 12)):
         x_of, y_of = points[order][chosen].T
@@ -66,8 +77,8 @@ def symbol_embedding(
     return figure
 
 
-def _projected(vectors: NDArray[np.float32]) -> tuple[NDArray[np.floating], str, str]:
-    """Return vectors in the two dimensions in which they differ most, [n, 2], and what these are called."""
+def _projected(vectors: NDArray[np.float32]) -> Projected:
+    """Return vectors in the two dimensions in which they differ most."""
     if vectors.shape[1] == 2:
         return vectors, "first dimension", "second dimension"
     if vectors.shape[1] == 1:
@@ -77,6 +88,17 @@ def _projected(vectors: NDArray[np.float32]) -> tuple[NDArray[np.floating], str,
     share = deviations**2 / (deviations**2).sum()
     x, y = (f"principal component {i + 1} ({share[i]:.0%} of the variance)" for i in range(2))
     return centred @ directions[:2].T, x, y
+
+
+def _neighbourhoods(vectors: NDArray[np.float32]) -> Projected:
+    """Return points that are near each other where the angle between vectors is small: t-SNE (Maaten and Hinton 2008).
+
+    Words differ in so many ways that the two largest ones show little of them.
+    """
+    from sklearn.manifold import TSNE  # takes a second to import
+
+    nearness = TSNE(perplexity=_NEIGHBOURS, metric="cosine", init="random", random_state=0, n_jobs=1)
+    return nearness.fit_transform(vectors), "words that are used alike lie near each other", ""
 
 
 def value_embeddings(vectors: Sequence[NDArray[np.float32]], record: RunRecord, fonts: Fonts) -> Figure:

@@ -18,7 +18,7 @@ from sequentia.errors import MissingExtraError, SequentiaError
 
 from .streams import flush_error, flush_output, notice, standard_streams
 
-_OF_TRAINING = {"torch", "onnx", "onnxscript", "safetensors", "matplotlib"}
+_OF_TRAINING = {"torch", "onnx", "onnxscript", "safetensors", "matplotlib", "sklearn"}
 
 
 class Commands(click.Group):
