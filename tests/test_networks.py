@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sequentia.arithmetic import Inputs
+from sequentia.export import export
 from sequentia.training import read_recipe, train
 from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.kinds import BatchNorm
@@ -287,3 +288,62 @@ def test_dropout_leaves_units_out_of_a_minibatch(sizes: list[int]) -> None:
             drawn = torch.stack([network(contexts) for _ in range(2000)])
             error = (drawn.mean(dim=0) - network.eval()(contexts)).abs() / (drawn.std(dim=0) / 2000**0.5)
         assert float(error.max()) < 6
+
+
+def test_tied_embeddings_are_the_weights_of_the_output(tmp_path: Path) -> None:
+    overrides = [*SMALL, "embedding_dim=8", "hidden_sizes=[16,8]", "tied=true", "average_decay=0.9"]
+    trained = train(MOONS, tmp_path / "run", recipe="mlp", overrides=overrides)
+    untied = train(MOONS, tmp_path / "untied", recipe="mlp", overrides=[*overrides, "tied=false"])
+    network = trained.network()
+    assert isinstance(network, MLP)
+    assert torch.equal(network.output.weight, network.embedding.weight)
+    assert trained.record.structure.parameters == untied.record.structure.parameters - 8 * network.ids
+    assert trained.record.metrics is not None
+    exported = export(tmp_path / "run", tmp_path / "model")
+    assert exported.metrics.dev is not None
+    assert trained.record.metrics.dev is not None
+    assert exported.metrics.dev.loss == pytest.approx(trained.record.metrics.dev.loss, abs=2e-3)
+
+
+@pytest.mark.parametrize("initialization", ["scaled", "kaiming", "lecun"])
+def test_tied_embeddings_start_near_the_uniform_distribution(initialization: str) -> None:
+    overrides = [f"initialization={initialization}", "embedding_dim=64", "hidden_sizes=[100, 64]", "tied=true"]
+    recipe = read_recipe("mlp", overrides)
+    assert isinstance(recipe, MLPRecipe)
+    logits = recipe.new_network(INPUTS, torch.Generator().manual_seed(1))(torch.cartesian_prod(*[torch.arange(27)] * 3))
+    assert float(logits.detach().std()) < 1
+
+
+@pytest.mark.parametrize("rows", [50, 1000])  # a large batch looks up what a small one multiplies
+def test_embedding_dropout_hides_each_symbol_on_its_own(rows: int) -> None:
+    recipe = read_recipe("mlp", ["embedding_dropout=0.25"])
+    assert isinstance(recipe, MLPRecipe)
+    network = recipe.new_network(INPUTS, torch.Generator().manual_seed(1))
+    contexts = torch.randint(0, 27, (rows, 3), generator=torch.Generator().manual_seed(2))
+    seen = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
+    with torch.no_grad():
+        embedded = network.embedding(contexts)[:, None] * (seen / 0.75)[None, :, :, None]
+        hidden = torch.tanh(network.hidden[0](embedded.flatten(start_dim=2)))
+        possible = network.output(hidden)
+        torch.manual_seed(3)
+        drawn = network.train()(contexts)
+        which = torch.isclose(possible, drawn[:, None], atol=1e-5).all(dim=2)
+        assert bool((which.sum(dim=1) == 1).all())
+        share = float(seen[which.int().argmax(dim=1)].mean())
+        assert abs(share - 0.75) < 4 * math.sqrt(0.75 * 0.25 / (3 * rows))
+        torch.testing.assert_close(
+            network.eval()(contexts),
+            network.output(torch.tanh(network.hidden[0](network.embedding(contexts).flatten(start_dim=1)))),
+        )
+
+
+@pytest.mark.parametrize("recipe", ["mlp", "gru"])
+def test_mixed_precision_learns_nearly_the_same(tmp_path: Path, recipe: str) -> None:
+    overrides = [*(SMALL if recipe == "mlp" else ["hidden_size=24", "embedding_dim=8"]), "steps=100", "batch_size=64"]
+    exact = train(MOONS, tmp_path / "exact", recipe=recipe, overrides=overrides)
+    mixed = train(MOONS, tmp_path / "mixed", recipe=recipe, overrides=[*overrides, "mixed_precision=true"])
+    losses = [each.record.metrics.train for each in (exact, mixed) if each.record.metrics is not None]
+    first, second = (each.loss for each in losses if each is not None)
+    assert first != second
+    assert first == pytest.approx(second, abs=0.02)
+    assert all(tensor.dtype == torch.float32 for tensor in mixed.weights.values())

@@ -354,7 +354,15 @@ def test_a_run_that_diverges_returns_its_best_state(tmp_path: Path) -> None:
     assert record.metrics.dev.loss == pytest.approx(record.best.dev, abs=1e-5)
 
 
-@pytest.mark.parametrize("overrides", [OVERFITTING, (*DIVERGING, "patience=50"), (*OVERFITTING, "average_decay=0.9")])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        OVERFITTING,
+        (*DIVERGING, "patience=50"),
+        (*OVERFITTING, "average_decay=0.9"),
+        (*OVERFITTING, "hidden_sizes=[80,6]", "tied=true", "embedding_dropout=0.1", "mixed_precision=true"),
+    ],
+)
 def test_a_run_with_patience_goes_on_bit_for_bit(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     """Stop it again and again, before and after the best state, and compare with one that was not stopped."""
     undisturbed = train(MOONS, tmp_path / "undisturbed", recipe="mlp", overrides=overrides)

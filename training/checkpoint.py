@@ -207,7 +207,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, record: RunRecord, parts: Mapping[str, Mapping[str, Tensor]]) -> Self:
         """Return a checkpoint from a record and tensors, by part and name."""
-        tensors = {f"{part}.{key}": value.contiguous() for part, state in parts.items() for key, value in state.items()}
+        tensors: dict[str, Tensor] = {}
+        places: set[int] = set()
+        for part, state in parts.items():
+            for key, value in state.items():
+                tensors[f"{part}.{key}"] = value.clone() if value.data_ptr() in places else value.contiguous()
+                places.add(value.data_ptr())
         return cls(record=record, tensors=tensors)
 
     def part(self, name: str) -> dict[str, Tensor]:

@@ -207,13 +207,14 @@ class Descent:
             contexts, conditions, targets, weights = self._everything(part)
         for norm in self._norms:  # the first steps' statistics are a plain mean, so that the start leaves no trace
             norm.momentum = max(norm.least_momentum, 1 / (self.step + 1))
-        logits = self._joined(contexts, conditions)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.mixed_precision):
+            logits = self._joined(contexts, conditions)
         if weights is not None:
-            loss = functional.cross_entropy(logits, targets, reduction="none") @ weights
+            loss = functional.cross_entropy(logits.float(), targets, reduction="none") @ weights
         elif self.team.size == 1:
             loss = cross_entropy(logits, targets)
         else:  # parts of a minibatch differ in size, and may be empty
-            loss = functional.cross_entropy(logits, targets, reduction="sum") * (
+            loss = functional.cross_entropy(logits.float(), targets, reduction="sum") * (
                 self.team.size / self.recipe.batch_size
             )
         penalty = self.recipe.penalty(self.network)

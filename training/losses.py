@@ -16,11 +16,11 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     over that memory three times, and that of :class:`_Frugal` once.
 
     Args:
-        logits: float32 [n, ids].
+        logits: float32 or bfloat16 [n, ids].
         targets: int64 [n], -100 to ignore a row; or probabilities, float32 [n, ids].
     """
     if logits.shape[1] < _MANY_IDS or targets.is_floating_point() or int(targets.min()) < 0:
-        return functional.cross_entropy(logits, targets)
+        return functional.cross_entropy(logits.float(), targets)
     return _Frugal.apply(logits, targets)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -32,7 +32,7 @@ class _Frugal(torch.autograd.Function):
         """Return the mean negative log probability of the targets."""
         log_probabilities = functional.log_softmax(logits, dim=1)
         ctx.save_for_backward(log_probabilities, targets)
-        return -log_probabilities.gather(1, targets[:, None]).mean()
+        return -log_probabilities.gather(1, targets[:, None]).float().mean()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

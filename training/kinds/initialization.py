@@ -30,6 +30,8 @@ def initialize(network: "MLP", recipe: "MLPRecipe", generator: torch.Generator) 
     - ``kaiming``: hidden weights from N(0, gain² / inputs) (He et al. 2015), output weights from N(0, 1 / inputs) times
       0.01, biases zero.
 
+    Tied embeddings are divided by the square root of their width, for the logits' sake.
+
     If the output is normalised, which would cancel a factor of its weights, the factor goes to the normalisation's gain
     instead. So all but ``normal`` start near the uniform distribution. Direct connections, of either sort, and the
     embeddings of conditions start at zero, so that a rare value stays near the others.
@@ -54,9 +56,12 @@ def initialize(network: "MLP", recipe: "MLPRecipe", generator: torch.Generator) 
             weight = weight * deviation * (factor if last else 1.0)
         elif kind == "kaiming":
             weight = weight * deviation * (factor if last else gain)
-        layer.weight.copy_(weight.T)
+        if not (last and recipe.tied):
+            layer.weight.copy_(weight.T)
         if layer.bias is not None:
             layer.bias.copy_(bias)
+    if recipe.tied:
+        network.embedding.weight.div_(math.sqrt(recipe.embedding_dim))
     if isinstance(network.output_norm, BatchNorm):
         network.output_norm.gain.mul_(output_factor)
     for module in (network.direct, network.skip):

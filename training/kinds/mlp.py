@@ -38,6 +38,7 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
         batch_norm: which layers have batch normalisation: ``none``, the ``hidden`` layers, or ``all``.
         direct: number of newest symbols that select a row of a table, which is added to the logits; 0 for no table.
         skip: whether the embeddings of the context's symbols also lead to the logits directly.
+        tied: whether the weights of the output layer are the embeddings.
     """
 
     embedding_dim: Width
@@ -47,6 +48,7 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
     batch_norm: Normalized
     direct: Direct
     skip: bool = False
+    tied: bool = False
 
     @classmethod
     def of(cls, architecture: MLPArchitecture) -> Self:
@@ -86,9 +88,12 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             vocabulary it is lowered, so that the table has at most 2**20 (about a million) entries.
         skip: whether the embeddings of the context's symbols also lead to the logits directly: the direct connections
             of the paper.
+        tied: whether the weights of the output layer are the embeddings, which then learn from both (Inan et al. 2017,
+            Press and Wolf 2017). The last hidden layer is as wide as an embedding.
         initialization: see :func:`initialize`.
         dropout: share of the hidden units dropped in training (Srivastava et al. 2014). A minibatch drops the same
             units for all its rows, so that they need not be computed.
+        embedding_dropout: share of the context's symbols hidden in training, each on its own (Gal and Ghahramani 2016).
         teachers: names or paths of recipes. Each is trained first, with its own seed; this network then learns from
             their mixture; see :mod:`sequentia.training.distillation`. ``model:NAME`` is a finished model, of any kind
             and list. Empty: it learns from the text itself.
@@ -104,8 +109,10 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     batch_norm: Normalized = "none"
     direct: Direct = 0
     skip: bool = False
+    tied: bool = False
     initialization: Literal["normal", "scaled", "kaiming", "lecun"] = "kaiming"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    embedding_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     teachers: list[str] = []
     teacher_weights: list[Rate] | Literal["dev"] = []
 
@@ -123,6 +130,12 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             raise ConflictError(
                 key,
                 f"batch_norm = all normalises the logits, which direct connections would shift: {key} must be {value}",
+            )
+        if self.tied and self.hidden_sizes[-1] != self.embedding_dim:
+            raise ConflictError(
+                "hidden_sizes",
+                "tied makes embeddings the weights of the output: the last of hidden_sizes must be embedding_dim, "
+                f"{self.embedding_dim}, not {self.hidden_sizes[-1]}",
             )
         if self.teachers and not self.batch_size:
             raise ConflictError(
@@ -148,6 +161,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             batch_norm=self.batch_norm,
             direct=self._direct_symbols(inputs.ids),
             skip=self.skip,
+            tied=self.tied,
             parameters=0,
         )
         with shapes_alone():
@@ -163,7 +177,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
 
     def new_network(self, inputs: Inputs, generator: torch.Generator) -> "MLP":
         """Return the network to train, with parameters from :func:`initialize`."""
-        network = MLP(inputs, self.structure(inputs), dropout=self.dropout)
+        network = MLP(inputs, self.structure(inputs), dropout=self.dropout, embedding_dropout=self.embedding_dropout)
         initialize(network, self, generator)
         return network
 
@@ -180,9 +194,12 @@ class MLP(Network):
         inputs: what it reads.
         structure: widths, activation, normalisation, direct connections.
         dropout: share of the hidden units that each minibatch drops in training.
+        embedding_dropout: share of the context's symbols that training hides.
     """
 
-    def __init__(self, inputs: Inputs, structure: MLPStructure, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, inputs: Inputs, structure: MLPStructure, *, dropout: float = 0.0, embedding_dropout: float = 0.0
+    ) -> None:
         super().__init__(inputs)
         self.structure, ids = structure, inputs.ids
         embedded = inputs.block_size + len(inputs.values)
@@ -198,6 +215,8 @@ class MLP(Network):
         )
         self.hidden_norms = nn.ModuleList(hidden_norm(width) for width in structure.hidden_sizes)
         self.output = nn.Linear(widths[-1], ids)
+        if structure.tied:
+            self.output.weight = self.embedding.weight
         self.output_norm = output_norm(ids)
         rows = ids**structure.direct
         self.direct = (  # zeros, because drawing its weights would change dropout's random numbers
@@ -208,7 +227,7 @@ class MLP(Network):
             self.skip = nn.Linear(inputs.block_size * structure.embedding_dim, ids, bias=False, device="meta")
             self.skip.weight = nn.Parameter(torch.zeros(self.skip.weight.shape))
         self.activation = _ACTIVATIONS[structure.activation]()
-        self.dropout = dropout
+        self.dropout, self.embedding_dropout = dropout, embedding_dropout
 
     def forward(self, context: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Return the logits of the next symbol.
@@ -261,24 +280,35 @@ class MLP(Network):
         In a large batch, each symbol occurs many times at each place of the context. In training, its contribution
         there is then computed once and looked up, which is quicker and the same except for rounding.
         """
+        seen = self._seen(context)
         if not self.training or len(context) < _MIN_ROWS_PER_ID * self.ids:
-            embedded = self.embedding(context).flatten(start_dim=1)
+            embedded = self.embedding(context)
+            if seen is not None:
+                embedded = embedded * seen[:, :, None]
+            embedded = embedded.flatten(start_dim=1)
             said = [table(column) for table, column in zip(self.conditions, conditions.T, strict=True)]
             return functional.linear(torch.cat([embedded, *said], dim=1), weight, bias)
         symbols = self.block_size * self.structure.embedding_dim
         parts = weight[:, :symbols].T.view(self.block_size, -1, len(weight))
         contributions = (self.embedding.weight @ parts).flatten(end_dim=1)
         rows = context + self.ids * torch.arange(self.block_size, device=context.device)
-        sums = functional.embedding_bag(rows, contributions, mode="sum")
+        weights = None if seen is None else seen.to(contributions.dtype)
+        sums = functional.embedding_bag(rows, contributions, mode="sum", per_sample_weights=weights)
         others = torch.split(weight[:, symbols:], self.structure.embedding_dim, dim=1)
         for table, column, part in zip(self.conditions.parameters(), conditions.T, others, strict=False):
             sums = sums + functional.embedding(column, table @ part.T)
         return sums if bias is None else sums + bias
 
+    def _seen(self, context: Tensor) -> Tensor | None:
+        """Return a factor for each symbol of the contexts, float32 [batch, block_size], 0 for hidden ones."""
+        if not self.training or not self.embedding_dropout:
+            return None
+        return functional.dropout(torch.ones(context.shape, device=context.device), self.embedding_dropout)
+
     @torch.no_grad()
     def for_inference(self) -> "MLP":
         """Return the network with each normalisation folded into the layer before it."""
-        plain = msgspec.structs.replace(self.structure, hidden_bias=True, batch_norm="none")
+        plain = msgspec.structs.replace(self.structure, hidden_bias=True, batch_norm="none", tied=False)
         with shapes_alone():
             network = MLP(self.inputs, plain)
         own = self.state_dict()
