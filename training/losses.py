@@ -17,9 +17,9 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: float32 or bfloat16 [n, ids].
-        targets: int64 [n], -100 to ignore a row; or probabilities, float32 [n, ids].
+        targets: int64 [n]; or probabilities, float32 [n, ids].
     """
-    if logits.shape[1] < _MANY_IDS or targets.is_floating_point() or int(targets.min()) < 0:
+    if logits.shape[1] < _MANY_IDS or targets.is_floating_point():
         return functional.cross_entropy(logits.float(), targets)
     return _Frugal.apply(logits, targets)  # type: ignore[no-any-return, no-untyped-call]
 

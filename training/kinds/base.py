@@ -277,7 +277,7 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
 
         Returns:
             The network's input in training, int64 [n, …]; its conditions, int64 [n, conditions]; the target of each row
-            of logits that it returns, int64: the next symbol, or -100 to ignore the row. By default, contexts
+            of logits that it returns, int64: the next symbol. By default, contexts
             [n, block_size] and one target each.
         """
         positions = part.positions(places)

@@ -10,6 +10,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sequentia.architectures import GRUArchitecture
 from sequentia.architectures.base import combinations
@@ -23,7 +24,6 @@ from .base import BaseStructure, ConflictError, DescentRecipe, Examples
 from .network import Exact, Network, rounded, split_weights
 
 _SYMBOLS = 11  # in a name of usual length, and the padding of a minibatch
-_IGNORED = -100  # the target that PyTorch's cross-entropy ignores
 
 
 class GRUStructure(BaseStructure, frozen=True, kw_only=True, tag="gru"):
@@ -32,10 +32,12 @@ class GRUStructure(BaseStructure, frozen=True, kw_only=True, tag="gru"):
     Attributes:
         embedding_dim: width of the embedding of a symbol, and of a condition's value.
         hidden_size: units of the recurrent layer.
+        tied: whether the weights of the output layer are the embeddings, after a layer from the units to their width.
     """
 
     embedding_dim: Width
     hidden_size: Width
+    tied: bool = False
 
     @classmethod
     def of(cls, architecture: GRUArchitecture) -> Self:
@@ -46,6 +48,7 @@ class GRUStructure(BaseStructure, frozen=True, kw_only=True, tag="gru"):
     def numbers(self, inputs: Inputs) -> int:
         """Return how many numbers an artifact stores: also what each symbol adds to each gate, and the first states."""
         rows = len(GATES) * (inputs.ids + sum(inputs.values)) + math.prod(inputs.values)
+        rows += inputs.ids - self.embedding_dim if self.tied else 0  # the output, and not what it is made of
         return self.parameters + rows * self.hidden_size
 
     def multiplications(self, inputs: Inputs) -> int:
@@ -63,12 +66,18 @@ class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
         hidden_size: units of the recurrent layer.
         dropout: share of the units' values hidden from the output layer in training (Srivastava et al. 2014); the
             next state uses all of them.
+        embedding_dropout: share of the embeddings' values hidden in training, the same for all symbols of a name (Gal
+            and Ghahramani 2016).
+        tied: whether the weights of the output layer are the embeddings (Inan et al. 2017, Press and Wolf 2017), after
+            a linear layer from the units to the width of an embedding.
     """
 
     block_size: Annotated[int, Meta(ge=1, le=MAX_PLACES)]
     embedding_dim: Width
     hidden_size: Width
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    embedding_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    tied: bool = False
 
     def __post_init__(self) -> None:
         if not self.batch_size:
@@ -83,25 +92,28 @@ class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
         except ValueError as error:
             raise ConflictError("model", str(error)) from error
         width, units, ids = self.embedding_dim, self.hidden_size, inputs.ids
-        parameters = (ids + sum(inputs.values)) * width + 3 * units * (width + units + 2) + ids * (units + 1)
-        return GRUStructure(embedding_dim=width, hidden_size=units, parameters=parameters)
+        parameters = (ids + sum(inputs.values)) * width + 3 * units * (width + units + 2)
+        parameters += ids + units * (width if self.tied else ids)
+        return GRUStructure(embedding_dim=width, hidden_size=units, tied=self.tied, parameters=parameters)
 
     def new_network(self, inputs: Inputs, generator: torch.Generator) -> "GRU":
         """Return the network to train, with randomly initialised parameters.
 
         Embeddings are drawn from N(0, 1), but those of conditions start at zero. All other parameters are drawn
         uniformly between plus and minus 1 / sqrt(hidden_size), as ``torch.nn.GRU`` does. The output's weights are then
-        multiplied by 0.1 and its biases set to zero, so that the first loss is near that of a uniform guess.
+        multiplied by 0.1, or tied embeddings by 1 / sqrt(embedding_dim), and the output's biases set to zero, so that
+        the first loss is near that of a uniform guess.
         """
-        network = GRU(inputs, self.structure(inputs), dropout=self.dropout)
+        network = GRU(inputs, self.structure(inputs), dropout=self.dropout, embedding_dropout=self.embedding_dropout)
         bound = 1 / math.sqrt(self.hidden_size)
         with torch.no_grad():
             network.embedding.weight.copy_(torch.randn(network.embedding.weight.shape, generator=generator))
             for table in network.conditions.parameters():
                 table.zero_()
-            for parameter in (*network.gru.parameters(), network.output.weight):
+            last = network.output if network.projection is None else network.projection
+            for parameter in (*network.gru.parameters(), last.weight):
                 parameter.copy_((2 * torch.rand(parameter.shape, generator=generator) - 1) * bound)
-            network.output.weight.mul_(0.1)
+            network.output.weight.mul_(1 / math.sqrt(self.embedding_dim) if self.tied else 0.1)
             network.output.bias.zero_()
         return network
 
@@ -131,7 +143,7 @@ def whole_names(part: Part, names: NDArray[np.intp]) -> tuple[NDArray[np.int64],
 
     Returns:
         Inputs, int64 [n, longest + 1]: a boundary, the symbols of the name, then boundaries as padding. Targets, int64
-        [n * (longest + 1)]: the symbol after each input, -100 in the padding.
+        [inputs without padding]: the symbol after each.
     """
     tokens, ends = part.tokens, part.ends[names].astype(np.int64)
     starts = np.where(names > 0, part.ends[names - 1].astype(np.int64) + 1, 0)
@@ -139,10 +151,9 @@ def whole_names(part: Part, names: NDArray[np.intp]) -> tuple[NDArray[np.int64],
     places = np.arange(lengths.max(initial=0) + 1)
     inside = places <= lengths[:, None]
     targets = tokens[np.minimum(starts[:, None] + places, len(tokens) - 1)].astype(np.int64)
-    targets[~inside] = _IGNORED
     inputs = np.full_like(targets, BOUNDARY)
     inputs[:, 1:] = np.where(inside[:, 1:], targets[:, :-1], BOUNDARY)
-    return inputs, targets.reshape(-1)
+    return inputs, targets[inside]
 
 
 class GRU(Network):
@@ -152,17 +163,24 @@ class GRU(Network):
         inputs: what it reads.
         structure: the widths.
         dropout: share of the units' values hidden from the output layer in training.
+        embedding_dropout: share of the embeddings' values hidden in training.
     """
 
-    def __init__(self, inputs: Inputs, structure: GRUStructure, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, inputs: Inputs, structure: GRUStructure, *, dropout: float = 0.0, embedding_dropout: float = 0.0
+    ) -> None:
         super().__init__(inputs)
         self.embedding: nn.Embedding = nn.Embedding(inputs.ids, structure.embedding_dim)
         self.conditions: nn.ModuleList = nn.ModuleList(
             nn.Embedding(rows, structure.embedding_dim) for rows in inputs.values
         )
         self.gru = nn.GRU(structure.embedding_dim, structure.hidden_size, batch_first=True)
-        self.output = nn.Linear(structure.hidden_size, inputs.ids)
-        self.dropout = dropout
+        self.projection = None
+        self.output = nn.Linear(structure.embedding_dim if structure.tied else structure.hidden_size, inputs.ids)
+        if structure.tied:
+            self.projection = nn.Linear(structure.hidden_size, structure.embedding_dim, bias=False)
+            self.output.weight = self.embedding.weight
+        self.dropout, self.embedding_dropout = dropout, embedding_dropout
 
     def forward(self, context: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Return the logits of the next symbol.
@@ -172,15 +190,26 @@ class GRU(Network):
             conditions: int64 [batch, conditions]; by default, none is said.
 
         Returns:
-            float32 [batch, ids]; in training [batch * length, ids], one row after each symbol of each name.
+            float32 [batch, ids]; in training [symbols, ids], one row for each input without the padding.
         """
         said = self._said(self.not_said(context) if conditions is None else conditions)
         if not self.training:
             return self._after_contexts(context, said)
         embedded = self.embedding(context)
-        states, _ = self.gru(embedded if said is None else embedded + said[:, None])
-        logits: Tensor = self.output(functional.dropout(states, self.dropout))
-        return logits.flatten(end_dim=1)
+        if said is not None:
+            embedded = embedded + said[:, None]
+        if self.embedding_dropout:
+            embedded = embedded * functional.dropout(torch.ones_like(embedded[:, :1]), self.embedding_dropout)
+        lengths = 1 + (context != BOUNDARY).sum(dim=1)
+        states, _ = self.gru(pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False))
+        each, _ = pad_packed_sequence(states, batch_first=True)
+        inside = torch.arange(context.shape[1], device=context.device) < lengths[:, None]
+        return self._logits(functional.dropout(each, self.dropout)[inside])
+
+    def _logits(self, states: Tensor) -> Tensor:
+        """Return the logits after states, float32 [rows, ids]."""
+        logits: Tensor = self.output(states if self.projection is None else self.projection(states))
+        return logits
 
     def _said(self, conditions: Tensor) -> Tensor | None:
         """Return the sum of the embeddings of each row's values, float32 [batch, width]; None without conditions."""
@@ -201,8 +230,7 @@ class GRU(Network):
             given = functional.embedding(symbols, table)
             after = self._after(state, given if said is None else given + self._contribution(said))
             state = torch.where(symbols[:, None] > BOUNDARY, after, start)
-        logits: Tensor = self.output(state)
-        return logits
+        return self._logits(state)
 
     def _table(self) -> Tensor:
         """Return each symbol's contribution to the gates, biases included, float32 [ids, 3 * units]."""
@@ -278,6 +306,8 @@ class GRU(Network):
         most_added += sum(int(np.abs(rows).max()) for rows in added)
         tensors["update.given"][BOUNDARY] = 2 * sigmoid_end + most_added
         output_weight, output_bias = (each.double().numpy() for each in (self.output.weight, self.output.bias))
+        if self.projection is not None:
+            output_weight = output_weight @ self.projection.weight.double().numpy()
         parts, output_low_bits = split_weights("output", output_weight.T, bits["output"], one)
         sum_bits = bits["states"] + bits["output"] - output_low_bits
         tensors |= {**parts, "output.bias": rounded(output_bias, sum_bits)}
