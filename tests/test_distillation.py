@@ -19,6 +19,7 @@ from sequentia.training import evaluate_model, read_corpus, read_recipe, split, 
 from sequentia.training.checkpoint import CHECKPOINT, Checkpoint
 from sequentia.training.descent import HISTORY
 from sequentia.training.distillation import Teacher
+from sequentia.training.kinds.gru import GRURecipe
 from sequentia.training.kinds.mlp import MLPRecipe
 from sequentia.training.members import RunMember, read_members
 from sequentia.training.recipes import recipe_path
@@ -276,12 +277,15 @@ def test_teachers_that_cannot_be(tmp_path: Path, recipe: str) -> None:
 def test_epochs_limit_the_steps() -> None:
     recipe = read_recipe("mlp", ["steps=100", "warmup_steps=20", "epochs=3", "batch_size=10"])
     assert isinstance(recipe, MLPRecipe)
-    short, long = recipe.fitted(101), recipe.fitted(1000)
+    short, long = recipe.fitted(101, 9), recipe.fitted(1000, 90)
     assert isinstance(short, MLPRecipe)
     assert (short.steps, short.warmup_steps) == (31, 6)
-    assert short.fitted(101) == short
+    assert short.fitted(101, 9) == short
     assert long == recipe
-    assert read_recipe("ngram").fitted(10) == read_recipe("ngram")
+    recurrent = read_recipe("gru", ["steps=100", "epochs=3", "batch_size=10"]).fitted(101, 9)
+    assert isinstance(recurrent, GRURecipe)
+    assert recurrent.steps == 3, "its minibatches are of names"
+    assert read_recipe("ngram").fitted(10, 2) == read_recipe("ngram")
 
 
 def test_the_default_recipe_is_taught() -> None:

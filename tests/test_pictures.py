@@ -356,6 +356,7 @@ def test_ticks_of_a_sweep(tmp_path: Path, figures: dict[str, Figure]) -> None:
     sweep = Sweep(
         corpus=read_corpus(MOONS).record,
         windows=914,
+        names=117,
         recipe="mlp",
         overrides=[],
         settings=read_recipe("mlp"),

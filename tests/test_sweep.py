@@ -127,6 +127,7 @@ def sweep(write_space: Callable[[str], Path]) -> Sweep:
     return Sweep(
         corpus=sequentia.training.read_corpus(MOONS).record,
         windows=914,
+        names=117,
         recipe="mlp",
         overrides=list(SMALL),
         settings=MLP,

@@ -106,7 +106,7 @@ def _complete(
 
 def work_of(record: RunRecord, parts: Split) -> float:
     """Return the work of a run, teachers included."""
-    teachers = [each for each in teachers_of(record, parts.train.windows) if each is not None]
+    teachers = [each for each in teachers_of(record, parts.train) if each is not None]
     own = work.training(record, teachers) + work.measuring(record, parts)
     return own + sum(work_of(each, parts) for each in teachers)
 
@@ -122,7 +122,7 @@ def _descend(
     places = teachers_places(recipe, folder)
     dev = names_to_measure(parts.dev, recipe)
     total = work_of(record, parts)
-    own = work.training(record, [each for each in teachers_of(record, parts.train.windows) if each is not None])
+    own = work.training(record, [each for each in teachers_of(record, parts.train) if each is not None])
     before = total - own - work.measuring(record, parts)
     with isolated(options.device):
         descent = Descent(recipe, record, options.device)
@@ -149,7 +149,7 @@ def _descend(
 
 def _teacher(recipe: DescentRecipe, record: RunRecord, parts: Split, folder: Path, options: RunOptions) -> Teacher:
     """Return the teacher of a run, once the runs of its members are complete."""
-    records, places = teachers_of(record, parts.train.windows), teachers_places(recipe, folder)
+    records, places = teachers_of(record, parts.train), teachers_places(recipe, folder)
     sizes = [0.0 if each is None else work_of(each, parts) for each in records]
     for number, (name, start, place) in enumerate(zip(recipe.teachers, records, places, strict=True)):
         phase = f"teacher {number + 1} of {len(places)}: {place.name.partition('-')[2]}"
@@ -191,10 +191,14 @@ def teachers_places(recipe: DescentRecipe, folder: Path) -> list[Path]:
     return [folder / TEACHERS / f"{number}-{name}" for number, name in enumerate(names, start=1)]
 
 
-def teachers_of(record: RunRecord, windows: int) -> list[RunRecord | None]:
+def teachers_of(record: RunRecord, part: Part) -> list[RunRecord | None]:
     """Return the initial records of the runs of a recipe's teachers: the same windows, each with its own seed.
 
     A teacher that is a finished model has none.
+
+    Args:
+        record: the run.
+        part: the names to train on.
 
     Raises:
         RecipeError: if one is malformed or has teachers itself.
@@ -210,7 +214,7 @@ def teachers_of(record: RunRecord, windows: int) -> list[RunRecord | None]:
             raise RecipeError(f"teachers: {name} has teachers itself", key="teachers")
         seed = (recipe.seed + number) % (1 << 63)
         teacher = msgspec.structs.replace(
-            teacher.fitted(windows),
+            teacher.fitted(part.windows, part.names),
             split=recipe.split,
             first_names=recipe.first_names,
             weight_power=recipe.weight_power,

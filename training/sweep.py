@@ -147,6 +147,7 @@ def _sweep(
     return Sweep(
         corpus=data.record,
         windows=parts.train.windows,
+        names=parts.train.names,
         recipe=name,
         overrides=changes,
         settings=settings,

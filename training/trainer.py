@@ -101,10 +101,10 @@ def train(
         asked = for_corpus(_asked(record, recipe, overrides), data)
         chosen = msgspec.structs.replace(asked, symbols=own.symbols) if asked.symbols == "auto" else asked
     planned = plan(chosen, parts.train, data.vocabulary.symbols, data.values)
-    settings = planned.recipe.fitted(parts.train.windows)
+    settings = planned.recipe.fitted(parts.train.windows, parts.train.names)
     if checkpoint is None:
         record = with_models(RunRecord.start(name, overrides, settings, data))
-        teachers_of(record, parts.train.windows)  # raises an error now if one is malformed
+        teachers_of(record, parts.train)  # raises an error now if one is malformed
     del data  # the parts are copies; this frees the memory
     if not test:
         parts = replace(parts, test=parts.test.first(0))
@@ -127,7 +127,7 @@ def train(
     if workers == 1 and address is None:
         _tell([*lines, *planned.lines], checkpoint, tell)
         return run(record, checkpoint, parts, folder, options)
-    _check_workers(workers, (record, *filter(None, teachers_of(record, parts.train.windows))))
+    _check_workers(workers, (record, *filter(None, teachers_of(record, parts.train))))
     from .parallel import worker_group
 
     with worker_group(workers, address, target) as group:

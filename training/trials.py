@@ -26,6 +26,7 @@ class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     Attributes:
         corpus: the text that trials train on.
         windows: number of windows in its training part.
+        names: number of names there.
         recipe: name or path of the recipe whose keys vary.
         overrides: ``key=value`` changes for all trials.
         settings: the recipe after these changes.
@@ -36,6 +37,7 @@ class Sweep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     corpus: CorpusRecord
     windows: int
+    names: int
     recipe: str
     overrides: list[str]
     settings: Recipe

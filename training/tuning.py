@@ -185,7 +185,7 @@ def run_trial(sweep: Sweep, number: int, corpus: Path, folder: Path) -> Trial:
             raise _PoorTrialError
 
     try:
-        recipe = read_recipe(sweep.recipe, overrides).fitted(sweep.windows)
+        recipe = read_recipe(sweep.recipe, overrides).fitted(sweep.windows, sweep.names)
         if recipe.steps:
             overrides.append(f"checkpoint_every={-(-recipe.steps // _PARTS)}")
         record = train(

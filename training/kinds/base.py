@@ -159,8 +159,8 @@ class BaseRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             ConflictError: if a network of this kind cannot read them.
         """
 
-    def fitted(self, windows: int) -> Self:  # noqa: ARG002 - part of the interface
-        """Return the recipe adapted to a training part of ``windows`` windows."""
+    def fitted(self, windows: int, names: int) -> Self:  # noqa: ARG002 - part of the interface
+        """Return the recipe adapted to a training part with so many windows and names."""
         return self
 
     def count(self, part: Part, inputs: Inputs) -> tuple["BaseStructure", dict[str, Tensor]]:  # noqa: ARG002
@@ -244,20 +244,24 @@ class DescentRecipe(BaseRecipe, frozen=True, kw_only=True):
         """This recipe."""
         return self
 
-    def fitted(self, windows: int) -> Self:
-        """Return the recipe adapted to a training part of ``windows`` windows.
+    def fitted(self, windows: int, names: int) -> Self:
+        """Return the recipe adapted to a training part with so many windows and names.
 
         If ``epochs`` allows fewer steps than ``steps``, the warm-up and the average shorten in proportion.
         """
         if not self.epochs or not self.batch_size:
             return self
-        steps = math.ceil(self.epochs * windows / self.batch_size)
+        steps = math.ceil(self.epochs * self.examples_of(windows, names) / self.batch_size)
         if steps >= self.steps:
             return self
         decay = max(0.0, 1 - (1 - self.average_decay) * self.steps / steps) if self.average_decay else 0.0
         return msgspec.structs.replace(
             self, steps=steps, warmup_steps=self.warmup_steps * steps // self.steps, average_decay=decay
         )
+
+    def examples_of(self, windows: int, names: int) -> int:  # noqa: ARG002
+        """Return how many examples a training part with so many windows and names has; by default, its windows."""
+        return windows
 
     @abstractmethod
     def new_network(self, inputs: Inputs, generator: torch.Generator) -> Network:

@@ -117,6 +117,10 @@ class GRURecipe(DescentRecipe, frozen=True, kw_only=True, tag="gru"):
             network.output.bias.zero_()
         return network
 
+    def examples_of(self, windows: int, names: int) -> int:  # noqa: ARG002 - part of the interface
+        """Return how many examples a training part has: its names."""
+        return names
+
     def examples(self, part: Part, places: NDArray[np.int64]) -> Examples:
         """Return whole names as inputs and targets; see :func:`whole_names`."""
         names = part.names_of(places)
