@@ -196,9 +196,10 @@ class GRU(Network):
         Returns:
             float32 [batch, ids]; in training [symbols, ids], one row for each input without the padding.
         """
-        said = self._said(self.not_said(context) if conditions is None else conditions)
+        given = self.not_said(context) if conditions is None else conditions
         if not self.training:
-            return self._after_contexts(context, said)
+            return self._after_contexts(context, given)
+        said = self._said(given)
         embedded = self.embedding(context)
         if said is not None:
             embedded = embedded + said[:, None]
@@ -220,21 +221,28 @@ class GRU(Network):
         vectors = [table(column) for table, column in zip(self.conditions, conditions.T, strict=True)]
         return torch.stack(vectors).sum(dim=0) if vectors else None
 
-    def _after_contexts(self, context: Tensor, said: Tensor | None) -> Tensor:
+    def _after_contexts(self, context: Tensor, conditions: Tensor) -> Tensor:
         """Return the logits after contexts, float32 [batch, ids].
 
         A context is padded with boundaries on the left. The state starts as that after one boundary, and skips further
-        ones.
+        ones. Contexts that begin alike have the same state so far, which is computed once.
         """
         table = self._table()
-        start = self._start(said)
-        state = start
-        for place in range(self.block_size):
-            symbols = context[:, place]
-            given = functional.embedding(symbols, table)
-            after = self._after(state, given if said is None else given + self._contribution(said))
-            state = torch.where(symbols[:, None] > BOUNDARY, after, start)
-        return self._logits(state)
+        groups, at = conditions[:1], torch.zeros(len(context), dtype=torch.int64, device=context.device)
+        if self.inputs.values:
+            groups, at = torch.unique(conditions, dim=0, return_inverse=True)
+        said = self._said(groups)
+        added = None if said is None else self._contribution(said)
+        states = self._start(said)
+        group = torch.arange(len(states), device=context.device)  # of each state
+        for symbols in context.T:
+            pairs, at = torch.unique(at * self.ids + symbols, return_inverse=True)
+            before, symbol = pairs // self.ids, pairs % self.ids
+            group = group[before]
+            given = functional.embedding(symbol, table)
+            after = self._after(states[before], given if added is None else given + added[group])
+            states = torch.where(symbol[:, None] > BOUNDARY, after, states[before])
+        return self._logits(states[at])
 
     def _table(self) -> Tensor:
         """Return each symbol's contribution to the gates, biases included, float32 [ids, 3 * units]."""
