@@ -181,6 +181,7 @@ SMALLER = {
     "weighted": ["hidden_sizes=[32, 16]", "split=lecture"],
     "wide": ["hidden_sizes=[32]"],
     "words": ["hidden_sizes=[32]", "symbols=characters"],  # tests/test_words.py has lists of words
+    "words-gru": ["hidden_size=16", "embedding_dim=6", "block_size=5", "symbols=characters"],
 }
 EVERY = KINDS | {name: (name, SMALLER.get(name, [])) for name in recipe_names()}
 

@@ -149,7 +149,7 @@ def test_folding_changes_no_logits(batch_norm: str, hidden_bias: str) -> None:
     torch.testing.assert_close(folded(contexts), network(contexts), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("initialization", ["scaled", "lecun", "kaiming"])
+@pytest.mark.parametrize("initialization", ["scaled", "lecun", "kaiming", "small"])
 def test_a_normalised_output_starts_near_the_uniform_distribution(initialization: str) -> None:
     recipe = read_recipe("deep-batchnorm", [f"initialization={initialization}"])
     assert isinstance(recipe, MLPRecipe)

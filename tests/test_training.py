@@ -594,6 +594,7 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
         "weighted": ["split=lecture", "hidden_sizes=[16, 8]"],
         "wide": ["hidden_sizes=[16]"],
         "words": ["symbols=characters"],
+        "words-gru": ["symbols=characters", "hidden_size=8"],
         "bengio": ["symbols=characters"],
         "bengio-direct": ["symbols=characters"],
     }.get(recipe, [])
@@ -609,6 +610,7 @@ def test_training_sees_the_training_part_alone(recipe: str, tmp_path: Path, monk
     expected = {
         "names": {"kinds.base.windows": 3, "distillation.windows": 1, "kinds.ngram.count_ngrams": 1},
         "gru": {"kinds.gru.whole_names": 3},
+        "words-gru": {"kinds.gru.whole_names": 3},
         "bigram": {"descent.count_ngrams": 1},
         "bigram-counts": {"kinds.bigram.count_bigrams": 1},
         "ngram": {"kinds.ngram.count_ngrams": 1},
@@ -683,7 +685,7 @@ def test_schedules() -> None:
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu"])
-@pytest.mark.parametrize("initialization", ["scaled", "lecun", "kaiming"])
+@pytest.mark.parametrize("initialization", ["scaled", "lecun", "kaiming", "small"])
 def test_a_scaled_network_starts_near_the_uniform_distribution(initialization: str, activation: str) -> None:
     overrides = [f"initialization={initialization}", f"activation={activation}", "hidden_sizes=[100, 50]"]
     recipe = read_recipe("mlp", overrides)

@@ -27,6 +27,8 @@ def initialize(network: "MLP", recipe: "MLPRecipe", generator: torch.Generator) 
       zero (though drawn), as in part 3.
     - ``lecun``: weights from N(0, 1 / inputs) (LeCun et al. 1998), output weights times 0.1, biases zero, as in the
       deep networks of part 3.
+    - ``small``: as ``lecun``, but the embedding a tenth as large and the first hidden weights three times. Embeddings
+      then learn soon by stochastic gradient descent, where each symbol is rare.
     - ``kaiming``: hidden weights from N(0, gain² / inputs) (He et al. 2015), output weights from N(0, 1 / inputs) times
       0.01, biases zero.
 
@@ -37,7 +39,7 @@ def initialize(network: "MLP", recipe: "MLPRecipe", generator: torch.Generator) 
     embeddings of conditions start at zero, so that a rare value stays near the others.
     """
     kind, gain = recipe.initialization, _GAINS[recipe.activation]
-    output_factor = {"normal": 1.0, "scaled": 0.01, "lecun": 0.1, "kaiming": 0.01}[kind]
+    output_factor = {"normal": 1.0, "scaled": 0.01, "lecun": 0.1, "small": 0.1, "kaiming": 0.01}[kind]
     factor = output_factor if recipe.batch_norm != "all" else 1.0
     network.embedding.weight.copy_(torch.randn(network.embedding.weight.shape, generator=generator))
     for parameter in network.conditions.parameters():
@@ -52,14 +54,17 @@ def initialize(network: "MLP", recipe: "MLPRecipe", generator: torch.Generator) 
         if kind == "scaled":
             weight = weight * (factor if last else gain * deviation)
             bias = bias * (0.0 if last else 0.01)
-        elif kind == "lecun":
-            weight = weight * deviation * (factor if last else 1.0)
+        elif kind in {"lecun", "small"}:
+            inner = 3.0 if kind == "small" and layer is network.hidden[0] else 1.0
+            weight = weight * deviation * (factor if last else inner)
         elif kind == "kaiming":
             weight = weight * deviation * (factor if last else gain)
         if not (last and recipe.tied):
             layer.weight.copy_(weight.T)
         if layer.bias is not None:
             layer.bias.copy_(bias)
+    if kind == "small":
+        network.embedding.weight.mul_(0.1)
     if recipe.tied:
         network.embedding.weight.div_(math.sqrt(recipe.embedding_dim))
     if isinstance(network.output_norm, BatchNorm):

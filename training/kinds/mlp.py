@@ -110,7 +110,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     direct: Direct = 0
     skip: bool = False
     tied: bool = False
-    initialization: Literal["normal", "scaled", "kaiming", "lecun"] = "kaiming"
+    initialization: Literal["normal", "scaled", "kaiming", "lecun", "small"] = "kaiming"
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     embedding_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     teachers: list[str] = []
