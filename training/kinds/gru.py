@@ -227,7 +227,8 @@ class GRU(Network):
         A context is padded with boundaries on the left. The state starts as that after one boundary, and skips further
         ones. Contexts that begin alike have the same state so far, which is computed once.
         """
-        table = self._table()
+        known, contexts = torch.unique(context, return_inverse=True)
+        table = self._contribution(self.embedding(known), biased=True)
         groups, at = conditions[:1], torch.zeros(len(context), dtype=torch.int64, device=context.device)
         if self.inputs.values:
             groups, at = torch.unique(conditions, dim=0, return_inverse=True)
@@ -235,27 +236,23 @@ class GRU(Network):
         added = None if said is None else self._contribution(said)
         states = self._start(said)
         group = torch.arange(len(states), device=context.device)  # of each state
-        for symbols in context.T:
-            pairs, at = torch.unique(at * self.ids + symbols, return_inverse=True)
-            before, symbol = pairs // self.ids, pairs % self.ids
+        for symbols in contexts.T:
+            pairs, at = torch.unique(at * len(known) + symbols, return_inverse=True)
+            before, symbol = pairs // len(known), pairs % len(known)
             group = group[before]
             given = functional.embedding(symbol, table)
             after = self._after(states[before], given if added is None else given + added[group])
-            states = torch.where(symbol[:, None] > BOUNDARY, after, states[before])
+            states = torch.where(known[symbol, None] > BOUNDARY, after, states[before])
         return self._logits(states[at])
 
-    def _table(self) -> Tensor:
-        """Return each symbol's contribution to the gates, biases included, float32 [ids, 3 * units]."""
+    def _contribution(self, vectors: Tensor, *, biased: bool = False) -> Tensor:
+        """Return what embeddings, float32 [rows, width], add to the gates, perhaps with biases, [rows, 3 * units]."""
         weight, bias = (self.gru.get_parameter(f"{name}_ih_l0") for name in ("weight", "bias"))
-        return functional.linear(self.embedding.weight, weight, bias)
-
-    def _contribution(self, vectors: Tensor) -> Tensor:
-        """Return what embeddings, float32 [rows, width], add to the gates, float32 [rows, 3 * units]."""
-        return functional.linear(vectors, self.gru.get_parameter("weight_ih_l0"))
+        return functional.linear(vectors, weight, bias if biased else None)
 
     def _start(self, said: Tensor | None) -> Tensor:
         """Return the state after one boundary, float32 [1 or rows of ``said``, units]."""
-        given = self._table()[:1]
+        given = self._contribution(self.embedding.weight[:1], biased=True)
         if said is not None:
             given = given + self._contribution(said)
         return self._after(torch.zeros_like(given[:, : self.gru.hidden_size]), given)
@@ -283,7 +280,7 @@ class GRU(Network):
         """Return the network in whole numbers."""
         units, one, positions = self.gru.hidden_size, 1 << bits["states"], bits["positions"]
         weight, bias = (self.gru.get_parameter(f"{name}_hh_l0").double().numpy() for name in ("weight", "bias"))
-        table = self._table()
+        table = self._contribution(self.embedding.weight, biased=True)
         values = self.inputs.values
         start = self._start(
             self._said(torch.cartesian_prod(*map(torch.arange, values)).view(-1, len(values))) if values else None

@@ -63,10 +63,8 @@ def initialize(network: "MLP", recipe: "MLPRecipe", generator: torch.Generator) 
             layer.weight.copy_(weight.T)
         if layer.bias is not None:
             layer.bias.copy_(bias)
-    if kind == "small":
-        network.embedding.weight.mul_(0.1)
-    if recipe.tied:
-        network.embedding.weight.div_(math.sqrt(recipe.embedding_dim))
+    size = 0.1 if kind == "small" else 1.0
+    network.embedding.weight.mul_(size / math.sqrt(recipe.embedding_dim) if recipe.tied else size)
     if isinstance(network.output_norm, BatchNorm):
         network.output_norm.gain.mul_(output_factor)
     for module in (network.direct, network.skip):
