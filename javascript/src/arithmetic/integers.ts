@@ -1,0 +1,231 @@
+/** A network as a program: steps that compute the logits after one context, in whole numbers of 32 bits. */
+
+import type { Arithmetic, Inputs, Tensors } from "./base.js";
+
+/** Numbers of a network: `length` of them, from the place `at` of some data on, in rows of `width`. */
+interface Numbers {
+    data: Int32Array;
+    at: number;
+    length: number;
+    width: number;
+}
+
+/** Turns a network into steps, each of which writes into numbers of its own. */
+class Steps implements Arithmetic<Numbers> {
+    readonly steps: (() => void)[] = [];
+    readonly context: Int32Array;
+    readonly said: Int32Array;
+
+    constructor(
+        private readonly tensors: Tensors,
+        inputs: Inputs,
+    ) {
+        this.context = new Int32Array(inputs.blockSize);
+        this.said = new Int32Array(inputs.values.length);
+    }
+
+    tensor(name: string): Numbers {
+        const { data, shape } = this.tensors.get(name)!;
+        return { data, at: 0, length: data.length, width: data.length / shape[0] };
+    }
+
+    symbol(place: number): Numbers {
+        return { data: this.context, at: place, length: 1, width: 1 };
+    }
+
+    condition(column: number): Numbers {
+        return { data: this.said, at: column, length: 1, width: 1 };
+    }
+
+    lookUp(_name: string, table: Numbers, rows: Numbers): Numbers {
+        if (rows.length === 1) {
+            const { width } = table;
+            const row = { data: table.data, at: 0, length: width, width };
+            this.steps.push(() => {
+                row.at = rows.data[rows.at] * width;
+            });
+            return row;
+        }
+        return this.step(rows.length, (to) => {
+            const { data: table_ } = table;
+            const { data, at } = rows;
+            for (let i = 0; i < to.length; i++) {
+                to[i] = table_[data[at + i]];
+            }
+        });
+    }
+
+    product(_name: string, x: Numbers, weight: Numbers): Numbers {
+        const { data: weights, width } = weight;
+        const rows = new Int32Array(x.length + 3);
+        return this.step(width, (sums) => {
+            const { data, at, length } = x;
+            let used = 0;
+            for (let i = 0; i < length; i++) {
+                rows[used] = i;
+                used += data[at + i] === 0 ? 0 : 1; // units that are 0 add nothing
+            }
+            sums.fill(0);
+            let i = 0;
+            for (; i + 3 < used; i += 4) {
+                const a = rows[i];
+                const b = rows[i + 1];
+                const c = rows[i + 2];
+                const d = rows[i + 3];
+                addRows(sums, weights, width, a, b, c, d, data[at + a], data[at + b], data[at + c], data[at + d]);
+            }
+            for (; i < used; i++) {
+                const factor = data[at + rows[i]];
+                const start = rows[i] * width;
+                for (let j = 0; j < width; j++) {
+                    sums[j] += Math.imul(factor, weights[start + j]);
+                }
+            }
+        });
+    }
+
+    add(_name: string, x: Numbers, y: Numbers): Numbers {
+        return this.step(x.length, (to) => {
+            const { data: xs, at: from } = x;
+            const { data: ys, at: other } = y;
+            for (let i = 0; i < to.length; i++) {
+                to[i] = xs[from + i] + ys[other + i];
+            }
+        });
+    }
+
+    subtract(_name: string, x: Numbers, y: Numbers): Numbers {
+        return this.step(x.length, (to) => {
+            const { data: xs, at: from } = x;
+            const { data: ys, at: other } = y;
+            for (let i = 0; i < to.length; i++) {
+                to[i] = xs[from + i] - ys[other + i];
+            }
+        });
+    }
+
+    multiply(_name: string, x: Numbers, y: Numbers): Numbers {
+        return this.step(x.length, (to) => {
+            for (let i = 0; i < to.length; i++) {
+                to[i] = Math.imul(x.data[x.at + i], y.data[y.at + i]);
+            }
+        });
+    }
+
+    maximum(_name: string, x: Numbers, y: Numbers): Numbers {
+        return this.step(x.length, (to) => {
+            for (let i = 0; i < to.length; i++) {
+                to[i] = Math.max(x.data[x.at + i], y.data[y.at + i]);
+            }
+        });
+    }
+
+    shift(_name: string, x: Numbers, bits: number): Numbers {
+        if (bits === 0) {
+            return x;
+        }
+        const half = bits > 0 ? 1 << (bits - 1) : 0;
+        return this.step(x.length, (to) => {
+            const { data, at } = x;
+            if (bits > 0) {
+                for (let i = 0; i < to.length; i++) {
+                    to[i] = (data[at + i] + half) >> bits;
+                }
+            } else {
+                for (let i = 0; i < to.length; i++) {
+                    to[i] = data[at + i] << -bits;
+                }
+            }
+        });
+    }
+
+    clip(_name: string, x: Numbers, low: number, high: number): Numbers {
+        return this.step(x.length, (to) => {
+            const { data, at } = x;
+            for (let i = 0; i < to.length; i++) {
+                const value = data[at + i];
+                to[i] = value < low ? low : value > high ? high : value;
+            }
+        });
+    }
+
+    numbered(_name: string, x: Numbers, count: number, y: Numbers): Numbers {
+        return this.step(1, (to) => {
+            to[0] = x.data[x.at] * count + y.data[y.at];
+        });
+    }
+
+    private step(length: number, compute: (to: Int32Array) => void): Numbers {
+        const data = new Int32Array(length);
+        this.steps.push(() => compute(data));
+        return { data, at: 0, length, width: length };
+    }
+}
+
+/** Add four rows of a matrix, each times a number. */
+function addRows(
+    sums: Int32Array,
+    weights: Int32Array,
+    width: number,
+    a: number,
+    b: number,
+    c: number,
+    d: number,
+    timesA: number,
+    timesB: number,
+    timesC: number,
+    timesD: number,
+): void {
+    const rowA = a * width;
+    const rowB = b * width;
+    const rowC = c * width;
+    const rowD = d * width;
+    for (let j = 0; j < width; j++) {
+        sums[j] +=
+            Math.imul(timesA, weights[rowA + j]) +
+            Math.imul(timesB, weights[rowB + j]) +
+            Math.imul(timesC, weights[rowC + j]) +
+            Math.imul(timesD, weights[rowD + j]);
+    }
+}
+
+/** Computes the logits after a context, in steps of 1/256 nat. */
+export class Program {
+    private readonly steps: (() => void)[];
+    private readonly context: Int32Array;
+    private readonly said: Int32Array;
+    private readonly result: Numbers;
+
+    /**
+     * @param network - states the network, whose bounds must be proven.
+     */
+    constructor(tensors: Tensors, inputs: Inputs, network: <V>(arithmetic: Arithmetic<V>) => V) {
+        const arithmetic = new Steps(tensors, inputs);
+        this.result = network(arithmetic);
+        this.steps = arithmetic.steps;
+        this.context = arithmetic.context;
+        this.said = arithmetic.said;
+    }
+
+    /**
+     * Write the logits after a context into `to`, from the place `at` on.
+     *
+     * @param context - the ids, oldest first, from the place `from` on, padded with boundaries.
+     * @param said - the ids of the conditions' values.
+     */
+    run(context: ArrayLike<number>, from: number, said: ArrayLike<number>, to: Int32Array, at: number): void {
+        for (let i = 0; i < this.context.length; i++) {
+            this.context[i] = context[from + i];
+        }
+        for (let i = 0; i < this.said.length; i++) {
+            this.said[i] = said[i];
+        }
+        for (const step of this.steps) {
+            step();
+        }
+        const { data, at: start, length } = this.result;
+        for (let i = 0; i < length; i++) {
+            to[at + i] = data[start + i];
+        }
+    }
+}

@@ -1,0 +1,111 @@
+/** What the options `minLength`, `maxLength`, `suffix` and `avoid` ask of a name. */
+
+import { type Automaton, intersect, MAX_TRANSITIONS, matchAll, matchNoneOf, matchSuffix, TooManyStatesError } from "./automaton.js";
+import { grouped, OptionError } from "./errors.js";
+
+/** Bounds on the length of names, and an automaton that accepts them. */
+export class Constraint {
+    /** Accepts the names that end in the suffix and contain no string to avoid. */
+    readonly automaton: Automaton;
+    /** Whether it asks for nothing but lengths. */
+    readonly unrestricted: boolean;
+    /** Equal for equal constraints. */
+    readonly key: string;
+    private viableStates: Uint8Array | undefined;
+
+    /**
+     * @param ids - number of ids, the boundary included.
+     * @param minLength - fewest symbols in a name, at least 1.
+     * @param maxLength - most symbols in a name.
+     * @param suffix - ids that names end in.
+     * @param avoid - strings of ids that no name contains, all different.
+     * @param never - an id that no name contains, or 0.
+     * @throws {@link OptionError} if the automaton has too many states.
+     */
+    constructor(
+        readonly ids: number,
+        readonly minLength: number,
+        readonly maxLength: number,
+        suffix: readonly number[] = [],
+        avoid: readonly (readonly number[])[] = [],
+        never = 0,
+    ) {
+        this.unrestricted = suffix.length + avoid.length === 0;
+        this.key = JSON.stringify([minLength, maxLength, suffix, avoid]);
+        try {
+            const parts = [
+                ...(suffix.length ? [matchSuffix(suffix, ids)] : []),
+                ...(avoid.length ? [matchNoneOf(avoid, ids)] : []),
+                ...(never ? [matchNoneOf([[never]], ids)] : []),
+            ];
+            this.automaton = parts.length ? parts.reduce(intersect) : matchAll(ids);
+        } catch (error) {
+            if (!(error instanceof TooManyStatesError)) {
+                throw error;
+            }
+            const used = [...(suffix.length ? ["suffix"] : []), ...(avoid.length ? ["avoid"] : [])];
+            throw new OptionError(
+                `${used.join(" and ")} would need an automaton of more than ${grouped(Math.floor(MAX_TRANSITIONS / ids))} states ` +
+                    "(each beginning of a string to avoid is one); avoid fewer or shorter strings",
+                used[used.length - 1],
+            );
+        }
+    }
+
+    /** Return the state after one more id, or -1. */
+    after(state: number, id: number): number {
+        return state < 0 ? -1 : this.automaton.transitions[state * this.ids + id];
+    }
+
+    /** Return whether names of `length` symbols in a state can still meet the constraints. */
+    viable(length: number, state: number): boolean {
+        if (this.unrestricted) {
+            return length <= this.maxLength;
+        }
+        this.viableStates ??= this.computeViable();
+        return state >= 0 && length <= this.maxLength && this.viableStates[length * this.automaton.states + state] === 1;
+    }
+
+    /** Return whether a name of `length` symbols in a state meets the constraints. */
+    met(length: number, state: number): boolean {
+        return (
+            length >= this.minLength && length <= this.maxLength && state >= 0 && this.automaton.accepting[state]
+        );
+    }
+
+    /** Return how many names that meet the constraints continue from `length` symbols in `state`. */
+    count(length: number, state: number): number {
+        const { states, transitions, accepting } = this.automaton;
+        let ways = new Float64Array(states);
+        for (let end = this.maxLength; end >= length; end--) {
+            const longer = ways;
+            ways = new Float64Array(states);
+            for (let from = 0; from < states; from++) {
+                if (end < this.maxLength) {
+                    for (let id = 1; id < this.ids; id++) {
+                        const to = transitions[from * this.ids + id];
+                        ways[from] += to < 0 ? 0 : longer[to];
+                    }
+                }
+                ways[from] += accepting[from] && end >= this.minLength ? 1 : 0;
+            }
+        }
+        return ways[state];
+    }
+
+    private computeViable(): Uint8Array {
+        const { states, transitions, accepting } = this.automaton;
+        const viable = new Uint8Array((this.maxLength + 2) * states);
+        for (let length = this.maxLength; length >= 0; length--) {
+            for (let state = 0; state < states; state++) {
+                let found = length >= this.minLength && accepting[state];
+                for (let id = 1; id < this.ids && !found; id++) {
+                    const after = transitions[state * this.ids + id];
+                    found = after >= 0 && viable[(length + 1) * states + after] === 1;
+                }
+                viable[length * states + state] = found ? 1 : 0;
+            }
+        }
+        return viable;
+    }
+}
