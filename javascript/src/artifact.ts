@@ -13,8 +13,8 @@
 import { Bounds } from "./arithmetic/bounds.js";
 import { Program } from "./arithmetic/integers.js";
 import { alphabet, type Config, checkedConfig, FORMAT_VERSION, inputsOf } from "./config.js";
-import { ArtifactError, COPY_AGAIN, ModelNotFoundError } from "./errors.js";
-import { type Json, parseJson } from "./json.js";
+import { ArtifactError, COPY_AGAIN, ModelNotFoundError, wrongFile } from "./errors.js";
+import { parseJson } from "./json.js";
 import { KnownNames } from "./novelty.js";
 import { sha256Hex } from "./sha256.js";
 import type { Vocabulary } from "./vocabulary.js";
@@ -24,7 +24,7 @@ export const CONFIG = "config.json";
 export const WEIGHTS = "model.safetensors";
 export const NOVELTY = "novelty.crc32";
 const GRAPH = "model.onnx";
-const MAX_CONFIG_BYTES = 4 * 2 ** 20;
+const MAX_CONFIG_BYTES = 2 ** 22;
 const MAX_BYTES = 2 ** 30;
 
 /** The files of a model by name: `config.json`, `model.safetensors`, and `novelty.crc32` if it has one. */
@@ -50,126 +50,99 @@ export type Get = (name: string, most: number, sha256?: string) => Promise<Uint8
  * @throws {@link ArtifactError} naming the file that is missing or wrong.
  */
 export async function read(get: Get, place: string): Promise<Artifact> {
-    const data = await get(CONFIG, MAX_CONFIG_BYTES);
-    const config = readConfig(data, place);
-    const files: Record<string, Uint8Array> = {};
-    for (const name of listed(config)) {
-        const { size, sha256 } = config.files.get(name)!;
-        checkSize(name, size, place);
-        const found = await get(name, size, sha256);
-        if (found !== undefined) {
-            files[name] = found;
+    const files: Record<string, Uint8Array | undefined> = { [CONFIG]: await get(CONFIG, MAX_CONFIG_BYTES) };
+    const { files: records } = readConfig(files[CONFIG], place);
+    for (const [name, { size, sha256 }] of records) {
+        if (name !== GRAPH) {
+            checkSize(`${place}/${name}`, size, MAX_BYTES);
+            files[name] = await get(name, size, sha256);
         }
     }
-    return assemble(config, files, place);
+    return readFiles(files, place);
 }
 
 /** Check a model that is in memory; see {@link read}. */
-export function readFiles(files: Files, place: string): Artifact {
-    const own = Object.fromEntries(Object.entries(files).map(([name, data]) => [name, bytesOf(data, name)]));
-    return assemble(readConfig(own[CONFIG], place), own, place);
-}
+export function readFiles(files: Readonly<Record<string, Uint8Array | ArrayBuffer | undefined>>, place: string): Artifact {
+    const file = (name: string): Uint8Array | undefined => {
+        const data = files[name];
+        return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+    };
+    const config = readConfig(file(CONFIG), place);
 
-function bytesOf(data: unknown, name: string): Uint8Array {
-    if (data instanceof Uint8Array) {
-        return data;
-    }
-    if (data instanceof ArrayBuffer) {
-        return new Uint8Array(data);
-    }
-    throw ArtifactError.at(name, "a Uint8Array or an ArrayBuffer", typeof data, "read the file as bytes");
-}
+    /** Return what is read of a file after checking it against `config.json`. */
+    const checked = <T>(name: string, expected: string, read: (data: Uint8Array) => T): T => {
+        const [path, data] = [`${place}/${name}`, file(name)];
+        const { size, sha256 } = config.files.get(name)!;
+        checkSize(path, size, MAX_BYTES);
+        if (!(data instanceof Uint8Array)) {
+            throw new ArtifactError(`${path}: missing; ${COPY_AGAIN}`, { path, expected: "a file", found: "nothing" });
+        }
+        const found = data.length === size ? sha256Hex(data) : "another";
+        if (found !== sha256) {
+            const bytes = `${size} bytes of sha256 ${sha256}, as config.json says`;
+            throw wrongFile(path, bytes, `${data.length} bytes of sha256 ${found}`);
+        }
+        try {
+            return read(data);
+        } catch (error) {
+            throw wrongFile(path, expected, (error as Error).message);
+        }
+    };
 
-/** Return the names of the files that are read, besides the configuration. */
-function listed(config: Config): string[] {
-    return config.files.has(NOVELTY) ? [WEIGHTS, NOVELTY] : [WEIGHTS];
+    return {
+        config,
+        vocabulary: alphabet(config),
+        program: checked(WEIGHTS, "the model of config.json", (data) => {
+            const [inputs, tensors, { architecture }] = [inputsOf(config), readTensors(data), config];
+            const bounds = new Bounds(tensors, inputs);
+            architecture.network(bounds, inputs);
+            bounds.finish();
+            return new Program(tensors, inputs, (arithmetic) => architecture.network(arithmetic, inputs));
+        }),
+        known: config.files.has(NOVELTY)
+            ? checked(NOVELTY, "sorted 32-bit hashes", (data) => new KnownNames(data))
+            : undefined,
+    };
 }
 
 /** Check `config.json` alone. */
-export function readConfig(data: Uint8Array | undefined, place: string): Config {
+function readConfig(data: Uint8Array | undefined, place: string): Config {
     const path = `${place}/${CONFIG}`;
-    if (data === undefined) {
-        throw new ModelNotFoundError(`${place}: no model here, there is no config.json`, place);
+    if (!(data instanceof Uint8Array)) {
+        throw new ModelNotFoundError(`${place}: no model here, there is no config.json`, { model: place });
     }
-    if (data.length > MAX_CONFIG_BYTES) {
-        throw ArtifactError.at(path, `at most ${MAX_CONFIG_BYTES} bytes`, `${data.length}`);
-    }
-    let config: Config;
+    checkSize(path, data.length, MAX_CONFIG_BYTES);
     try {
         const json = parseJson(data);
-        checkVersion(json, path);
-        config = checkedConfig(json);
+        const version = json instanceof Map ? json.get("format_version") : undefined;
+        if (Number.isInteger(version) && version !== FORMAT_VERSION) {
+            throw otherVersion(path, version as number);
+        }
+        const config = checkedConfig(json);
         alphabet(config);
+        const names = [...config.files.keys()].filter((name) => name !== NOVELTY).sort();
+        if (names.join() !== `${GRAPH},${WEIGHTS}`) {
+            throw wrongFile(path, `files ${GRAPH}, ${WEIGHTS}, perhaps ${NOVELTY}`, names);
+        }
+        return config;
     } catch (error) {
-        throw error instanceof ArtifactError
-            ? error
-            : ArtifactError.at(path, "the schema of an artifact", (error as Error).message);
+        const { message } = error as Error;
+        throw error instanceof ArtifactError ? error : wrongFile(path, "the schema of an artifact", message);
     }
-    const names = [...config.files.keys()].sort();
-    const expected = [GRAPH, WEIGHTS, ...(config.files.has(NOVELTY) ? [NOVELTY] : [])];
-    if (names.join() !== expected.join()) {
-        throw ArtifactError.at(path, `files ${GRAPH}, ${WEIGHTS}, perhaps ${NOVELTY}`, names.join(", "));
-    }
-    return config;
 }
 
-function checkVersion(json: Json, path: string): void {
-    const version = json instanceof Map ? json.get("format_version") : undefined;
-    if (typeof version !== "number" || !Number.isInteger(version) || version === FORMAT_VERSION) {
-        return; // the schema says what is wrong
-    }
-    let [when, advice] = ["another", COPY_AGAIN];
-    if (version > FORMAT_VERSION) {
-        [when, advice] = ["a later", "install a newer sequentia"];
-    } else if (version >= 1) {
-        [when, advice] = ["an earlier", "export it again: sequentia export RUN -o DIR (RUN: its run folder)"];
-    }
+function otherVersion(path: string, version: number): ArtifactError {
+    const [when, advice] =
+        version > FORMAT_VERSION
+            ? ["a later", "install a newer sequentia"]
+            : ["an earlier", "export it again: sequentia export RUN -o DIR (RUN: its run folder)"];
     const found = `${version}: it was written by ${when} version of sequentia`;
-    throw ArtifactError.at(path, `format_version ${FORMAT_VERSION}`, found, advice);
+    return wrongFile(path, `format_version ${FORMAT_VERSION}`, found, advice);
 }
 
-function checkSize(name: string, size: number, place: string): void {
-    if (size > MAX_BYTES) {
-        throw ArtifactError.at(`${place}/${name}`, `at most ${MAX_BYTES} bytes`, `${size}`);
-    }
-}
-
-function assemble(config: Config, files: Record<string, Uint8Array>, place: string): Artifact {
-    for (const name of listed(config)) {
-        checkFile(config, name, files[name], place);
-    }
-    const inputs = inputsOf(config);
-    const { architecture } = config;
-    const program = checked(`${place}/${WEIGHTS}`, "the model of config.json", () => {
-        const tensors = readTensors(files[WEIGHTS], architecture.tensors(inputs));
-        architecture.network(new Bounds(tensors, inputs), inputs);
-        return new Program(tensors, inputs, (arithmetic) => architecture.network(arithmetic, inputs));
-    });
-    const hashes = config.files.has(NOVELTY) ? files[NOVELTY] : undefined;
-    const known =
-        hashes && checked(`${place}/${NOVELTY}`, "sorted 32-bit hashes", () => KnownNames.fromBytes(hashes));
-    return { config, vocabulary: alphabet(config), program, known };
-}
-
-/** Return whether some bytes are those of a file that `config.json` lists. */
-function checkFile(config: Config, name: string, data: Uint8Array | undefined, place: string): void {
-    const path = `${place}/${name}`;
-    const { size, sha256 } = config.files.get(name)!;
-    checkSize(name, size, place);
-    if (data === undefined) {
-        throw new ArtifactError(`${path}: missing; ${COPY_AGAIN}`, path, "a file", "nothing");
-    }
-    const found = data.length === size ? sha256Hex(data) : "";
-    if (found !== sha256) {
-        const what = found ? `${data.length} bytes of sha256 ${found}` : `${data.length} bytes`;
-        throw ArtifactError.at(path, `${size} bytes of sha256 ${sha256}, as config.json says`, what);
-    }
-}
-
-function checked<T>(path: string, expected: string, read: () => T): T {
-    try {
-        return read();
-    } catch (error) {
-        throw ArtifactError.at(path, expected, (error as Error).message);
+/** Check that a file is not too large. */
+export function checkSize(path: string, size: number, most: number): void {
+    if (size > most) {
+        throw wrongFile(path, `at most ${most} bytes`, size);
     }
 }

@@ -1,6 +1,6 @@
 /** Conditions: what a name was said to be, such as its sex or its decade. */
 
-import { grouped, OptionError, show } from "./errors.js";
+import { grouped, mustBe, show, wrongOption } from "./errors.js";
 import { nfc } from "./text.js";
 
 /** The option `where`: a value for each condition that is said, a text or a whole number. */
@@ -29,20 +29,19 @@ export function saidBy(where: unknown, conditions: Conditions): number[] {
     }
     if (typeof where !== "object" || Array.isArray(where)) {
         const [[name, [value]]] = [...conditions, ["sex", ["f"]] as const];
-        throw OptionError.mustBe("where", where, `an object of values by condition, such as ${show({ [name]: value })}`);
+        throw mustBe("where", where, `an object of values by condition, such as ${show({ [name]: value })}`);
     }
     for (const [key, value] of Object.entries(where)) {
         const name = nfc(key);
         const values = conditions.get(name);
         if (values === undefined) {
             const known = conditions.size ? `its conditions are ${listed([...conditions.keys()])}` : "it has none";
-            throw new OptionError(`where: the model has no condition ${show(key)}; ${known}`, "where", where);
+            throw wrongOption("where", where, `where: the model has no condition ${show(key)}; ${known}`);
         }
         const text = typeof value === "string" || Number.isInteger(value) ? nfc(String(value)) : undefined;
         const place = text === undefined ? -1 : values.indexOf(text);
         if (place < 0) {
-            const message = `where: ${name} must be one of ${listed(values)}, not ${show(value)}`;
-            throw new OptionError(message, "where", where);
+            throw wrongOption("where", where, `where: ${name} must be one of ${listed(values)}, not ${show(value)}`);
         }
         said.set(name, place + 1);
     }

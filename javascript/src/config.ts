@@ -3,25 +3,18 @@
 import { ARCHITECTURES, type Architecture } from "./architectures/index.js";
 import type { Inputs } from "./arithmetic/base.js";
 import type { Json } from "./json.js";
-import { type Check, dict, float, int, list, matching, nullable, oneOf, optional, record, refuse, text } from "./schema.js";
+import { any, type Check, dict, int, list, oneOf, record, refuse, text } from "./schema.js";
 import { isForbidden, nfc } from "./text.js";
 import { MAX_SYMBOLS, Vocabulary, WordVocabulary } from "./vocabulary.js";
 
 export const FORMAT_VERSION = 2;
 export const MAX_LENGTH = 4096;
 
-const count = int(0);
-const sha256 = matching(/^[0-9a-f]{64}$/);
-const texts = dict(text());
-
 /** Size in bytes and hash of one file of a model. */
 export interface FileRecord {
     size: number;
     sha256: string;
 }
-
-/** Losses, statistics and provenance, for people. */
-type Described = Record<string, unknown>;
 
 /** The contents of `config.json`, by its keys. */
 export interface Config {
@@ -40,116 +33,40 @@ export interface Config {
     conditions: Map<string, string[]>;
     /** The network. */
     architecture: Architecture;
-    /** How the model was trained. */
-    training: Described;
+    /** How the model was trained: for people, like the next two, and not checked. */
+    training: Map<string, Json>;
     /** Its losses. */
-    metrics: Described;
+    metrics: Map<string, Json>;
     /** Statistics of the names that it generates. */
-    samples: Described;
+    samples: Map<string, Json>;
     /** Size and hash of the other files, by name. */
     files: Map<string, FileRecord>;
 }
 
 const architecture: Check<Architecture> = (value, path) => {
-    const kind = value instanceof Map ? value.get("model") : undefined;
-    const known = ARCHITECTURES.find((each) => each.kind === kind);
-    if (!(value instanceof Map) || known === undefined) {
-        refuse(`Invalid value ${JSON.stringify(kind ?? null)}`, `${path}.model`);
-    }
-    const others = new Map(value);
+    const others = dict(any)(value, path);
+    const model = others.get("model");
+    const kind = ARCHITECTURES.find((each) => each.model === model) ?? refuse(`Unknown kind ${model}`, path);
     others.delete("model");
-    return known.of(others, path);
+    return kind.of(others, path);
 };
 
-const corpus = record<Described>({
-    file: text(),
-    sha256,
-    names: count,
-    distinct: count,
-    symbols: count,
-    columns: optional(
-        nullable(
-            record<Described>({
-                item: text(),
-                conditions: optional(texts, new Map()),
-                weight: optional(nullable(text()), null),
-                split: optional(nullable(text()), null),
-            }),
-        ),
-        null,
-    ),
-});
-
-const plain: Check<unknown> = (value, path) =>
-    typeof value === "object" ? refuse("Expected `bool | int | float | str | array`", path) : value;
-const setting: Check<unknown> = (value, path) => (Array.isArray(value) ? list(plain)(value, path) : plain(value, path));
-
-const training = record<Described>({
-    corpus,
-    split: oneOf("lecture", "dedup", "all", "column"),
-    first_names: count,
-    recipe: text(),
-    overrides: list(text()),
-    settings: dict(setting),
-    seed: int(),
-    versions: texts,
-});
-
-const loss = record<Described>({
-    loss: float(),
-    names: count,
-    windows: count,
-    weighted: optional(nullable(float()), null),
-});
-
-const metrics = record<Described>({
-    train: nullable(loss),
-    dev: nullable(loss),
-    test: nullable(loss),
-    dev_unseen: nullable(loss),
-    test_unseen: nullable(loss),
-    dev_not_said: optional(nullable(loss), null),
-    by_value: optional(dict(dict(loss)), new Map()),
-    baselines: optional(dict(float()), new Map()),
-});
-
-const described = record<Described>({
-    names: count,
-    mean_length: float(),
-    ending: float(),
-    most_frequent: list(text()),
-});
-
-const samples = record<Described>({
-    seed: int(),
-    names: count,
-    in_train: float(),
-    in_dev_test: float(),
-    new: float(),
-    mean_length: float(),
-    most_frequent: dict(count),
-    ending: optional(text(), ""),
-    groups: optional(
-        list(record<Described>({ where: texts, drawn: described, listed: described, examples: list(text()) })),
-        [],
-    ),
-});
-
 const value = text(1, 256);
+const described = dict(any);
 
-const config = record<Config>({
-    format_version: int(),
+const schema = record<Config>({
+    format_version: int(FORMAT_VERSION, FORMAT_VERSION),
     name: text(1),
     vocabulary: list(text(), 1, MAX_SYMBOLS),
-    symbols: optional(oneOf("characters", "words"), "characters"),
+    symbols: [oneOf("characters", "words"), "characters"],
     block_size: int(1, 1024),
     max_length: int(1, MAX_LENGTH),
-    conditions: optional(dict(list(value, 1, 4096), 16, value), new Map()),
+    conditions: [dict(list(value, 1, 4096), 16, value), new Map()],
     architecture,
-    training,
-    metrics,
-    samples,
-    files: dict(record<FileRecord>({ size: count, sha256 })),
+    training: described,
+    metrics: described,
+    samples: described,
+    files: dict(record<FileRecord>({ size: int(0), sha256: text(64, 64) })),
 });
 
 /**
@@ -158,23 +75,21 @@ const config = record<Config>({
  * @throws Error saying what is wrong, and where.
  */
 export function checkedConfig(json: Json): Config {
-    const found = config(json, "$");
-    for (const [name, values] of found.conditions) {
-        for (const each of [name, ...values]) {
-            if (isForbidden(each) || nfc(each) !== each) {
-                refuse(`conditions: '${each}' has a character that is not allowed, or is not in NFC`, "$");
-            }
+    const config = schema(json, "$");
+    for (const [name, values] of config.conditions) {
+        if ([name, ...values].some((each) => isForbidden(each) || nfc(each) !== each)) {
+            refuse("A character that is not allowed, or text that is not in NFC", `$.conditions.${name}`);
         }
         if (new Set(values).size < values.length) {
-            refuse(`conditions: '${name}' has a value twice`, "$");
+            refuse("A value twice", `$.conditions.${name}`);
         }
     }
-    return found;
+    return config;
 }
 
 /** Return the vocabulary of a model. */
-export function alphabet(config: Config): Vocabulary {
-    return new (config.symbols === "words" ? WordVocabulary : Vocabulary)(config.vocabulary);
+export function alphabet({ symbols, vocabulary }: Config): Vocabulary {
+    return new (symbols === "words" ? WordVocabulary : Vocabulary)(vocabulary);
 }
 
 /** Return what the network of a model reads. */

@@ -1,7 +1,7 @@
 /** What the options `minLength`, `maxLength`, `suffix` and `avoid` ask of a name. */
 
 import { type Automaton, intersect, MAX_TRANSITIONS, matchAll, matchNoneOf, matchSuffix, TooManyStatesError } from "./automaton.js";
-import { grouped, OptionError } from "./errors.js";
+import { grouped, wrongOption } from "./errors.js";
 
 /** Bounds on the length of names, and an automaton that accepts them. */
 export class Constraint {
@@ -44,10 +44,12 @@ export class Constraint {
                 throw error;
             }
             const used = [...(suffix.length ? ["suffix"] : []), ...(avoid.length ? ["avoid"] : [])];
-            throw new OptionError(
+            const option = used[used.length - 1];
+            throw wrongOption(
+                option,
+                option === "avoid" ? avoid : suffix,
                 `${used.join(" and ")} would need an automaton of more than ${grouped(Math.floor(MAX_TRANSITIONS / ids))} states ` +
                     "(each beginning of a string to avoid is one); avoid fewer or shorter strings",
-                used[used.length - 1],
             );
         }
     }

@@ -4,8 +4,8 @@
  * What comes from the cache is checked like what comes from the network; a damaged file is fetched again.
  */
 
-import { type Artifact, CONFIG, type Get, read } from "./artifact.js";
-import { ArtifactError, HubError, ModelNotFoundError, OptionError, show } from "./errors.js";
+import { type Artifact, CONFIG, checkSize, type Get, read } from "./artifact.js";
+import { HubError, ModelNotFoundError, SequentiaError, show, wrongOption } from "./errors.js";
 import { sha256Hex } from "./sha256.js";
 
 /** The options of `load` for a model on the hub, or at an address. */
@@ -20,71 +20,57 @@ export interface HubOptions {
     signal?: AbortSignal | undefined;
 }
 
-const ENDPOINT = "https://huggingface.co";
-const CACHE = "sequentia";
 const COMMIT = /^[0-9a-f]{40}$/;
+const NO_REVISION = /[\s\\:\p{Cc}?#%]|(^|\/)\.{0,2}(\/|$)/u;
 
 /** Read and check the model of a repository, `owner/name` or `owner/name@revision`. */
 export async function readHub(model: string, options: HubOptions): Promise<Artifact> {
-    const [repoId, at] = split(model);
-    if (at !== undefined && options.revision !== undefined && options.revision !== at) {
-        const message = `${model} and revision contradict each other`;
-        throw new OptionError(message, "revision", options.revision);
+    const [repoId, ...at] = model.split("@");
+    const { endpoint = "https://huggingface.co", revision = at.join("@") || "main" } = options;
+    if (at.length && at.join("@") !== revision) {
+        throw wrongOption("revision", revision, `${model} and revision contradict each other`);
     }
-    const revision = checkedRevision(at ?? options.revision ?? "main");
-    const folder = `${(options.endpoint ?? ENDPOINT).replace(/\/$/, "")}/${repoId}/resolve/${revision}`;
-    const place = revision === "main" ? repoId : `${repoId}@${revision}`;
+    if (NO_REVISION.test(revision)) {
+        throw wrongOption("revision", revision, `${show(revision)} is not a valid revision`);
+    }
+    const folder = `${endpoint.replace(/\/$/, "")}/${repoId}/resolve/${revision}`;
     try {
-        return await read(source(folder, revision, options), place);
+        return await read(source(folder, COMMIT.test(revision), options), `${repoId}@${revision}`);
     } catch (error) {
-        throw error instanceof HubError ? translated(error, place, repoId) : error;
+        const { status } = error as HubError;
+        if (status === 404 || status === 401) {
+            const may = "that may be read with your token, or without one; check the name, or, if it is private, give a token";
+            const message = `no model ${model}: there is no such repository on the hub, and no such revision, ${may}`;
+            throw new ModelNotFoundError(message, { model });
+        }
+        throw error;
     }
-}
-
-function split(model: string): [string, string | undefined] {
-    const place = model.indexOf("@");
-    return place < 0 ? [model, undefined] : [model.slice(0, place), model.slice(place + 1)];
-}
-
-function checkedRevision(revision: unknown): string {
-    const parts = typeof revision === "string" ? revision.split("/") : [""];
-    if (/[\s\\:\p{Cc}?#%]/u.test(`${revision}`) || parts.some((part) => ["", ".", ".."].includes(part))) {
-        throw new OptionError(`${show(revision)} is not a valid revision`, "revision", revision);
-    }
-    return `${revision}`;
 }
 
 /** Return what gets the files of a folder of the hub. */
-function source(folder: string, revision: string, options: HubOptions): Get {
-    return async (name, most, sha256) => {
-        // A file is remembered by its hash, config.json by the revision, which says nothing new if it is a commit.
-        const key = `${folder}/${name}${sha256 === undefined ? "" : `?sha256=${sha256}`}`;
-        const cache = await globalThis.caches?.open(CACHE).catch(() => undefined);
-        const cached = async (): Promise<Uint8Array | undefined> => {
-            const answer = await cache?.match(key);
-            const data = answer && new Uint8Array(await answer.arrayBuffer());
-            return data && (sha256 === undefined || sha256Hex(data) === sha256) ? data : undefined;
-        };
-        if (sha256 !== undefined || COMMIT.test(revision)) {
-            const known = await cached();
-            if (known !== undefined) {
-                return known;
-            }
+function source(folder: string, isPinned: boolean, options: HubOptions): Get {
+    return async (name, most, sha256 = "") => {
+        const address = `${folder}/${name}`;
+        const key = `${address}?sha256=${sha256}`;
+        const isRight = (data: Uint8Array): boolean => !sha256 || sha256Hex(data) === sha256;
+        const cache = await globalThis.caches?.open("sequentia").catch(() => undefined);
+        const answer = await cache?.match(key);
+        const cached = answer && new Uint8Array(await answer.arrayBuffer());
+        if (cached && isRight(cached) && (sha256 || isPinned)) {
+            return cached;
         }
-        let data: Uint8Array<ArrayBuffer>;
         try {
-            data = await fetchBytes(`${folder}/${name}`, most, options);
+            const data = await fetchBytes(address, most, options);
+            if (isRight(data)) {
+                await cache?.put(key, new Response(data)).catch(() => undefined); // full, or not allowed
+            }
+            return data;
         } catch (error) {
-            const known = name === CONFIG && error instanceof HubError && !error.status && (await cached());
-            if (known) {
-                return known; // without a network, what was there last
+            if (cached && name === CONFIG && !(error as HubError).status) {
+                return cached; // without a network, what was there last
             }
             throw error;
         }
-        if (sha256 === undefined || sha256Hex(data) === sha256) {
-            await cache?.put(key, new Response(data)).catch(() => undefined); // full, or not allowed
-        }
-        return data;
     };
 }
 
@@ -96,64 +82,30 @@ function source(folder: string, revision: string, options: HubOptions): Get {
  * @throws {@link ArtifactError} if there are more.
  */
 export async function fetchBytes(address: string, most: number, options: HubOptions): Promise<Uint8Array<ArrayBuffer>> {
-    const { token, signal } = options;
-    const tooLarge = (found: string): ArtifactError => ArtifactError.at(address, `at most ${most} bytes`, found);
+    const { token, signal = null } = options;
     try {
-        const answer = await fetch(address, {
-            ...(token ? { headers: { Authorization: `Bearer ${token}` } } : {}),
-            ...(signal ? { signal } : {}),
-        });
+        const answer = await fetch(address, { headers: token ? { Authorization: `Bearer ${token}` } : {}, signal });
+        const { status } = answer;
         if (!answer.ok) {
-            const code = answer.headers.get("X-Error-Code");
-            throw new HubError(`${address}: the server answered ${answer.status}`, code ?? "", answer.status);
+            const reason = status === 401 || status === 403 ? "the token is missing or not valid" : "try again later";
+            throw new HubError(`${address}: the server answered ${status}: ${reason}`, { status });
         }
-        const chunks: Uint8Array[] = [];
+        const chunks: Uint8Array<ArrayBuffer>[] = [];
         let size = 0;
-        const reader = answer.body?.getReader();
-        for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
+        const reader = answer.body!.getReader();
+        for (let part = await reader.read(); part.value; part = await reader.read()) {
             size += part.value.length;
             if (size > most) {
-                await reader?.cancel();
-                throw tooLarge("more");
+                reader.cancel();
+                checkSize(address, size, most);
             }
             chunks.push(part.value);
         }
-        const data = new Uint8Array(size);
-        chunks.reduce((place, chunk) => {
-            data.set(chunk, place);
-            return place + chunk.length;
-        }, 0);
-        return data;
+        return new Uint8Array(await new Blob(chunks).arrayBuffer());
     } catch (error) {
-        if (error instanceof HubError || error instanceof ArtifactError || signal?.aborted) {
+        if (error instanceof SequentiaError || signal?.aborted) {
             throw error;
         }
-        const { message, cause } = error as Error;
-        const reason = cause instanceof Error ? `${message}: ${cause.message}` : message;
-        throw new HubError(`no valid answer from ${address} (${reason}); check the connection, and try again`);
+        throw new HubError(`no valid answer from ${address} (${error}); check the connection, and try again`);
     }
-}
-
-/** Return the error of the hub for a repository. */
-function translated(error: HubError, place: string, repoId: string): Error {
-    const { status, repoId: code } = error;
-    if (status === 404 && code === "EntryNotFound") {
-        return new ModelNotFoundError(`${place} has no ${CONFIG}, so it is not a Sequentia model`, repoId);
-    }
-    if (status === 404 && code === "RevisionNotFound") {
-        return new ModelNotFoundError(`${place}: the repository has no such revision`, repoId);
-    }
-    if (status === 404 || (status === 401 && code !== "GatedRepo")) {
-        const may = "that may be read with your token, or without one; check the name, or, if it is private, give a token";
-        return new ModelNotFoundError(`no model ${place}: there is no such repository on the hub ${may}`, repoId);
-    }
-    if (status === 401 || status === 403) {
-        const reason = `the hub refused (${status}): the token is missing or not valid, or does not allow this`;
-        return new HubError(`${place}: ${reason}`, repoId, status);
-    }
-    if (status === 429) {
-        return new HubError(`${place}: too many requests (429): try again later`, repoId, status);
-    }
-    const message = status ? `the hub answered ${status}; try again later` : error.message;
-    return new HubError(`${place}: ${message}`, repoId, status);
 }

@@ -14,7 +14,6 @@ export type { Where } from "./conditions.js";
 export type { Config } from "./config.js";
 export {
     ArtifactError,
-    type Counts,
     GenerationError,
     HubError,
     ModelNotFoundError,

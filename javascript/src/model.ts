@@ -4,7 +4,7 @@ import { type Artifact, type Files, readFiles } from "./artifact.js";
 import { Bindings, type Bound } from "./bindings.js";
 import { saidBy, type Where } from "./conditions.js";
 import type { Config } from "./config.js";
-import { GenerationError, OptionError } from "./errors.js";
+import { GenerationError, grouped, wrongOption } from "./errors.js";
 import { streamNames } from "./generation.js";
 import { logLikelihood } from "./likelihood.js";
 import { checkEnough, checkNames, integer, type Options, planOf, type SymbolOptions, samplingOf, strings } from "./options.js";
@@ -82,7 +82,7 @@ export class Model {
         const plan = this.plan(options);
         if (plan.unique) {
             const message = "unique is not available for shards: a shard does not know the names of the others";
-            throw new OptionError(message, "unique", true);
+            throw wrongOption("unique", true, message);
         }
         return this.take(count, streamNames(this.bound(options), this.vocabulary, plan, first));
     }
@@ -151,7 +151,12 @@ export class Model {
                 names.push(stream.next().value);
             }
         } catch (error) {
-            throw error instanceof GenerationError ? error.withNames(names) : error;
+            if (error instanceof GenerationError && names.length) {
+                const found = names.length === 1 ? "1 name found so far is" : `${grouped(names.length)} names found so far are`;
+                error.message += ` (the ${found} in error.names)`;
+                error.names = names;
+            }
+            throw error;
         }
         return names;
     }

@@ -21,25 +21,21 @@ export function crc32(text: string): number {
 
 /** A set of names, stored as hashes. */
 export class KnownNames {
-    private constructor(private readonly hashes: Uint32Array) {}
+    private readonly hashes: Uint32Array;
 
     /**
-     * Return the set from the contents of `novelty.crc32`.
-     *
+     * @param data - the contents of `novelty.crc32`.
      * @throws Error if the data are not distinct 32-bit numbers in increasing order.
      */
-    static fromBytes(data: Uint8Array): KnownNames {
+    constructor(data: Uint8Array) {
         if (data.length % 4) {
             throw new Error(`${data.length} bytes, which is not a multiple of 4`);
         }
         const view = new DataView(data.buffer, data.byteOffset, data.length);
-        const hashes = Uint32Array.from({ length: data.length / 4 }, (_, i) => view.getUint32(4 * i, true));
-        for (let i = 1; i < hashes.length; i++) {
-            if (hashes[i] <= hashes[i - 1]) {
-                throw new Error("numbers that are not in increasing order");
-            }
+        this.hashes = Uint32Array.from({ length: data.length / 4 }, (_, i) => view.getUint32(4 * i, true));
+        if (this.hashes.some((hash, i) => i && hash <= this.hashes[i - 1])) {
+            throw new Error("numbers that are not in increasing order");
         }
-        return new KnownNames(hashes);
     }
 
     /** Return whether a name in NFC is in the set; false positives are rare. */

@@ -3,7 +3,7 @@
 import type { Where } from "./conditions.js";
 import { MAX_LENGTH } from "./config.js";
 import { Constraint } from "./constraints.js";
-import { GenerationError, OptionError, show } from "./errors.js";
+import { GenerationError, mustBe, type OptionError, show, wrongOption } from "./errors.js";
 import type { KnownNames } from "./novelty.js";
 import { type Key, keyOf } from "./philox.js";
 import type { Sampling } from "./sampling.js";
@@ -115,19 +115,18 @@ export function planOf(
         ? Math.max(longest, minLength, prefix.length, suffix.length)
         : integer("maxLength", options.maxLength, 1, MAX_LENGTH);
     if (minLength > maxLength) {
-        const message = `minLength ${minLength} is greater than maxLength ${maxLength}`;
-        throw new OptionError(message, "minLength", minLength);
+        throw wrongOption("minLength", minLength, `minLength ${minLength} is greater than maxLength ${maxLength}`);
     }
     for (const [option, ids] of [["prefix", prefix] as const, ["suffix", suffix] as const]) {
         if (ids.length > maxLength) {
             const has = `${option} ${show(options[option])} has ${ids.length} ${vocabulary.unit}s`;
-            throw new OptionError(`${has}, more than maxLength ${maxLength}`, option, options[option]);
+            throw wrongOption(option, options[option], `${has}, more than maxLength ${maxLength}`);
         }
     }
     const novel = boolean("novel", options.novel);
     if (novel && known === undefined) {
         const why = "this model has no hashes of its training names, because its recipe sets novelty=false";
-        throw new OptionError(`novel: ${why}`, "novel", novel);
+        throw wrongOption("novel", novel, `novel: ${why}`);
     }
     const avoid = avoided(options.avoid ?? [], vocabulary, maxLength);
     const constraint = new Constraint(vocabulary.size, minLength, maxLength, suffix, avoid, vocabulary.unknown);
@@ -187,7 +186,7 @@ export function checkNames(options: object, known: readonly string[]): void {
         .sort()[0];
     if (unknown === "pattern") {
         const why = "only the Python library has patterns; use prefix, suffix, avoid, minLength and maxLength";
-        throw new OptionError(`pattern: ${why}`, "pattern", (options as { pattern: unknown }).pattern);
+        throw wrongOption("pattern", (options as { pattern: unknown }).pattern, `pattern: ${why}`);
     }
     if (unknown !== undefined) {
         throw new TypeError(`unknown option ${show(unknown)}; the options are ${known.join(", ")}`);
@@ -202,7 +201,7 @@ function isAbsent(value: unknown): value is null | undefined {
 export function integer(option: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
     if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {
         const bounds = most === Number.MAX_SAFE_INTEGER ? `, ${least} or more` : ` from ${least} to ${most}`;
-        throw OptionError.mustBe(option, value, `a whole number${bounds}`);
+        throw mustBe(option, value, `a whole number${bounds}`);
     }
     return value;
 }
@@ -211,21 +210,21 @@ function finite(option: string, value: unknown, positive: boolean, most = Number
     if (typeof value !== "number" || !(value >= 0 && value <= most) || (positive && value === 0)) {
         const bound = positive ? "greater than 0" : "0 or more";
         const limit = most < Number.MAX_VALUE ? ` and at most ${most}` : "";
-        throw OptionError.mustBe(option, value, `a finite number ${bound}${limit}`);
+        throw mustBe(option, value, `a finite number ${bound}${limit}`);
     }
     return value;
 }
 
 function boolean(option: string, value: unknown = false): boolean {
     if (typeof value !== "boolean") {
-        throw OptionError.mustBe(option, value, "true or false");
+        throw mustBe(option, value, "true or false");
     }
     return value;
 }
 
 function string(option: string, value: unknown = ""): string {
     if (typeof value !== "string") {
-        throw OptionError.mustBe(option, value, "a string");
+        throw mustBe(option, value, "a string");
     }
     return value;
 }
@@ -237,11 +236,11 @@ export function strings(
     expected = "a list of strings, even for a single one",
 ): string[] {
     if (typeof values !== "object" || values === null || !(Symbol.iterator in values)) {
-        throw OptionError.mustBe(option, values, expected);
+        throw mustBe(option, values, expected);
     }
     return [...(values as Iterable<unknown>)].map((item, index) => {
         if (typeof item !== "string") {
-            throw new OptionError(`${option}[${index}] must be a string, not ${show(item)}`, option, values);
+            throw wrongOption(option, values, `${option}[${index}] must be a string, not ${show(item)}`);
         }
         return item;
     });
@@ -253,7 +252,7 @@ function avoided(texts: unknown, vocabulary: Vocabulary, maxLength: number): num
     for (const text of strings("avoid", texts)) {
         const symbols = vocabulary.split(nfc(text));
         if (!symbols.length) {
-            throw new OptionError("avoid must not contain the empty string, which every name contains", "avoid", "");
+            throw wrongOption("avoid", "", "avoid must not contain the empty string, which every name contains");
         }
         const ids = vocabulary.idsOf(symbols).filter((id) => id !== undefined);
         if (ids.length === symbols.length && ids.length <= maxLength) {
@@ -274,7 +273,7 @@ function noMatch(options: Options, { minLength, maxLength }: Constraint, vocabul
     ].filter(Boolean);
     const option = options.suffix ? "suffix" : "avoid";
     const names = `no name of ${lengths} ${vocabulary.unit}s ${parts.join(" and ")}`;
-    return new OptionError(`${names} in the model's alphabet (${vocabulary.describe()})`, option, options[option]);
+    return wrongOption(option, options[option], `${names} in the model's alphabet (${vocabulary.describe()})`);
 }
 
 function seedOf(seed: unknown): bigint | string {
@@ -284,13 +283,13 @@ function seedOf(seed: unknown): bigint | string {
     }
     if (typeof seed === "string") {
         if (isBroken(seed)) {
-            throw OptionError.mustBe("seed", seed, "text without lone surrogates");
+            throw mustBe("seed", seed, "text without lone surrogates");
         }
         return seed;
     }
     const number = typeof seed === "number" && Number.isSafeInteger(seed) ? BigInt(seed) : seed;
     if (typeof number !== "bigint" || number < 0n || number >= 1n << 128n) {
-        throw OptionError.mustBe("seed", seed, "a whole number from 0 to 2**128 - 1, or a string");
+        throw mustBe("seed", seed, "a whole number from 0 to 2**128 - 1, or a string");
     }
     return number;
 }

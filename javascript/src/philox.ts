@@ -18,13 +18,22 @@ export function keyOf(seed: bigint | string): Key {
     return Int32Array.from({ length: 4 }, (_, i) => Number(BigInt.asIntN(32, seed >> BigInt(32 * i))));
 }
 
-/** Return the high half of the product of two unsigned 32-bit numbers, of which the second is given in 16-bit halves. */
-function high(x: number, low: number, top: number): number {
-    const a = x & 0xffff;
-    const b = x >>> 16;
-    const middle = b * low + ((a * low) >>> 16);
-    const other = a * top + (middle & 0xffff);
-    return (b * top + (middle >>> 16) + (other >>> 16)) | 0;
+/** Return the high half of the product of two unsigned 32-bit numbers. */
+function high(x: number, y: number): number {
+    const [x0, x1, y0, y1] = [x & 0xffff, x >>> 16, y & 0xffff, y >>> 16];
+    const middle = x1 * y0 + ((x0 * y0) >>> 16);
+    const other = x0 * y1 + (middle & 0xffff);
+    return x1 * y1 + (middle >>> 16) + (other >>> 16);
+}
+
+/** Write the product of two 64-bit numbers as four words. */
+function multiply(x0: number, x1: number, y0: number, y1: number, to: Int32Array, at: number): void {
+    const middle = high(x0, y0) + (Math.imul(x0, y1) >>> 0) + (Math.imul(x1, y0) >>> 0);
+    const upper = high(x0, y1) + high(x1, y0) + (Math.imul(x1, y1) >>> 0) + Math.floor(middle / 2 ** 32);
+    to[at] = Math.imul(x0, y0);
+    to[at + 1] = middle;
+    to[at + 2] = upper;
+    to[at + 3] = high(x1, y1) + Math.floor(upper / 2 ** 32);
 }
 
 /** Computes the uniform numbers of attempts at the names of a stream. */
@@ -80,72 +89,26 @@ export class Uniforms {
 
     /** Set the words to those of the counter whose words are low + 2^32 top, 0, the attempt and `last`. */
     private compute(low: number, top: number, last: number): void {
-        let a0 = low | 0;
-        let a1 = top | 0;
-        let b0 = 0;
-        let b1 = 0;
-        let c0 = this.attempt | 0;
-        let c1 = 0;
-        let d0 = last;
-        let d1 = 0;
+        const products = this.words;
+        let [a0, a1, b0, b1, c0, c1, d0, d1] = [low | 0, top | 0, 0, 0, this.attempt, 0, last, 0];
         let [k0, k1, l0, l1] = this.key;
         for (let round = 0; round < 10; round++) {
-            // p = D2E7470E E14C6C93 * a, q = CA5A8263 95121157 * c, each as four words
-            const p0 = Math.imul(a0, 0xe14c6c93);
-            const p00 = high(a0, 0x6c93, 0xe14c) >>> 0;
-            const p01 = Math.imul(a0, 0xd2e7470e) >>> 0;
-            const p10 = Math.imul(a1, 0xe14c6c93) >>> 0;
-            const pMiddle = p00 + p01 + p10;
-            const p1 = pMiddle | 0;
-            const pCarry = (pMiddle / 4294967296) | 0;
-            const pHigh =
-                (high(a0, 0x470e, 0xd2e7) >>> 0) +
-                (high(a1, 0x6c93, 0xe14c) >>> 0) +
-                (Math.imul(a1, 0xd2e7470e) >>> 0) +
-                pCarry;
-            const p2 = pHigh | 0;
-            const p3 = (high(a1, 0x470e, 0xd2e7) + ((pHigh / 4294967296) | 0)) | 0;
-
-            const q0 = Math.imul(c0, 0x95121157);
-            const q00 = high(c0, 0x1157, 0x9512) >>> 0;
-            const q01 = Math.imul(c0, 0xca5a8263) >>> 0;
-            const q10 = Math.imul(c1, 0x95121157) >>> 0;
-            const qMiddle = q00 + q01 + q10;
-            const q1 = qMiddle | 0;
-            const qCarry = (qMiddle / 4294967296) | 0;
-            const qHigh =
-                (high(c0, 0x8263, 0xca5a) >>> 0) +
-                (high(c1, 0x1157, 0x9512) >>> 0) +
-                (Math.imul(c1, 0xca5a8263) >>> 0) +
-                qCarry;
-            const q2 = qHigh | 0;
-            const q3 = (high(c1, 0x8263, 0xca5a) + ((qHigh / 4294967296) | 0)) | 0;
-
-            a0 = q2 ^ b0 ^ k0;
-            a1 = q3 ^ b1 ^ k1;
-            b0 = q0;
-            b1 = q1;
-            c0 = p2 ^ d0 ^ l0;
-            c1 = p3 ^ d1 ^ l1;
-            d0 = p0;
-            d1 = p1;
-
-            const k = (k0 >>> 0) + 0x7f4a7c15;
-            k1 = (k1 + 0x9e3779b9 + (k >= 4294967296 ? 1 : 0)) | 0;
-            k0 = k | 0;
-            const l = (l0 >>> 0) + 0x84caa73b;
-            l1 = (l1 + 0xbb67ae85 + (l >= 4294967296 ? 1 : 0)) | 0;
-            l0 = l | 0;
+            multiply(a0, a1, 0xe14c6c93, 0xd2e7470e, products, 0);
+            multiply(c0, c1, 0x95121157, 0xca5a8263, products, 4);
+            a0 = products[6] ^ b0 ^ k0;
+            a1 = products[7] ^ b1 ^ k1;
+            b0 = products[4];
+            b1 = products[5];
+            c0 = products[2] ^ d0 ^ l0;
+            c1 = products[3] ^ d1 ^ l1;
+            d0 = products[0];
+            d1 = products[1];
+            k1 = (k1 + 0x9e3779b9 + ((k0 >>> 0) + 0x7f4a7c15 >= 2 ** 32 ? 1 : 0)) | 0;
+            k0 = (k0 + 0x7f4a7c15) | 0;
+            l1 = (l1 + 0xbb67ae85 + ((l0 >>> 0) + 0x84caa73b >= 2 ** 32 ? 1 : 0)) | 0;
+            l0 = (l0 + 0x84caa73b) | 0;
         }
-        const { words } = this;
-        words[0] = a0;
-        words[1] = a1;
-        words[2] = b0;
-        words[3] = b1;
-        words[4] = c0;
-        words[5] = c1;
-        words[6] = d0;
-        words[7] = d1;
+        products.set([a0, a1, b0, b1, c0, c1, d0, d1]);
     }
 }
 

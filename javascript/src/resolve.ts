@@ -1,7 +1,7 @@
 /** Find the files of a model that is given as bytes, as an address, as a folder, or as a repository on the hub. */
 
-import { type Artifact, type Files, type Get, NOVELTY, read, readFiles, WEIGHTS } from "./artifact.js";
-import { ArtifactError, HubError, ModelNotFoundError, OptionError, show } from "./errors.js";
+import { type Artifact, checkSize, type Files, NOVELTY, read, readFiles, WEIGHTS } from "./artifact.js";
+import { HubError, ModelNotFoundError, mustBe, show, wrongFile } from "./errors.js";
 import { fetchBytes, type HubOptions, readHub } from "./hub.js";
 
 /**
@@ -16,7 +16,7 @@ import { fetchBytes, type HubOptions, readHub } from "./hub.js";
 export type ModelSource = string | URL | Files;
 
 const REPOSITORY = /^[\w.-]+\/[\w.-]+(@.+)?$/;
-const ADDRESS = /^(https?|file|blob|data):/;
+const ADDRESS = /^(https?|file):/;
 
 // Bundlers find these files because each address is written out.
 const BUNDLED: Record<string, () => URL> = {
@@ -26,72 +26,57 @@ const BUNDLED: Record<string, () => URL> = {
 };
 
 /** Read and check a model; see `load`. */
-export async function locate(model: ModelSource | undefined, options: HubOptions): Promise<Artifact> {
-    if (model === undefined || model === "names") {
-        return read((name, most) => contents(BUNDLED[name](), most, options), "names");
+export async function locate(model: ModelSource = "names", options: HubOptions): Promise<Artifact> {
+    if (model === "names") {
+        return read((name, most) => contents(BUNDLED[name](), most, options), model);
     }
     if (model instanceof URL || (typeof model === "string" && ADDRESS.test(model))) {
-        const address = new URL(model);
-        address.pathname = address.pathname.replace(/\/?$/, "/");
-        const { href } = address;
-        return read((name, most) => contents(new URL(name, address), most, options), href.replace(/\/$/, ""));
+        const folder = `${model}`.replace(/\/?$/, "/");
+        return read((name, most) => contents(new URL(name, folder), most, options), `${model}`);
     }
     if (typeof model !== "string") {
-        if (typeof model !== "object" || model === null) {
-            throw OptionError.mustBe("model", model, "a name, a URL, or the files of a model by name");
+        if (!model || typeof model !== "object") {
+            throw mustBe("model", model, "a name, a URL, or the files of a model by name");
         }
         return readFiles(model, "model");
     }
-    const folder = folderOf(model);
-    if (folder !== undefined) {
-        return read(folder, model);
+    if (nodeFiles()?.statSync(model, { throwIfNoEntry: false })?.isDirectory()) {
+        return read((name, most) => readFile(`${model}/${name}`, most), model);
     }
     if (!REPOSITORY.test(model)) {
         const kinds = "neither a folder, nor the bundled model (names), nor owner/name of a repository on the hub";
-        throw new ModelNotFoundError(`no model ${show(model)}: it is ${kinds}`, model);
+        throw new ModelNotFoundError(`no model ${show(model)}: it is ${kinds}`, { model });
     }
     return readHub(model, options);
 }
 
-/** Return what gets the files of a folder of this machine; undefined if there is no such folder, or in a browser. */
-function folderOf(path: string): Get | undefined {
-    const fs = files();
-    return fs?.statSync(path, { throwIfNoEntry: false })?.isDirectory() ? (name, most) => readFile(`${path}/${name}`, most) : undefined;
-}
-
 /** Return Node's module for files; undefined in browsers. It is asked for so that no bundler looks for it. */
-function files(): typeof import("node:fs") | undefined {
+function nodeFiles(): typeof import("node:fs") | undefined {
     return globalThis.process?.getBuiltinModule?.("node:fs");
 }
 
 async function readFile(path: string | URL, most: number): Promise<Uint8Array | undefined> {
-    const fs = files()!;
+    const { stat, readFile } = nodeFiles()!.promises;
     try {
-        const stat = await fs.promises.stat(path);
-        if (!stat.isFile()) {
-            throw ArtifactError.at(`${path}`, "a file", "a folder or a device");
-        }
-        if (stat.size > most) {
-            throw ArtifactError.at(`${path}`, `at most ${most} bytes`, `${stat.size}`);
-        }
-        return new Uint8Array(await fs.promises.readFile(path));
+        checkSize(`${path}`, (await stat(path)).size, most);
+        return new Uint8Array(await readFile(path));
     } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         if (code === "ENOENT") {
             return undefined;
         }
-        throw code ? ArtifactError.at(`${path}`, "a readable file", code) : error;
+        throw code ? wrongFile(`${path}`, "a readable file", code) : error;
     }
 }
 
 async function contents(address: URL, most: number, options: HubOptions): Promise<Uint8Array | undefined> {
-    if (address.protocol === "file:" && files() !== undefined) {
+    if (address.protocol === "file:" && nodeFiles()) {
         return readFile(address, most);
     }
     try {
         return await fetchBytes(address.href, most, options);
     } catch (error) {
-        if (error instanceof HubError && error.status === 404) {
+        if ((error as HubError).status === 404) {
             return undefined;
         }
         throw error;

@@ -36,10 +36,10 @@ export class Vocabulary {
         for (const [position, symbol] of this.known().entries()) {
             if (!this.isSymbol(symbol)) {
                 const message = `symbol ${position} of the vocabulary is ${show(symbol)}, not ${this.expected()}`;
-                throw new VocabularyError(message, symbol, position);
+                throw new VocabularyError(message, { symbol, position });
             }
             if (this.ids.has(symbol)) {
-                throw new VocabularyError(`the vocabulary contains ${show(symbol)} twice`, symbol, position);
+                throw new VocabularyError(`the vocabulary contains ${show(symbol)} twice`, { symbol, position });
             }
             this.ids.set(symbol, position + 1);
         }
@@ -77,7 +77,7 @@ export class Vocabulary {
         return symbols.map((symbol, position) => {
             const id = this.ids.get(symbol) ?? (unknown ? this.unknown : 0);
             if (!id) {
-                throw new VocabularyError(this.message(normal, symbol, position), symbol, position, normal);
+                throw new VocabularyError(this.message(normal, symbol, position), { symbol, position });
             }
             return id;
         });

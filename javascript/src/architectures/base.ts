@@ -4,9 +4,6 @@ import type { Arithmetic, Inputs } from "../arithmetic/base.js";
 import { grouped } from "../errors.js";
 import { type Check, int } from "../schema.js";
 
-/** The shape of each tensor of `model.safetensors`, by name. */
-export type Shapes = Map<string, number[]>;
-
 /** The network of a model. */
 export interface Architecture {
     /** The kind of model. */
@@ -14,21 +11,39 @@ export interface Architecture {
     /** Number of learnt parameters; of an n-gram model, the number of counts. */
     readonly parameters: number;
     /**
-     * Return the shape of every tensor.
+     * Return the logits after a context, stated with the operations of whole-number arithmetic.
      *
      * @throws Error if a network of this kind cannot read the inputs.
      */
-    tensors(inputs: Inputs): Shapes;
-    /** Return the logits after a context, stated with the operations of whole-number arithmetic. */
     network<V>(arithmetic: Arithmetic<V>, inputs: Inputs): V;
 }
 
 /** A kind of model. */
 export interface Kind {
     /** The value of the key `model` of `architecture` in `config.json`. */
-    readonly kind: string;
+    readonly model: string;
     /** Return the network that the other keys of `architecture` describe. */
     readonly of: Check<Architecture>;
+}
+
+/**
+ * Return a kind of model.
+ *
+ * @param schema - of the keys of `architecture`.
+ * @param network - states the network that they describe; see {@link Architecture.network}.
+ */
+export function kind<T extends { parameters: number }>(
+    model: string,
+    schema: Check<T>,
+    network: <V>(own: T, arithmetic: Arithmetic<V>, inputs: Inputs) => V,
+): Kind {
+    return {
+        model,
+        of: (value, path) => {
+            const own = schema(value, path);
+            return { model, ...own, network: (arithmetic, inputs) => network(own, arithmetic, inputs) };
+        },
+    };
 }
 
 export const count = int(0);
@@ -41,37 +56,23 @@ export const largest = int(1, 65_535);
 const MAX_COMBINATIONS = 1 << 16;
 
 /** Return how many combinations of values the conditions may have. */
-export function combinations(inputs: Inputs): number {
-    const number = inputs.values.reduce((product, values) => product * values, 1);
+export function combinations({ values }: Inputs): number {
+    const number = values.reduce((product, each) => product * each, 1);
     if (number > MAX_COMBINATIONS) {
-        throw new Error(
-            `conditions of ${grouped(number)} combinations of values, more than ${grouped(MAX_COMBINATIONS)} for this kind of model`,
-        );
+        throw new Error(`conditions of ${grouped(number)} combinations, more than ${grouped(MAX_COMBINATIONS)}`);
     }
     return number;
 }
 
 /** Return which combination of values the conditions have: the values are digits, that of the last one lowest. */
-export function combination<V>(arithmetic: Arithmetic<V>, inputs: Inputs): V {
-    let row = arithmetic.condition(0);
-    for (let column = 1; column < inputs.values.length; column++) {
-        const value = arithmetic.condition(column);
-        row = arithmetic.numbered(`combination.${column}`, row, inputs.values[column], value);
-    }
-    return row;
-}
-
-/** Return the tensors of a weight matrix: `weight`, and `weight.low` if its lowest bits stand apart. */
-export function splitWeight(name: string, shape: number[], lowBits: number): [string, number[]][] {
-    return [`${name}.weight`, ...(lowBits ? [`${name}.weight.low`] : [])].map((each) => [each, shape]);
+export function combination<V>(arithmetic: Arithmetic<V>, { values }: Inputs): V {
+    return values
+        .map((_, column) => arithmetic.condition(column))
+        .reduce((row, value, column) => arithmetic.numbered(row, values[column], value));
 }
 
 /** Return the product of numbers and a weight matrix whose lowest bits may stand apart, in steps of the others. */
-export function splitProduct<V>(arithmetic: Arithmetic<V>, name: string, x: V, lowBits: number): V {
-    const product = arithmetic.product(`${name}.product`, x, arithmetic.tensor(`${name}.weight`));
-    if (!lowBits) {
-        return product;
-    }
-    const low = arithmetic.product(`${name}.product.low`, x, arithmetic.tensor(`${name}.weight.low`));
-    return arithmetic.add(`${name}.product.both`, product, arithmetic.shift(`${name}.product.high`, low, lowBits));
+export function splitProduct<V>(arithmetic: Arithmetic<V>, name: string, x: V, shape: number[], lowBits: number): V {
+    const part = (suffix: string): V => arithmetic.product(x, arithmetic.tensor(`${name}.weight${suffix}`, ...shape));
+    return lowBits ? arithmetic.add(part(""), arithmetic.shift(part(".low"), lowBits)) : part("");
 }

@@ -10,7 +10,7 @@ import { gru } from "./gru.js";
 import { mlp } from "./mlp.js";
 import { ngram } from "./ngram.js";
 
-export type { Architecture, Kind, Shapes } from "./base.js";
+export type { Architecture, Kind } from "./base.js";
 
 /** The registry of kinds; a `config.json` with any other `model` is an error. */
 export const ARCHITECTURES: readonly Kind[] = [mlp, bigram, ngram, gru];

@@ -2,7 +2,8 @@
  * The operations that a network may consist of: whole numbers in, whole numbers out.
  *
  * An architecture states its network once, as a function of an {@link Arithmetic}. What comes out depends on which one:
- * a proof that no sum can reach 2^24 (`bounds.ts`), or a program that computes logits (`integers.ts`).
+ * a proof that the tensors are those of the network and that no sum can reach 2^24 (`bounds.ts`), or a program that
+ * computes logits (`integers.ts`).
  */
 
 /** Whole numbers below it, and their sums if those stay below it too, are exact in every runtime. */
@@ -30,34 +31,30 @@ export interface Inputs {
     values: number[];
 }
 
-/**
- * Operations on values of some type: tensors, vectors of numbers, and indexes.
- *
- * `name` is what the result is called in messages.
- */
+/** Operations on values of some type: tensors, vectors of numbers, and indexes. */
 export interface Arithmetic<V> {
-    /** Return a tensor of `model.safetensors`. */
-    tensor(name: string): V;
+    /** Return a tensor of `model.safetensors`, which must have this shape. */
+    tensor(name: string, ...shape: number[]): V;
     /** Return the id at one place of the context, counted from the oldest. */
     symbol(place: number): V;
     /** Return the id of one condition's value, 0 where it is not said. */
     condition(column: number): V;
     /** Return a row of a table by its index; of a table of single numbers, one number for each index. */
-    lookUp(name: string, table: V, rows: V): V;
+    lookUp(table: V, rows: V): V;
     /** Return the product of a vector and a matrix, a tensor [inputs, outputs]. */
-    product(name: string, x: V, weight: V): V;
+    product(x: V, weight: V): V;
     /** Return the sum of two vectors. */
-    add(name: string, x: V, y: V): V;
+    add(x: V, y: V): V;
     /** Return the difference of two vectors. */
-    subtract(name: string, x: V, y: V): V;
+    subtract(x: V, y: V): V;
     /** Return the product of two vectors, number by number. */
-    multiply(name: string, x: V, y: V): V;
+    multiply(x: V, y: V): V;
     /** Return the greater of two vectors, number by number. */
-    maximum(name: string, x: V, y: V): V;
+    maximum(x: V, y: V): V;
     /** Return numbers divided by 2^bits and rounded, halves upwards: floor(x / 2^bits + 1/2). */
-    shift(name: string, x: V, bits: number): V;
+    shift(x: V, bits: number): V;
     /** Return numbers no lower than one bound and no higher than another. */
-    clip(name: string, x: V, low: number, high: number): V;
+    clip(x: V, low: number, high: number): V;
     /** Return the index `x * count + y`. */
-    numbered(name: string, x: V, count: number, y: V): V;
+    numbered(x: V, count: number, y: V): V;
 }

@@ -1,16 +1,18 @@
 /** A proof, from a model's tensors, that its network's arithmetic is exact: no number can reach 2^24. */
 
-import { grouped } from "../errors.js";
+import { grouped, show } from "../errors.js";
 import { type Arithmetic, type Inputs, LIMIT, type Tensors } from "./base.js";
 
 const MOST_STEPS = 2 ** 28; // for one context, in multiplications
 const STEPS_OF_OTHERS = 16; // an addition or a look-up takes about as long as so many multiplications of a matrix
 const LARGEST_INDEX = 2 ** 53;
 
+type Numbers = Int32Array | Float64Array;
+
 /** Whole numbers between bounds, both included, in rows of `width`. */
 interface Interval {
-    low: ArrayLike<number>;
-    high: ArrayLike<number>;
+    low: Numbers;
+    high: Numbers;
     width: number;
 }
 
@@ -18,174 +20,176 @@ interface Interval {
 export class Bounds implements Arithmetic<Interval> {
     private steps = 0;
     private readonly known = new Map<string, Interval>();
-    private readonly seen = new Map<ArrayLike<number>, Map<string, Interval>>();
+    private readonly rows = new Map<Numbers, Map<string, Interval>>();
 
     constructor(
         private readonly tensors: Tensors,
         private readonly inputs: Inputs,
     ) {}
 
-    tensor(name: string): Interval {
+    tensor(name: string, ...shape: number[]): Interval {
         let found = this.known.get(name);
-        if (found === undefined) {
-            const { data, shape } = this.tensors.get(name)!;
-            found = { low: data, high: data, width: data.length / shape[0] };
-            this.check(name, found);
+        if (!found) {
+            const tensor = this.tensors.get(name);
+            if (tensor?.shape.join() !== shape.join()) {
+                const what = tensor ? `tensor ${show(name)} of shape ${show(tensor.shape)}` : `no tensor ${show(name)}`;
+                throw new Error(`${what}, not one of ${show(shape)}`);
+            }
+            const { data } = tensor;
+            found = this.checked(data, data, data.length / shape[0], 0);
             this.known.set(name, found);
         }
         return found;
     }
 
+    /** Check that the network has used all tensors. */
+    finish(): void {
+        for (const name of this.tensors.keys()) {
+            if (!this.known.has(name)) {
+                throw new Error(`an unknown tensor ${show(name)}`);
+            }
+        }
+    }
+
     symbol(): Interval {
-        return { low: [0], high: [this.inputs.ids - 1], width: 1 };
+        return number(0, this.inputs.ids - 1);
     }
 
     condition(column: number): Interval {
-        return { low: [0], high: [this.inputs.values[column] - 1], width: 1 };
+        return number(0, this.inputs.values[column] - 1);
     }
 
-    lookUp(name: string, table: Interval, rows: Interval): Interval {
-        const [first, last] = [least(rows.low), greatest(rows.high)];
-        const { width } = table;
-        const count = table.low.length / width;
+    lookUp(table: Interval, rows: Interval): Interval {
+        const { low, high, width } = table;
+        const [first, last] = [extreme(Math.min, rows.low), extreme(Math.max, rows.high)];
+        const count = low.length / width;
         if (first < 0 || last >= count) {
-            throw new Error(`${name}: row ${first} to ${last} of ${count}`);
-        }
-        this.spend(name, STEPS_OF_OTHERS * rows.low.length * width);
-        const row = this.rowBetween(table, first, last);
-        if (rows.low.length === 1) {
-            return row;
+            throw new Error(`row ${first} to ${last} of ${count}`);
         }
         const { length } = rows.low;
-        return { low: Array(length).fill(row.low[0]), high: Array(length).fill(row.high[0]), width: length };
-    }
-
-    /** Return the bounds of some rows of a table; a recurrent network looks at the same rows again and again. */
-    private rowBetween(table: Interval, first: number, last: number): Interval {
-        const key = `${first} ${last}`;
-        const known = this.seen.get(table.low) ?? new Map<string, Interval>();
-        this.seen.set(table.low, known);
+        this.spend(STEPS_OF_OTHERS * length * width);
+        // A recurrent network looks at the same rows again and again.
+        const known = this.rows.get(low) ?? new Map<string, Interval>();
+        this.rows.set(low, known);
+        const key = `${first} ${last} ${length}`;
         let found = known.get(key);
-        if (found === undefined) {
-            const { width } = table;
-            const low = new Float64Array(width).fill(Number.POSITIVE_INFINITY);
-            const high = new Float64Array(width).fill(Number.NEGATIVE_INFINITY);
+        if (!found) {
+            found = {
+                low: new Float64Array(width).fill(LIMIT),
+                high: new Float64Array(width).fill(-LIMIT),
+                width,
+            };
             for (let i = first * width; i < (last + 1) * width; i++) {
-                low[i % width] = Math.min(low[i % width], table.low[i]);
-                high[i % width] = Math.max(high[i % width], table.high[i]);
+                found.low[i % width] = Math.min(found.low[i % width], low[i]);
+                found.high[i % width] = Math.max(found.high[i % width], high[i]);
             }
-            found = { low, high, width };
+            if (length > 1) {
+                const [from, to] = [found.low[0], found.high[0]];
+                found = {
+                    low: new Float64Array(length).fill(from),
+                    high: new Float64Array(length).fill(to),
+                    width: length,
+                };
+            }
             known.set(key, found);
         }
         return found;
     }
 
-    product(name: string, x: Interval, weight: Interval): Interval {
+    product(x: Interval, { low: weights, width }: Interval): Interval {
         // Doubles hold each sum exactly as long as it may be allowed, and a larger one does not look smaller.
-        const { low: weights, width } = weight;
-        const inputs = weights.length / width;
-        this.spend(name, inputs * width);
+        this.spend(weights.length);
         const [low, high, sums] = [0, 1, 2].map(() => new Float64Array(width));
-        for (let i = 0; i < inputs; i++) {
+        for (let i = 0; i < x.low.length; i++) {
             const [from, to] = [x.low[i], x.high[i]];
             const largest = Math.max(Math.abs(from), Math.abs(to));
             for (let j = 0; j < width; j++) {
-                const each = weights[i * width + j];
-                low[j] += each * (each > 0 ? from : to);
-                high[j] += each * (each > 0 ? to : from);
-                sums[j] += largest * Math.abs(each);
+                const weight = weights[i * width + j];
+                low[j] += weight * (weight > 0 ? from : to);
+                high[j] += weight * (weight > 0 ? to : from);
+                sums[j] += largest * Math.abs(weight);
             }
         }
-        this.check(name, { low: sums, high: sums, width }); // sums in any order stay below
+        this.checked(sums, sums, width, 0); // sums in any order stay below
         return { low, high, width };
     }
 
-    add(name: string, x: Interval, y: Interval): Interval {
-        return this.each(name, x, y, (a, b) => a + b, true);
+    add(x: Interval, y: Interval): Interval {
+        return this.each(x, y, (a, b) => a + b);
     }
 
-    subtract(name: string, x: Interval, y: Interval): Interval {
-        return this.each(name, x, { ...y, low: y.high, high: y.low }, (a, b) => a - b, true);
+    subtract(x: Interval, y: Interval): Interval {
+        return this.each(x, { ...y, low: y.high, high: y.low }, (a, b) => a - b);
     }
 
-    multiply(name: string, x: Interval, y: Interval): Interval {
-        const corners = [x.low, x.high].flatMap((a) => [y.low, y.high].map((b) => Array.from(a, (each, i) => each * b[i])));
-        const low = corners.reduce((a, b) => a.map((each, i) => Math.min(each, b[i])));
-        const high = corners.reduce((a, b) => a.map((each, i) => Math.max(each, b[i])));
-        return this.checked(name, { low, high, width: x.width });
+    multiply(x: Interval, y: Interval): Interval {
+        const corners = (bound: typeof Math.min) => (_: number, i: number) =>
+            bound(x.low[i] * y.low[i], x.low[i] * y.high[i], x.high[i] * y.low[i], x.high[i] * y.high[i]);
+        return this.checked(Float64Array.from(x.low, corners(Math.min)), Float64Array.from(x.low, corners(Math.max)));
     }
 
-    maximum(name: string, x: Interval, y: Interval): Interval {
-        return this.each(name, x, y, Math.max, false);
+    maximum(x: Interval, y: Interval): Interval {
+        return this.each(x, y, Math.max);
     }
 
-    shift(name: string, x: Interval, bits: number): Interval {
+    shift(x: Interval, bits: number): Interval {
         if (bits === 0) {
             return x;
         }
-        const half = bits > 0 ? 2 ** (bits - 1) : 0;
-        const larger = this.map(x, bits > 0 ? (each) => each + half : (each) => each * 2 ** -bits);
-        this.checked(name, larger);
-        return bits > 0 ? this.map(larger, (each) => Math.floor(each / 2 ** bits)) : larger;
+        const larger = this.each(x, x, (each) => (bits > 0 ? each + 2 ** (bits - 1) : each * 2 ** -bits));
+        return bits > 0 ? map(larger, (each) => Math.floor(each / 2 ** bits)) : larger;
     }
 
-    clip(_name: string, x: Interval, low: number, high: number): Interval {
-        return this.map(x, (each) => Math.min(Math.max(each, low), high));
+    clip(x: Interval, low: number, high: number): Interval {
+        return map(x, (each) => Math.min(Math.max(each, low), high));
     }
 
-    numbered(name: string, x: Interval, count: number, y: Interval): Interval {
-        const [low, high] = [x.low[0] * count + y.low[0], x.high[0] * count + y.high[0]];
+    numbered(x: Interval, count: number, y: Interval): Interval {
+        const high = x.high[0] * count + y.high[0];
         if (high >= LARGEST_INDEX) {
-            throw new Error(`${name}: more than ${grouped(LARGEST_INDEX)} pairs`);
+            throw new Error(`an index of ${high} places`);
         }
-        return { low: [low], high: [high], width: 1 };
+        return number(x.low[0] * count + y.low[0], high);
     }
 
-    private map(x: Interval, change: (each: number) => number): Interval {
-        return { low: Float64Array.from(x.low, change), high: Float64Array.from(x.high, change), width: x.width };
+    private each(x: Interval, y: Interval, join: (a: number, b: number) => number): Interval {
+        return this.checked(
+            Float64Array.from(x.low, (each, i) => join(each, y.low[i])),
+            Float64Array.from(x.high, (each, i) => join(each, y.high[i])),
+        );
     }
 
-    private each(name: string, x: Interval, y: Interval, join: (a: number, b: number) => number, check: boolean): Interval {
-        const low = Float64Array.from(x.low, (each, i) => join(each, y.low[i]));
-        const high = Float64Array.from(x.high, (each, i) => join(each, y.high[i]));
-        const result = { low, high, width: low.length };
-        return check ? this.checked(name, result) : result;
+    /** Return an interval that took some steps, if it is allowed. */
+    private checked(low: Numbers, high: Numbers, width = low.length, steps = STEPS_OF_OTHERS * low.length): Interval {
+        this.spend(steps);
+        const largest = Math.max(-extreme(Math.min, low), extreme(Math.max, high));
+        if (largest >= LIMIT) {
+            const limit = grouped(LIMIT);
+            throw new Error(`a number can reach ${grouped(largest)}, and only whole numbers below ${limit} are exact`);
+        }
+        return { low, high, width };
     }
 
-    private checked(name: string, result: Interval): Interval {
-        this.spend(name, STEPS_OF_OTHERS * result.low.length);
-        this.check(name, result);
-        return result;
-    }
-
-    private spend(name: string, steps: number): void {
+    private spend(steps: number): void {
         this.steps += steps;
         if (this.steps > MOST_STEPS) {
-            throw new Error(`${name}: a context takes more steps than ${grouped(MOST_STEPS)} multiplications`);
-        }
-    }
-
-    private check(name: string, x: Interval): void {
-        const magnitude = Math.max(Math.abs(least(x.low)), Math.abs(greatest(x.high)));
-        if (magnitude >= LIMIT) {
-            const limit = grouped(LIMIT);
-            throw new Error(`${name} can reach ${grouped(magnitude)}, and only whole numbers below ${limit} are exact`);
+            throw new Error(`a context takes more steps than ${grouped(MOST_STEPS)} multiplications`);
         }
     }
 }
 
-function least(values: ArrayLike<number>): number {
-    let found = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < values.length; i++) {
-        found = Math.min(found, values[i]);
-    }
-    return found;
+function number(low: number, high: number): Interval {
+    return { low: Float64Array.of(low), high: Float64Array.of(high), width: 1 };
 }
 
-function greatest(values: ArrayLike<number>): number {
-    let found = Number.NEGATIVE_INFINITY;
-    for (let i = 0; i < values.length; i++) {
-        found = Math.max(found, values[i]);
+function map({ low, high, width }: Interval, change: (each: number) => number): Interval {
+    return { low: Float64Array.from(low, change), high: Float64Array.from(high, change), width };
+}
+
+function extreme(of: typeof Math.min, values: Numbers): number {
+    let found = values[0];
+    for (const value of values) {
+        found = of(found, value);
     }
     return found;
 }

@@ -37,7 +37,7 @@ class Steps implements Arithmetic<Numbers> {
         return { data: this.said, at: column, length: 1, width: 1 };
     }
 
-    lookUp(_name: string, table: Numbers, rows: Numbers): Numbers {
+    lookUp(table: Numbers, rows: Numbers): Numbers {
         if (rows.length === 1) {
             const { width } = table;
             const row = { data: table.data, at: 0, length: width, width };
@@ -55,9 +55,9 @@ class Steps implements Arithmetic<Numbers> {
         });
     }
 
-    product(_name: string, x: Numbers, weight: Numbers): Numbers {
+    product(x: Numbers, weight: Numbers): Numbers {
         const { data: weights, width } = weight;
-        const rows = new Int32Array(x.length + 3);
+        const rows = new Int32Array(x.length + 1);
         return this.step(width, (sums) => {
             const { data, at, length } = x;
             let used = 0;
@@ -66,25 +66,18 @@ class Steps implements Arithmetic<Numbers> {
                 used += data[at + i] === 0 ? 0 : 1; // units that are 0 add nothing
             }
             sums.fill(0);
-            let i = 0;
-            for (; i + 3 < used; i += 4) {
-                const a = rows[i];
-                const b = rows[i + 1];
-                const c = rows[i + 2];
-                const d = rows[i + 3];
-                addRows(sums, weights, width, a, b, c, d, data[at + a], data[at + b], data[at + c], data[at + d]);
-            }
-            for (; i < used; i++) {
-                const factor = data[at + rows[i]];
-                const start = rows[i] * width;
+            for (let i = 0; i < used; i += 2) {
+                const [a, b] = [rows[i], rows[i + 1]];
+                const [timesA, timesB] = [data[at + a], i + 1 < used ? data[at + b] : 0];
+                const [rowA, rowB] = [a * width, b * width];
                 for (let j = 0; j < width; j++) {
-                    sums[j] += Math.imul(factor, weights[start + j]);
+                    sums[j] += Math.imul(timesA, weights[rowA + j]) + Math.imul(timesB, weights[rowB + j]);
                 }
             }
         });
     }
 
-    add(_name: string, x: Numbers, y: Numbers): Numbers {
+    add(x: Numbers, y: Numbers): Numbers {
         return this.step(x.length, (to) => {
             const { data: xs, at: from } = x;
             const { data: ys, at: other } = y;
@@ -94,33 +87,19 @@ class Steps implements Arithmetic<Numbers> {
         });
     }
 
-    subtract(_name: string, x: Numbers, y: Numbers): Numbers {
-        return this.step(x.length, (to) => {
-            const { data: xs, at: from } = x;
-            const { data: ys, at: other } = y;
-            for (let i = 0; i < to.length; i++) {
-                to[i] = xs[from + i] - ys[other + i];
-            }
-        });
+    subtract(x: Numbers, y: Numbers): Numbers {
+        return this.each(x, y, (a, b) => a - b);
     }
 
-    multiply(_name: string, x: Numbers, y: Numbers): Numbers {
-        return this.step(x.length, (to) => {
-            for (let i = 0; i < to.length; i++) {
-                to[i] = Math.imul(x.data[x.at + i], y.data[y.at + i]);
-            }
-        });
+    multiply(x: Numbers, y: Numbers): Numbers {
+        return this.each(x, y, Math.imul);
     }
 
-    maximum(_name: string, x: Numbers, y: Numbers): Numbers {
-        return this.step(x.length, (to) => {
-            for (let i = 0; i < to.length; i++) {
-                to[i] = Math.max(x.data[x.at + i], y.data[y.at + i]);
-            }
-        });
+    maximum(x: Numbers, y: Numbers): Numbers {
+        return this.each(x, y, Math.max);
     }
 
-    shift(_name: string, x: Numbers, bits: number): Numbers {
+    shift(x: Numbers, bits: number): Numbers {
         if (bits === 0) {
             return x;
         }
@@ -139,7 +118,7 @@ class Steps implements Arithmetic<Numbers> {
         });
     }
 
-    clip(_name: string, x: Numbers, low: number, high: number): Numbers {
+    clip(x: Numbers, low: number, high: number): Numbers {
         return this.step(x.length, (to) => {
             const { data, at } = x;
             for (let i = 0; i < to.length; i++) {
@@ -149,9 +128,17 @@ class Steps implements Arithmetic<Numbers> {
         });
     }
 
-    numbered(_name: string, x: Numbers, count: number, y: Numbers): Numbers {
+    numbered(x: Numbers, count: number, y: Numbers): Numbers {
         return this.step(1, (to) => {
             to[0] = x.data[x.at] * count + y.data[y.at];
+        });
+    }
+
+    private each(x: Numbers, y: Numbers, join: (a: number, b: number) => number): Numbers {
+        return this.step(x.length, (to) => {
+            for (let i = 0; i < to.length; i++) {
+                to[i] = join(x.data[x.at + i], y.data[y.at + i]);
+            }
         });
     }
 
@@ -159,33 +146,6 @@ class Steps implements Arithmetic<Numbers> {
         const data = new Int32Array(length);
         this.steps.push(() => compute(data));
         return { data, at: 0, length, width: length };
-    }
-}
-
-/** Add four rows of a matrix, each times a number. */
-function addRows(
-    sums: Int32Array,
-    weights: Int32Array,
-    width: number,
-    a: number,
-    b: number,
-    c: number,
-    d: number,
-    timesA: number,
-    timesB: number,
-    timesC: number,
-    timesD: number,
-): void {
-    const rowA = a * width;
-    const rowB = b * width;
-    const rowC = c * width;
-    const rowD = d * width;
-    for (let j = 0; j < width; j++) {
-        sums[j] +=
-            Math.imul(timesA, weights[rowA + j]) +
-            Math.imul(timesB, weights[rowB + j]) +
-            Math.imul(timesC, weights[rowC + j]) +
-            Math.imul(timesD, weights[rowD + j]);
     }
 }
 
