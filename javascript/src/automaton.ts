@@ -20,57 +20,48 @@ export function matchAll(ids: number): Automaton {
     return { states: 1, transitions: new Int32Array(ids), accepting: [true] };
 }
 
-/**
- * Return the automaton of the names that end in some ids (Knuth, Morris and Pratt 1977).
- *
- * A state is the number of ids of the suffix that were read last.
- */
+/** Return the automaton of the names that end in some ids (Knuth, Morris and Pratt 1977). */
 export function matchSuffix(suffix: readonly number[], ids: number): Automaton {
-    const states = suffix.length + 1;
-    const transitions = new Int32Array(states * ids);
-    let shorter = 0; // the state after the suffix so far without its first id
-    for (let length = 0; length < states; length++) {
-        const row = length * ids;
-        if (length) {
-            transitions.copyWithin(row, shorter * ids, (shorter + 1) * ids);
-        }
-        if (length < suffix.length) {
-            if (length) {
-                shorter = transitions[row + suffix[length]];
-            }
-            transitions[row + suffix[length]] = length + 1;
-        }
-    }
-    return { states, transitions, accepting: Array.from({ length: states }, (_, state) => state === suffix.length) };
+    const automaton = match([suffix], ids);
+    return { ...automaton, accepting: automaton.accepting.map((_, state) => state === suffix.length) };
 }
 
 /**
  * Return the automaton of the names that contain none of some strings of ids (Aho and Corasick 1975).
  *
- * A state is the longest start of a string that was read last.
- *
  * @throws {@link TooManyStatesError} if the strings have too many different beginnings.
  */
 export function matchNoneOf(strings: readonly (readonly number[])[], ids: number): Automaton {
+    const last = (string: readonly number[]): number => string[string.length - 1];
+    return match(
+        strings.map((string) => string.slice(0, -1)),
+        ids,
+        strings.map(last),
+    );
+}
+
+/**
+ * Return the automaton whose states are the longest start of a string that was read last.
+ *
+ * @param fatal - by string: the id after which nothing matches, if it follows the string.
+ */
+function match(strings: readonly (readonly number[])[], ids: number, fatal: readonly number[] = []): Automaton {
     const longer: Map<number, number>[] = [new Map()]; // by state: the states of beginnings with one more id
-    const ends: number[][] = [[]]; // by state: the ids that complete a string
-    for (const string of strings) {
+    const ends: number[][] = [[]]; // by state: the ids that are fatal
+    strings.forEach((string, number) => {
         let state = 0;
-        for (const id of string.slice(0, -1)) {
+        for (const id of string) {
             let after = longer[state].get(id);
-            if (after === undefined) {
-                after = longer.length;
+            if (!after) {
+                after = longer.push(new Map()) - 1;
                 longer[state].set(id, after);
-                longer.push(new Map());
                 ends.push([]);
-                if (longer.length * ids > MAX_TRANSITIONS) {
-                    throw new TooManyStatesError();
-                }
+                check(longer.length * ids);
             }
             state = after;
         }
-        ends[state].push(string[string.length - 1]);
-    }
+        ends[state].push(...fatal.slice(number, number + 1));
+    });
     const states = longer.length;
     const transitions = new Int32Array(states * ids);
     const shorter = new Int32Array(states); // the longest beginning that a beginning ends in, itself excluded
@@ -95,6 +86,12 @@ export function matchNoneOf(strings: readonly (readonly number[])[], ids: number
     return { states, transitions, accepting: Array(states).fill(true) };
 }
 
+function check(transitions: number): void {
+    if (transitions > MAX_TRANSITIONS) {
+        throw new TooManyStatesError();
+    }
+}
+
 /**
  * Return the automaton of the names that two automata accept, with the states that can be reached.
  *
@@ -114,12 +111,9 @@ export function intersect(first: Automaton, second: Automaton): Automaton {
             const after = afterA * second.states + afterB;
             let state = afterA < 0 || afterB < 0 ? -1 : numbers.get(after);
             if (state === undefined) {
-                state = pairs.length;
+                state = pairs.push(after) - 1;
                 numbers.set(after, state);
-                pairs.push(after);
-                if (pairs.length * ids > MAX_TRANSITIONS) {
-                    throw new TooManyStatesError();
-                }
+                check(pairs.length * ids);
             }
             transitions.push(state);
         }

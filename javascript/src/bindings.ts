@@ -2,7 +2,6 @@
 
 import type { Artifact } from "./artifact.js";
 import { inputsOf } from "./config.js";
-import { LogitCache } from "./logit_cache.js";
 import { checkRarity, type Method, methodOf } from "./lookahead.js";
 import { Nodes } from "./nodes.js";
 import type { Plan } from "./options.js";
@@ -11,42 +10,25 @@ import type { Sampling } from "./sampling.js";
 const REMEMBERED = 4;
 const METHODS = 8;
 
-/** Values by key, of which those used last are kept. */
-class Recent<T> {
-    private readonly values = new Map<string, T>();
-
-    constructor(private readonly most: number) {}
-
-    /** Return the value of a key, made if it is not known. */
-    get(key: string, make: () => T): T {
-        const value = this.values.get(key) ?? make();
-        this.values.delete(key);
-        this.values.set(key, value);
-        if (this.values.size > this.most) {
-            this.values.delete(this.values.keys().next().value!);
-        }
-        return value;
+/** Return the value of a key, made if it is not known; of the values, so many are kept that were used last. */
+function recent<T>(values: Map<string, T>, most: number, key: string, make: () => T): T {
+    const value = values.get(key) ?? make();
+    values.delete(key);
+    values.set(key, value);
+    if (values.size > most) {
+        values.delete(values.keys().next().value!);
     }
+    return value;
 }
 
 /** A model whose conditions have given values. */
 export class Bound {
-    /** The logits. */
-    readonly cache: LogitCache;
-    private readonly ofSampling = new Recent<Nodes>(REMEMBERED);
-    private readonly ofPlan = new Recent<Method>(METHODS);
+    /** The contexts, and what follows them. */
+    readonly nodes: Nodes;
+    private readonly methods = new Map<string, Method>();
 
-    constructor(
-        private readonly artifact: Artifact,
-        said: readonly number[],
-    ) {
-        this.cache = new LogitCache(artifact.program, inputsOf(artifact.config), said);
-    }
-
-    /** Return the distributions of the next symbols for a way of sampling. */
-    nodes(sampling: Sampling): Nodes {
-        const key = `${sampling.temperature} ${sampling.topK} ${sampling.topP}`;
-        return this.ofSampling.get(key, () => new Nodes(this.cache, sampling, this.artifact.vocabulary));
+    constructor({ program, config, vocabulary }: Artifact, said: readonly number[]) {
+        this.nodes = new Nodes(program, inputsOf(config), said, vocabulary.unknown);
     }
 
     /**
@@ -55,20 +37,36 @@ export class Bound {
      * @throws {@link GenerationError} if the constraints are so rarely met that names cannot be found.
      */
     method(plan: Plan): Method {
-        const method = this.ofPlan.get(plan.method, () => methodOf(this.nodes(plan.sampling), plan));
+        const method = recent(this.methods, METHODS, plan.method, () => methodOf(this.nodes, plan));
         checkRarity(method, plan);
         return method;
+    }
+
+    /** Return the logits after the first ids of a name, in steps of 1/256 nat. */
+    logits(ids: readonly number[]): Int32Array {
+        const { nodes } = this;
+        const row = nodes.start(ids) * nodes.ids;
+        return nodes.logits.slice(row, row + nodes.ids);
+    }
+
+    /** Return the probability that each id is drawn after the first ids of a name. */
+    shares(ids: readonly number[], sampling: Sampling): Float64Array {
+        const { nodes } = this;
+        nodes.use(sampling);
+        const row = nodes.row(nodes.start(ids));
+        const sums = nodes.sums.subarray(row, row + nodes.ids);
+        return sums.map((sum, id) => (sum - (id ? sums[id - 1] : 0)) / sums[nodes.ids - 1]);
     }
 }
 
 /** The bound models of the last few combinations of values. */
 export class Bindings {
-    private readonly known = new Recent<Bound>(REMEMBERED);
+    private readonly known = new Map<string, Bound>();
 
     constructor(private readonly artifact: Artifact) {}
 
     /** Return the model where conditions have given values. */
     of(said: readonly number[]): Bound {
-        return this.known.get(said.join(), () => new Bound(this.artifact, said));
+        return recent(this.known, REMEMBERED, said.join(), () => new Bound(this.artifact, said));
     }
 }

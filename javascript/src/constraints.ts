@@ -11,7 +11,7 @@ export class Constraint {
     readonly unrestricted: boolean;
     /** Equal for equal constraints. */
     readonly key: string;
-    private viableStates: Uint8Array | undefined;
+    private ways: Float32Array | undefined;
 
     /**
      * @param ids - number of ids, the boundary included.
@@ -61,11 +61,7 @@ export class Constraint {
 
     /** Return whether names of `length` symbols in a state can still meet the constraints. */
     viable(length: number, state: number): boolean {
-        if (this.unrestricted) {
-            return length <= this.maxLength;
-        }
-        this.viableStates ??= this.computeViable();
-        return state >= 0 && length <= this.maxLength && this.viableStates[length * this.automaton.states + state] === 1;
+        return length <= this.maxLength && (this.unrestricted || (state >= 0 && this.count(length, state) > 0));
     }
 
     /** Return whether a name of `length` symbols in a state meets the constraints. */
@@ -77,37 +73,24 @@ export class Constraint {
 
     /** Return how many names that meet the constraints continue from `length` symbols in `state`. */
     count(length: number, state: number): number {
-        const { states, transitions, accepting } = this.automaton;
-        let ways = new Float64Array(states);
-        for (let end = this.maxLength; end >= length; end--) {
-            const longer = ways;
-            ways = new Float64Array(states);
-            for (let from = 0; from < states; from++) {
-                if (end < this.maxLength) {
-                    for (let id = 1; id < this.ids; id++) {
-                        const to = transitions[from * this.ids + id];
-                        ways[from] += to < 0 ? 0 : longer[to];
-                    }
-                }
-                ways[from] += accepting[from] && end >= this.minLength ? 1 : 0;
-            }
-        }
-        return ways[state];
+        this.ways ??= this.counted();
+        return this.ways[length * this.automaton.states + state];
     }
 
-    private computeViable(): Uint8Array {
-        const { states, transitions, accepting } = this.automaton;
-        const viable = new Uint8Array((this.maxLength + 2) * states);
-        for (let length = this.maxLength; length >= 0; length--) {
+    private counted(): Float32Array {
+        const { ids, maxLength } = this;
+        const { states, transitions } = this.automaton;
+        const ways = new Float32Array((maxLength + 1) * states);
+        for (let length = maxLength; length >= 0; length--) {
             for (let state = 0; state < states; state++) {
-                let found = length >= this.minLength && accepting[state];
-                for (let id = 1; id < this.ids && !found; id++) {
-                    const after = transitions[state * this.ids + id];
-                    found = after >= 0 && viable[(length + 1) * states + after] === 1;
+                let found = this.met(length, state) ? 1 : 0;
+                for (let id = 1; id < ids && length < maxLength; id++) {
+                    const after = transitions[state * ids + id];
+                    found += after < 0 ? 0 : ways[(length + 1) * states + after];
                 }
-                viable[length * states + state] = found ? 1 : 0;
+                ways[length * states + state] = found;
             }
         }
-        return viable;
+        return ways;
     }
 }

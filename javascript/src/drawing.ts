@@ -13,8 +13,6 @@ export class Drawing {
     /** The ids of the last attempt, `length` of them. */
     readonly ids: Uint16Array;
     length = 0;
-    /** How probable the last guided candidate is in the network, as a multiple of how often it is proposed. */
-    weight = 0;
     private readonly uniforms: Uniforms;
     private readonly guided: Float64Array;
 
@@ -44,7 +42,7 @@ export class Drawing {
         let state = unrestricted ? 0 : this.plan.start;
         for (let draw = 0; ; draw++) {
             this.markov?.observe(nodes, node, this.length);
-            const id = choose(nodes.sums, node * nodes.ids, nodes.ids, uniforms.at(draw));
+            const id = choose(nodes.sums, nodes.row(node), nodes.ids, uniforms.at(draw));
             if (id === 0) {
                 return constraint.met(this.length, state);
             }
@@ -62,7 +60,10 @@ export class Drawing {
         }
     }
 
-    /** Draw a candidate with a look ahead, and return its weight: 0 if it does not meet the constraints. */
+    /**
+     * Draw a candidate with a look ahead, and return its weight: how probable it is in the network, as a multiple of how
+     * often it is proposed; 0 if it does not meet the constraints.
+     */
     candidate(name: number, attempt: number, lookahead: Lookahead): number {
         const { nodes, ids, uniforms, guided } = this;
         const { constraint } = this.plan;
@@ -71,8 +72,7 @@ export class Drawing {
         let weight = 1;
         for (let draw = 0; ; draw++) {
             this.markov?.observe(nodes, node, this.length);
-            const total = nodes.sums[(node + 1) * nodes.ids - 1] * lookahead.at(this.length, state, nodes, node);
-            lookahead.propose(this.length, state, nodes, node, guided);
+            const total = lookahead.propose(this.length, state, nodes, node, guided);
             const ratio = total > 0 ? guided[guided.length - 1] / total : 0;
             weight *= ratio;
             if (ratio === 0) {
@@ -98,6 +98,7 @@ export class Drawing {
     }
 
     private start(name: number, attempt: number): number {
+        this.nodes.use(this.plan.sampling);
         this.uniforms.start(name, attempt);
         this.ids.set(this.plan.prefix);
         this.length = this.plan.prefix.length;

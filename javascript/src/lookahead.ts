@@ -38,7 +38,7 @@ export class Lookahead {
     bound = 1;
     private readonly order: number;
     private readonly contexts: number;
-    private readonly chances: Float64Array[]; // by length: of each state and context
+    private readonly chances: (Float64Array | undefined)[]; // by length: of each state and context
 
     /**
      * @param start - length of the prefix.
@@ -55,31 +55,32 @@ export class Lookahead {
 
     /** Return the chance for a name of so many symbols. */
     at(length: number, state: number, nodes: Nodes, node: number): number {
-        return state < 0 ? 0 : this.chances[length][state * this.contexts + nodes.code(node, this.order)];
+        return state < 0 ? 0 : this.chances[length]![state * this.contexts + nodes.code(node, this.order)];
     }
 
-    /** Write the running sums of the weights after a node, each times the chance after its id. */
-    propose(length: number, state: number, nodes: Nodes, node: number, to: Float64Array): void {
+    /**
+     * Write the running sums of the weights after a node, each times the chance after its id; return what their sum is
+     * expected to be.
+     */
+    propose(length: number, state: number, nodes: Nodes, node: number, to: Float64Array): number {
+        const from = nodes.row(node);
         const { ids, sums } = nodes;
         const { constraint, contexts, order } = this;
-        const from = node * ids;
+        const expected = sums[from + ids - 1] * this.at(length, state, nodes, node);
         let sum = constraint.met(length, state) ? sums[from] : 0;
         to[0] = sum;
-        if (length === constraint.maxLength) {
-            to.fill(sum);
-            return;
-        }
         const chances = this.chances[length + 1];
         const { transitions } = constraint.automaton;
         const kept = order ? (nodes.code(node, order) % (contexts / ids)) * ids : 0;
         const step = order ? 1 : 0;
         for (let i = 1; i < ids; i++) {
             const after = transitions[state * ids + i];
-            if (after >= 0) {
+            if (chances && after >= 0) {
                 sum += (sums[from + i] - sums[from + i - 1]) * chances[after * contexts + kept + i * step];
             }
             to[i] = sum;
         }
+        return expected;
     }
 
     /** Return the chances by length, state and context, from the greatest length down. */
@@ -128,6 +129,9 @@ export interface Method {
     /** An estimate of the probability that a free name meets the constraints. */
     value: number;
 }
+
+/** Names are drawn freely. */
+export const FREELY: Method = { accepted: 1, proposal: undefined, value: 1 };
 
 /** Return how the names of a plan are found. It depends on the model and what names are drawn from alone. */
 export function methodOf(nodes: Nodes, plan: Plan): Method {

@@ -28,7 +28,7 @@ export class MarkovModel {
     observe(nodes: Nodes, node: number, length: number): void {
         const { counts, ids } = this;
         const place = Math.min(length, this.lengths - 1) * this.contexts + nodes.code(node, this.order);
-        const from = node * ids;
+        const from = nodes.row(node);
         const { sums } = nodes;
         const scale = UNIT / sums[from + ids - 1];
         let before = 0;

@@ -100,8 +100,8 @@ export class Model {
         checkNames(options, ["where"]);
         const texts = typeof names === "string" ? [names] : strings("names", names);
         const ids = texts.map((text) => this.vocabulary.encode(text, true));
-        const { cache } = this.bound(options);
-        const scores = ids.map((each) => logLikelihood(each, cache));
+        const bound = this.bound(options);
+        const scores = ids.map((each) => logLikelihood(each, bound));
         return typeof names === "string" ? scores[0] : scores;
     }
 
@@ -124,16 +124,15 @@ export class Model {
         const [ids] = strings("prefix", [prefix]).map((text) => this.vocabulary.encode(text));
         const sampling = samplingOf(options);
         const bound = this.bound(options);
-        const { temperature, topK, topP } = options;
-        const isPlain = temperature === undefined && (topK ?? undefined) === undefined && (topP ?? undefined) === undefined;
-        const found = isPlain ? softmax(bound.cache.afterIds(ids)) : bound.nodes(sampling).shares(ids);
+        const isPlain = [options.temperature, options.topK, options.topP].every((each) => (each ?? null) === null);
+        const found = isPlain ? softmax(bound.logits(ids)) : bound.shares(ids, sampling);
         const order = Array.from(found, (_, id) => id).sort((a, b) => found[b] - found[a] || a - b);
         return new Map(order.map((id) => [id ? this.vocabulary.symbols[id - 1] : "", found[id]]));
     }
 
     /** Return the logits after the first ids of a name, in steps of 1/256 nat: whole numbers, one for each id. */
     logits(ids: readonly number[], options: { where?: Where | null } = {}): Int32Array {
-        return this.bound(options).cache.afterIds(ids).slice();
+        return this.bound(options).logits(ids);
     }
 
     private plan(options: Options) {

@@ -1,128 +1,142 @@
 /**
- * The contexts that names lead to, and the distribution of the next symbol after each.
+ * A cache of logits: the contexts that names lead to, and the distribution of the next symbol after each.
  *
  * A context is a node, and each symbol leads from there to another node. So a name whose beginning is known is drawn
- * without computing anything but its uniform numbers.
+ * without computing anything but its uniform numbers. Under other options, the logits stay and are weighed again.
  */
 
-import { keyOf, type LogitCache } from "./logit_cache.js";
+import type { Inputs } from "./arithmetic/base.js";
+import type { Program } from "./arithmetic/integers.js";
 import { type Sampling, weigh } from "./sampling.js";
-import type { Vocabulary } from "./vocabulary.js";
 
-const BYTES = 2 ** 25;
+const BYTES = 2 ** 26;
 const FEWEST = 64; // nodes that are remembered at least
 
-/** The nodes of one way of sampling; when there are too many, all are forgotten. */
+/** The contexts of a model whose conditions have given values; when there are too many, all are forgotten. */
 export class Nodes {
-    /** The running sums of the weights, in rows of `ids`. */
-    sums: Float64Array;
+    /** Logits in steps of 1/256, in rows of `ids`. */
+    logits = new Int32Array();
+    /** The running sums of the weights, in rows of `ids`; {@link row} brings a row up to date. */
+    sums = new Float64Array();
     readonly ids: number;
     readonly blockSize: number;
-    private contexts: Uint16Array;
-    private links: Int32Array;
+    private links = new Int32Array();
+    private contexts = new Uint16Array();
+    private weighed = new Int32Array(); // when each node's weights were computed
+    private room = 0;
     private count = 0;
     private readonly most: number;
     private readonly known = new Map<string, number>();
     private readonly weights: Float64Array;
-    private readonly first: boolean[];
-    private readonly later: boolean[];
+    private readonly allowed: boolean[][]; // at the start of a name, and later
+    private sampling: Sampling | undefined;
+    private time = 0;
 
+    /**
+     * @param said - the ids of the conditions' values.
+     * @param unknown - an id that is never drawn, or 0.
+     */
     constructor(
-        private readonly cache: LogitCache,
-        private readonly sampling: Sampling,
-        vocabulary: Vocabulary,
+        private readonly program: Program,
+        { ids, blockSize }: Inputs,
+        private readonly said: readonly number[],
+        unknown: number,
     ) {
-        const { ids, blockSize } = cache.inputs;
         this.ids = ids;
         this.blockSize = blockSize;
-        this.most = Math.max(FEWEST, Math.floor(BYTES / (12 * ids + 2 * blockSize + 100)));
-        this.sums = new Float64Array(16 * ids);
-        this.links = new Int32Array(16 * ids);
-        this.contexts = new Uint16Array(16 * blockSize);
+        this.most = Math.max(FEWEST, Math.floor(BYTES / (16 * ids + 2 * blockSize + 100)));
         this.weights = new Float64Array(ids);
-        this.later = Array.from({ length: ids }, (_, id) => id === 0 || id !== vocabulary.unknown);
-        this.first = this.later.map((allowed, id) => allowed && id > 0);
+        this.allowed = [1, 0].map((least) => Array.from(this.weights, (_, id) => id >= least && (!id || id !== unknown)));
+    }
+
+    /** Say how logits become weights, from now on. */
+    use(sampling: Sampling): void {
+        if (sampling !== this.sampling) {
+            this.sampling = sampling;
+            this.time++;
+        }
     }
 
     /** Return the node after the first ids of a name; it holds until the next call of any method. */
     start(prefix: ArrayLike<number>): number {
-        const context = new Uint16Array(this.blockSize);
-        for (let i = 1; i <= Math.min(prefix.length, this.blockSize); i++) {
-            context[this.blockSize - i] = prefix[prefix.length - i];
-        }
-        return this.find(context, 0);
+        return this.find(Uint16Array.from(this.context(), (_, i) => prefix[prefix.length - this.blockSize + i]));
     }
 
     /** Return the node that a symbol leads to; it holds until the next call of any method. */
     next(node: number, id: number): number {
         const link = node * this.ids + id;
-        const known = this.links[link];
-        if (known) {
-            return known - 1;
+        if (this.links[link]) {
+            return this.links[link] - 1;
         }
-        const context = new Uint16Array(this.blockSize);
+        const context = this.context();
         context.set(this.contexts.subarray(node * this.blockSize + 1, (node + 1) * this.blockSize));
         context[this.blockSize - 1] = id;
-        const before = this.count;
-        const found = this.find(context, 0);
-        if (this.count >= before) {
-            this.links[link] = found + 1;
+        const { count } = this;
+        const found = this.find(context);
+        if (this.count >= count) {
+            this.links[link] = found + 1; // unless all nodes were forgotten
         }
         return found;
     }
 
-    /** Return the probability of each id after the first ids of a name. */
-    shares(prefix: ArrayLike<number>): Float64Array {
-        const from = this.start(prefix) * this.ids;
-        const row = this.sums.subarray(from, from + this.ids);
-        return row.map((sum, id) => (sum - (id ? row[id - 1] : 0)) / row[this.ids - 1]);
+    /** Return where a node's weights start in {@link sums}. */
+    row(node: number): number {
+        const row = node * this.ids;
+        if (this.weighed[node] !== this.time) {
+            this.weighed[node] = this.time;
+            const isLater = this.contexts[(node + 1) * this.blockSize - 1] > 0;
+            weigh(this.logits, row, this.weights, this.sampling!, this.allowed[isLater ? 1 : 0]);
+            let sum = 0;
+            for (let i = 0; i < this.ids; i++) {
+                sum += this.weights[i];
+                this.sums[row + i] = sum;
+            }
+        }
+        return row;
     }
 
     /** Return the number whose digits are the newest `order` ids of a node's context. */
     code(node: number, order: number): number {
-        let code = 0;
-        for (let i = (node + 1) * this.blockSize - order; i < (node + 1) * this.blockSize; i++) {
-            code = code * this.ids + this.contexts[i];
-        }
-        return code;
+        const end = (node + 1) * this.blockSize;
+        return this.contexts.subarray(end - order, end).reduce((code, id) => code * this.ids + id, 0);
     }
 
-    private find(context: Uint16Array, from: number): number {
-        const key = keyOf(context, from, this.blockSize);
-        const known = this.known.get(key);
-        if (known !== undefined) {
-            return known;
-        }
-        if (this.count === this.most) {
-            this.known.clear();
-            this.links.fill(0);
-            this.count = 0;
-        }
-        this.makeRoom();
-        const node = this.count++;
-        this.contexts.set(context, node * this.blockSize);
-        this.known.set(key, node);
-        const row = this.cache.after(context);
-        weigh(this.cache.logits, row, this.weights, this.sampling, key ? this.later : this.first);
-        let sum = 0;
-        for (let i = 0, at = node * this.ids; i < this.ids; i++, at++) {
-            sum += this.weights[i];
-            this.sums[at] = sum;
+    private context(): Uint16Array<ArrayBuffer> {
+        return new Uint16Array(this.blockSize);
+    }
+
+    private find(context: Uint16Array): number {
+        const key = String.fromCharCode(...context);
+        let node = this.known.get(key);
+        if (node === undefined) {
+            if (this.count === this.most) {
+                this.known.clear();
+                this.links.fill(0);
+                this.count = 0;
+            }
+            node = this.count++;
+            this.makeRoom();
+            this.known.set(key, node);
+            this.weighed[node] = 0;
+            this.contexts.set(context, node * this.blockSize);
+            this.program.run(context, this.said, this.logits, node * this.ids);
         }
         return node;
     }
 
     private makeRoom(): void {
-        const room = this.sums.length / this.ids;
-        if (this.count === room) {
-            const larger = Math.min(2 * room, this.most);
-            const { sums, links, contexts } = this;
-            this.sums = new Float64Array(larger * this.ids);
-            this.sums.set(sums);
-            this.links = new Int32Array(larger * this.ids);
-            this.links.set(links);
-            this.contexts = new Uint16Array(larger * this.blockSize);
-            this.contexts.set(contexts);
+        if (this.count > this.room) {
+            this.room = Math.min(Math.max(2 * this.room, 16), this.most);
+            const larger = <T extends Int32Array | Uint16Array | Float64Array>(old: T, width: number): T => {
+                const found = new (old.constructor as new (length: number) => T)(this.room * width);
+                found.set(old);
+                return found;
+            };
+            this.logits = larger(this.logits, this.ids);
+            this.sums = larger(this.sums, this.ids);
+            this.links = larger(this.links, this.ids);
+            this.contexts = larger(this.contexts, this.blockSize);
+            this.weighed = larger(this.weighed, 1);
         }
     }
 }

@@ -10,18 +10,40 @@ interface Numbers {
     width: number;
 }
 
-/** Turns a network into steps, each of which writes into numbers of its own. */
-class Steps implements Arithmetic<Numbers> {
-    readonly steps: (() => void)[] = [];
-    readonly context: Int32Array;
-    readonly said: Int32Array;
+/** Computes the logits after a context, in steps of 1/256 nat, by steps that write into numbers of their own. */
+export class Program implements Arithmetic<Numbers> {
+    private readonly steps: (() => void)[] = [];
+    private readonly context: Int32Array;
+    private readonly said: Int32Array;
+    private readonly result: Numbers;
 
+    /**
+     * @param network - states the network, whose bounds must be proven.
+     */
     constructor(
         private readonly tensors: Tensors,
         inputs: Inputs,
+        network: <V>(arithmetic: Arithmetic<V>) => V,
     ) {
         this.context = new Int32Array(inputs.blockSize);
         this.said = new Int32Array(inputs.values.length);
+        this.result = network<Numbers>(this);
+    }
+
+    /**
+     * Write the logits after a context into `to`, from the place `at` on.
+     *
+     * @param context - the ids, oldest first, padded with boundaries.
+     * @param said - the ids of the conditions' values.
+     */
+    run(context: ArrayLike<number>, said: ArrayLike<number>, to: Int32Array, at: number): void {
+        this.context.set(context);
+        this.said.set(said);
+        for (const step of this.steps) {
+            step();
+        }
+        const { data, at: start, length } = this.result;
+        to.set(data.subarray(start, start + length), at);
     }
 
     tensor(name: string): Numbers {
@@ -146,46 +168,5 @@ class Steps implements Arithmetic<Numbers> {
         const data = new Int32Array(length);
         this.steps.push(() => compute(data));
         return { data, at: 0, length, width: length };
-    }
-}
-
-/** Computes the logits after a context, in steps of 1/256 nat. */
-export class Program {
-    private readonly steps: (() => void)[];
-    private readonly context: Int32Array;
-    private readonly said: Int32Array;
-    private readonly result: Numbers;
-
-    /**
-     * @param network - states the network, whose bounds must be proven.
-     */
-    constructor(tensors: Tensors, inputs: Inputs, network: <V>(arithmetic: Arithmetic<V>) => V) {
-        const arithmetic = new Steps(tensors, inputs);
-        this.result = network(arithmetic);
-        this.steps = arithmetic.steps;
-        this.context = arithmetic.context;
-        this.said = arithmetic.said;
-    }
-
-    /**
-     * Write the logits after a context into `to`, from the place `at` on.
-     *
-     * @param context - the ids, oldest first, from the place `from` on, padded with boundaries.
-     * @param said - the ids of the conditions' values.
-     */
-    run(context: ArrayLike<number>, from: number, said: ArrayLike<number>, to: Int32Array, at: number): void {
-        for (let i = 0; i < this.context.length; i++) {
-            this.context[i] = context[from + i];
-        }
-        for (let i = 0; i < this.said.length; i++) {
-            this.said[i] = said[i];
-        }
-        for (const step of this.steps) {
-            step();
-        }
-        const { data, at: start, length } = this.result;
-        for (let i = 0; i < length; i++) {
-            to[at + i] = data[start + i];
-        }
     }
 }
