@@ -5,7 +5,7 @@ import type { Inputs } from "./arithmetic/base.js";
 import type { Json } from "./json.js";
 import { any, type Check, dict, int, list, oneOf, record, refuse, text } from "./schema.js";
 import { isForbidden, nfc } from "./text.js";
-import { MAX_SYMBOLS, Vocabulary, WordVocabulary } from "./vocabulary.js";
+import { MAX_SYMBOLS, Vocabulary } from "./vocabulary.js";
 
 export const FORMAT_VERSION = 2;
 export const MAX_LENGTH = 4096;
@@ -89,7 +89,7 @@ export function checkedConfig(json: Json): Config {
 
 /** Return the vocabulary of a model. */
 export function alphabet({ symbols, vocabulary }: Config): Vocabulary {
-    return new (symbols === "words" ? WordVocabulary : Vocabulary)(vocabulary);
+    return new Vocabulary(vocabulary, symbols === "words");
 }
 
 /** Return what the network of a model reads. */

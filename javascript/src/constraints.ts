@@ -48,8 +48,7 @@ export class Constraint {
             throw wrongOption(
                 option,
                 option === "avoid" ? avoid : suffix,
-                `${used.join(" and ")} would need an automaton of more than ${grouped(Math.floor(MAX_TRANSITIONS / ids))} states ` +
-                    "(each beginning of a string to avoid is one); avoid fewer or shorter strings",
+                `${used.join(" and ")} would need an automaton of more than ${grouped(Math.floor(MAX_TRANSITIONS / ids))} states; avoid fewer or shorter strings`,
             );
         }
     }

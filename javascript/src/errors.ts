@@ -95,20 +95,12 @@ export class VocabularyError extends SequentiaError {
     declare readonly position: number;
 }
 
-/** Return a value for a message: text in quotes, all else as JavaScript spells it. */
+/** Return a value for a message, as JavaScript spells it. */
 export function show(value: unknown): string {
-    if (typeof value === "string") {
-        const quote = value.includes("'") && !value.includes('"') ? '"' : "'";
-        const escaped = value.replace(/[\p{Cc}\p{Cs}\\]/gu, (c) => JSON.stringify(c).slice(1, -1));
-        return quote + (quote === "'" ? escaped.replace(/'/g, "\\'") : escaped) + quote;
-    }
     if (Array.isArray(value)) {
         return `[${value.map(show).join(", ")}]`;
     }
-    if (value?.constructor === Object) {
-        return `{${Object.entries(value).map(([key, each]) => `${show(key)}: ${show(each)}`).join(", ")}}`;
-    }
-    return typeof value === "function" ? "a function" : String(value);
+    return typeof value === "string" ? JSON.stringify(value) : typeof value === "function" ? "a function" : String(value);
 }
 
 /** Return a whole number with commas: `1,000`. */

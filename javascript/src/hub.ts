@@ -39,8 +39,7 @@ export async function readHub(model: string, options: HubOptions): Promise<Artif
     } catch (error) {
         const { status } = error as HubError;
         if (status === 404 || status === 401) {
-            const may = "that may be read with your token, or without one; check the name, or, if it is private, give a token";
-            const message = `no model ${model}: there is no such repository on the hub, and no such revision, ${may}`;
+            const message = `no model ${model}: the hub has no such repository or revision, or asks for a token`;
             throw new ModelNotFoundError(message, { model });
         }
         throw error;
@@ -87,8 +86,7 @@ export async function fetchBytes(address: string, most: number, options: HubOpti
         const answer = await fetch(address, { headers: token ? { Authorization: `Bearer ${token}` } : {}, signal });
         const { status } = answer;
         if (!answer.ok) {
-            const reason = status === 401 || status === 403 ? "the token is missing or not valid" : "try again later";
-            throw new HubError(`${address}: the server answered ${status}: ${reason}`, { status });
+            throw new HubError(`${address}: the server answered ${status}; check the token, or try again later`, { status });
         }
         const chunks: Uint8Array<ArrayBuffer>[] = [];
         let size = 0;
@@ -106,6 +104,6 @@ export async function fetchBytes(address: string, most: number, options: HubOpti
         if (error instanceof SequentiaError || signal?.aborted) {
             throw error;
         }
-        throw new HubError(`no valid answer from ${address} (${error}); check the connection, and try again`);
+        throw new HubError(`${address}: no valid answer (${error}); check the connection, and try again`);
     }
 }

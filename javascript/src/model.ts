@@ -99,7 +99,7 @@ export class Model {
     score(names: string | Iterable<string>, options: { where?: Where | null } = {}): number | number[] {
         checkNames(options, ["where"]);
         const texts = typeof names === "string" ? [names] : strings("names", names);
-        const ids = texts.map((text) => this.vocabulary.encode(text, true));
+        const ids = texts.map((text) => this.vocabulary.encode(text, this.vocabulary.unknown));
         const bound = this.bound(options);
         const scores = ids.map((each) => logLikelihood(each, bound));
         return typeof names === "string" ? scores[0] : scores;

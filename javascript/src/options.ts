@@ -129,7 +129,7 @@ export function planOf(
         throw wrongOption("novel", novel, `novel: ${why}`);
     }
     const avoid = avoided(options.avoid ?? [], vocabulary, maxLength);
-    const constraint = new Constraint(vocabulary.size, minLength, maxLength, suffix, avoid, vocabulary.unknown);
+    const constraint = new Constraint(vocabulary.symbols.length + 1, minLength, maxLength, suffix, avoid, vocabulary.unknown);
     const start = constraint.unrestricted ? 0 : prefix.reduce((state, id) => constraint.after(state, id), 0);
     if (!constraint.viable(prefix.length, start)) {
         throw noMatch(options, constraint, vocabulary);

@@ -36,7 +36,7 @@ export async function locate(model: ModelSource = "names", options: HubOptions):
     }
     if (typeof model !== "string") {
         if (!model || typeof model !== "object") {
-            throw mustBe("model", model, "a name, a URL, or the files of a model by name");
+            throw mustBe("model", model, "a name, a URL, or files by name");
         }
         return readFiles(model, "model");
     }
@@ -44,7 +44,7 @@ export async function locate(model: ModelSource = "names", options: HubOptions):
         return read((name, most) => readFile(`${model}/${name}`, most), model);
     }
     if (!REPOSITORY.test(model)) {
-        const kinds = "neither a folder, nor the bundled model (names), nor owner/name of a repository on the hub";
+        const kinds = "neither a folder, nor names, nor owner/name on the hub";
         throw new ModelNotFoundError(`no model ${show(model)}: it is ${kinds}`, { model });
     }
     return readHub(model, options);

@@ -20,31 +20,17 @@ export function sha256(data: Uint8Array): Uint8Array<ArrayBuffer> {
     const round = Int32Array.from(primes, (prime) => fraction(Math.cbrt(prime)));
     const state = Int32Array.from(primes.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
 
-    const whole = data.length & -64;
-    const rest = data.length - whole;
-    compress(state, round, new DataView(data.buffer, data.byteOffset, whole));
-    const last = new Uint8Array(rest < 56 ? 64 : 128);
-    last.set(data.subarray(whole));
-    last[rest] = 0x80;
-    const view = new DataView(last.buffer);
-    view.setBigUint64(last.length - 8, BigInt(data.length) << 3n);
-    compress(state, round, view);
-
-    const digest = new DataView(new ArrayBuffer(32));
-    state.forEach((word, i) => {
-        digest.setInt32(4 * i, word);
-    });
-    return new Uint8Array(digest.buffer);
-}
-
-function compress(state: Int32Array, round: Int32Array, view: DataView): void {
+    const padded = new DataView(new ArrayBuffer((data.length + 72) & -64));
+    new Uint8Array(padded.buffer).set(data);
+    padded.setUint8(data.length, 0x80);
+    padded.setBigUint64(padded.byteLength - 8, BigInt(data.length) << 3n);
     const turned = (x: number, bits: number): number => (x >>> bits) | (x << (32 - bits));
     const words = new Int32Array(64);
-    for (let start = 0; start < view.byteLength; start += 64) {
+    for (let start = 0; start < padded.byteLength; start += 64) {
         let [a, b, c, d, e, f, g, h] = state;
         for (let i = 0; i < 64; i++) {
             if (i < 16) {
-                words[i] = view.getInt32(start + 4 * i);
+                words[i] = padded.getInt32(start + 4 * i);
             } else {
                 const [x, y] = [words[i - 15], words[i - 2]];
                 const low = turned(x, 7) ^ turned(x, 18) ^ (x >>> 3);
@@ -61,6 +47,10 @@ function compress(state: Int32Array, round: Int32Array, view: DataView): void {
             state[i] += word;
         });
     }
+    state.forEach((word, i) => {
+        padded.setInt32(4 * i, word);
+    });
+    return new Uint8Array(padded.buffer, 0, 32);
 }
 
 /** Return the SHA-256 of some bytes in lower-case hexadecimal. */

@@ -125,17 +125,12 @@ export class Program implements Arithmetic<Numbers> {
         if (bits === 0) {
             return x;
         }
-        const half = bits > 0 ? 1 << (bits - 1) : 0;
+        const [right, left] = [Math.max(bits, 0), Math.max(-bits, 0)];
+        const half = (1 << right) >> 1;
         return this.step(x.length, (to) => {
             const { data, at } = x;
-            if (bits > 0) {
-                for (let i = 0; i < to.length; i++) {
-                    to[i] = (data[at + i] + half) >> bits;
-                }
-            } else {
-                for (let i = 0; i < to.length; i++) {
-                    to[i] = data[at + i] << -bits;
-                }
+            for (let i = 0; i < to.length; i++) {
+                to[i] = ((data[at + i] + half) >> right) << left;
             }
         });
     }
