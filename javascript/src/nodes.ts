@@ -12,7 +12,7 @@ import { type Sampling, weigh } from "./sampling.js";
 const BYTES = 2 ** 26;
 const FEWEST = 64; // nodes that are remembered at least
 
-/** The contexts of a model whose conditions have given values; when there are too many, all are forgotten. */
+/** The contexts of a model whose conditions have given values; when there are too many, no more are remembered. */
 export class Nodes {
     /** Logits in steps of 1/256, in rows of `ids`. */
     logits = new Int32Array();
@@ -71,10 +71,9 @@ export class Nodes {
         const context = this.context();
         context.set(this.contexts.subarray(node * this.blockSize + 1, (node + 1) * this.blockSize));
         context[this.blockSize - 1] = id;
-        const { count } = this;
         const found = this.find(context);
-        if (this.count >= count) {
-            this.links[link] = found + 1; // unless all nodes were forgotten
+        if (found < this.most) {
+            this.links[link] = found + 1;
         }
         return found;
     }
@@ -109,14 +108,14 @@ export class Nodes {
         const key = String.fromCharCode(...context);
         let node = this.known.get(key);
         if (node === undefined) {
-            if (this.count === this.most) {
-                this.known.clear();
-                this.links.fill(0);
-                this.count = 0;
-            }
-            node = this.count++;
+            node = this.count;
             this.makeRoom();
-            this.known.set(key, node);
+            if (node < this.most) {
+                this.known.set(key, node);
+                this.count++;
+            }
+            // The node after the last one that is remembered serves for all others.
+            this.links.fill(0, node * this.ids, (node + 1) * this.ids);
             this.weighed[node] = 0;
             this.contexts.set(context, node * this.blockSize);
             this.program.run(context, this.said, this.logits, node * this.ids);
@@ -125,8 +124,8 @@ export class Nodes {
     }
 
     private makeRoom(): void {
-        if (this.count > this.room) {
-            this.room = Math.min(Math.max(2 * this.room, 16), this.most);
+        if (this.count === this.room) {
+            this.room = Math.min(Math.max(2 * this.room, 16), this.most + 1);
             const larger = <T extends Int32Array | Uint16Array | Float64Array>(old: T, width: number): T => {
                 const found = new (old.constructor as new (length: number) => T)(this.room * width);
                 found.set(old);

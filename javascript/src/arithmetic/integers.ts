@@ -79,21 +79,35 @@ export class Program implements Arithmetic<Numbers> {
 
     product(x: Numbers, weight: Numbers): Numbers {
         const { data: weights, width } = weight;
-        const rows = new Int32Array(x.length + 1);
+        const rows = new Int32Array(x.length + 4);
+        const units = new Int32Array(x.length + 4);
         return this.step(width, (sums) => {
             const { data, at, length } = x;
             let used = 0;
             for (let i = 0; i < length; i++) {
-                rows[used] = i;
-                used += data[at + i] === 0 ? 0 : 1; // units that are 0 add nothing
+                const unit = data[at + i];
+                rows[used] = i * width;
+                units[used] = unit;
+                used += (unit | -unit) >>> 31; // units that are 0 add nothing; a branch would be slow
             }
+            units.fill(0, used);
             sums.fill(0);
-            for (let i = 0; i < used; i += 2) {
-                const [a, b] = [rows[i], rows[i + 1]];
-                const [timesA, timesB] = [data[at + a], i + 1 < used ? data[at + b] : 0];
-                const [rowA, rowB] = [a * width, b * width];
+            for (let i = 0; i < used; i += 4) {
+                // Four rows at a time: destructuring would be slow.
+                const row0 = rows[i];
+                const row1 = rows[i + 1];
+                const row2 = rows[i + 2];
+                const row3 = rows[i + 3];
+                const unit0 = units[i];
+                const unit1 = units[i + 1];
+                const unit2 = units[i + 2];
+                const unit3 = units[i + 3];
                 for (let j = 0; j < width; j++) {
-                    sums[j] += Math.imul(timesA, weights[rowA + j]) + Math.imul(timesB, weights[rowB + j]);
+                    sums[j] +=
+                        Math.imul(unit0, weights[row0 + j]) +
+                        Math.imul(unit1, weights[row1 + j]) +
+                        Math.imul(unit2, weights[row2 + j]) +
+                        Math.imul(unit3, weights[row3 + j]);
                 }
             }
         });
@@ -139,8 +153,9 @@ export class Program implements Arithmetic<Numbers> {
         return this.step(x.length, (to) => {
             const { data, at } = x;
             for (let i = 0; i < to.length; i++) {
-                const value = data[at + i];
-                to[i] = value < low ? low : value > high ? high : value;
+                const above = data[at + i] - low;
+                const value = low + (above & ~(above >> 31)); // the greater one; a branch would be slow
+                to[i] = value > high ? high : value;
             }
         });
     }
