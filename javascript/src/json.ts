@@ -3,7 +3,7 @@
 /** A JSON value. */
 export type Json = null | boolean | number | string | Json[] | Map<string, Json>;
 
-const STRING = /"(?:[^"\\]|\\[^])*(?:"(\s*:)?|$)/g;
+const STRING = /"(?:[^"\\]|\\[^])*(?:"(\s*:)?|\\?$)/g;
 
 /**
  * Return a JSON text, in UTF-8, as a value.
