@@ -15,7 +15,7 @@ import { Program } from "./arithmetic/integers.js";
 import { alphabet, type Config, checkedConfig, FORMAT_VERSION, inputsOf } from "./config.js";
 import { ArtifactError, COPY_AGAIN, ModelNotFoundError, wrongFile } from "./errors.js";
 import { parseJson } from "./json.js";
-import { KnownNames } from "./novelty.js";
+import { knownNames } from "./novelty.js";
 import { sha256Hex } from "./sha256.js";
 import type { Vocabulary } from "./vocabulary.js";
 import { readTensors } from "./weights.js";
@@ -35,7 +35,7 @@ export interface Artifact {
     config: Config;
     vocabulary: Vocabulary;
     program: Program;
-    known: KnownNames | undefined;
+    known: ReadonlySet<number> | undefined;
 }
 
 /** Gets a file of a model: at most so many bytes, or undefined if there is no such file. */
@@ -62,7 +62,10 @@ export async function read(get: Get, place: string): Promise<Artifact> {
 }
 
 /** Check a model that is in memory; see {@link read}. */
-export function readFiles(files: Readonly<Record<string, Uint8Array | ArrayBuffer | undefined>>, place: string): Artifact {
+export function readFiles(
+    files: Readonly<Record<string, Uint8Array | ArrayBuffer | undefined>>,
+    place: string,
+): Artifact {
     const file = (name: string): Uint8Array | undefined => {
         const data = files[name];
         return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
@@ -99,9 +102,7 @@ export function readFiles(files: Readonly<Record<string, Uint8Array | ArrayBuffe
             bounds.finish();
             return new Program(tensors, inputs, (arithmetic) => architecture.network(arithmetic, inputs));
         }),
-        known: config.files.has(NOVELTY)
-            ? checked(NOVELTY, "sorted 32-bit hashes", (data) => new KnownNames(data))
-            : undefined,
+        known: config.files.has(NOVELTY) ? checked(NOVELTY, "sorted 32-bit hashes", knownNames) : undefined,
     };
 }
 

@@ -28,8 +28,7 @@ export function saidBy(where: unknown, conditions: Conditions): number[] {
         return [...said.values()];
     }
     if (typeof where !== "object" || Array.isArray(where)) {
-        const [[name, [value]]] = [...conditions, ["sex", ["f"]] as const];
-        throw mustBe("where", where, `an object of values by condition, such as ${show({ [name]: value })}`);
+        throw mustBe("where", where, "an object of values by condition");
     }
     for (const [key, value] of Object.entries(where)) {
         const name = nfc(key);

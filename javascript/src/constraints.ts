@@ -1,6 +1,14 @@
 /** What the options `minLength`, `maxLength`, `suffix` and `avoid` ask of a name. */
 
-import { type Automaton, intersect, MAX_TRANSITIONS, matchAll, matchNoneOf, matchSuffix, TooManyStatesError } from "./automaton.js";
+import {
+    type Automaton,
+    intersect,
+    MAX_TRANSITIONS,
+    matchAll,
+    matchNoneOf,
+    matchSuffix,
+    TooManyStatesError,
+} from "./automaton.js";
 import { grouped, wrongOption } from "./errors.js";
 
 /** Bounds on the length of names, and an automaton that accepts them. */
@@ -65,9 +73,7 @@ export class Constraint {
 
     /** Return whether a name of `length` symbols in a state meets the constraints. */
     met(length: number, state: number): boolean {
-        return (
-            length >= this.minLength && length <= this.maxLength && state >= 0 && this.automaton.accepting[state]
-        );
+        return length >= this.minLength && length <= this.maxLength && state >= 0 && this.automaton.accepting[state];
     }
 
     /** Return how many names that meet the constraints continue from `length` symbols in `state`. */

@@ -1,11 +1,10 @@
 /** Names in the making: attempts at the names of a stream, drawn symbol by symbol. */
 
-import type { Constraint } from "./constraints.js";
 import type { Lookahead } from "./lookahead.js";
 import type { MarkovModel } from "./markov.js";
 import type { Nodes } from "./nodes.js";
 import type { Plan } from "./options.js";
-import { type Key, Uniforms } from "./philox.js";
+import { Uniforms } from "./philox.js";
 import { choose } from "./sampling.js";
 
 /** Draws attempts at the names of one stream; the last one drawn is in `ids`. */
@@ -22,7 +21,7 @@ export class Drawing {
     constructor(
         private readonly nodes: Nodes,
         private readonly plan: Plan,
-        key: Key,
+        key: bigint,
         private readonly markov?: MarkovModel,
     ) {
         this.ids = new Uint16Array(plan.constraint.maxLength + 1);
@@ -31,77 +30,51 @@ export class Drawing {
     }
 
     /**
-     * Draw an attempt freely, and return whether it meets a constraint.
+     * Draw an attempt, and return its weight: 0 if it does not meet a constraint, else how probable it is in the network
+     * as a multiple of how often it is proposed.
      *
      * @param constraint - that of the plan, or one that asks for lengths alone.
+     * @param lookahead - how symbols are proposed; as the network has them by default.
      */
-    free(name: number, attempt: number, constraint: Constraint): boolean {
-        const { nodes, ids, uniforms } = this;
-        const { unrestricted, maxLength } = constraint;
-        let node = this.start(name, attempt);
-        let state = unrestricted ? 0 : this.plan.start;
-        for (let draw = 0; ; draw++) {
-            this.markov?.observe(nodes, node, this.length);
-            const id = choose(nodes.sums, nodes.row(node), nodes.ids, uniforms.at(draw));
-            if (id === 0) {
-                return constraint.met(this.length, state);
-            }
-            if (this.length === maxLength) {
-                return false;
-            }
-            ids[this.length++] = id;
-            if (!unrestricted) {
-                state = constraint.after(state, id);
-                if (!constraint.viable(this.length, state)) {
-                    return false;
-                }
-            }
-            node = nodes.next(node, id);
-        }
-    }
-
-    /**
-     * Draw a candidate with a look ahead, and return its weight: how probable it is in the network, as a multiple of how
-     * often it is proposed; 0 if it does not meet the constraints.
-     */
-    candidate(name: number, attempt: number, lookahead: Lookahead): number {
-        const { nodes, ids, uniforms, guided } = this;
-        const { constraint } = this.plan;
-        let node = this.start(name, attempt);
-        let state = this.plan.start;
+    draw(name: number, attempt: number, constraint = this.plan.constraint, lookahead?: Lookahead): number {
+        const { nodes, ids, uniforms, guided, markov } = this;
+        const { prefix, sampling, start } = this.plan;
+        nodes.use(sampling);
+        uniforms.start(name, attempt);
+        ids.set(prefix);
+        let length = prefix.length;
+        let state = constraint.unrestricted ? 0 : start;
         let weight = 1;
-        for (let draw = 0; ; draw++) {
-            this.markov?.observe(nodes, node, this.length);
-            const total = lookahead.propose(this.length, state, nodes, node, guided);
-            const ratio = total > 0 ? guided[guided.length - 1] / total : 0;
-            weight *= ratio;
-            if (ratio === 0) {
-                return 0;
+        for (let node = nodes.start(prefix), draw = 0; ; draw++) {
+            let row = nodes.row(node);
+            let sums: Float64Array = nodes.sums;
+            markov?.observe(nodes, node, length);
+            if (lookahead) {
+                const expected = lookahead.propose(length, state, nodes, node, guided);
+                weight *= expected > 0 ? guided[guided.length - 1] / expected : 0;
+                if (!weight) {
+                    return 0;
+                }
+                sums = guided;
+                row = 0;
             }
-            const id = choose(guided, 0, guided.length, uniforms.at(draw));
-            if (id === 0) {
-                return constraint.met(this.length, state) ? weight : 0;
+            const id = choose(sums, row, guided.length, uniforms.at(draw));
+            this.length = length;
+            if (!id) {
+                return constraint.met(length, state) ? weight : 0;
             }
-            if (this.length === constraint.maxLength) {
-                return 0;
-            }
-            ids[this.length++] = id;
+            ids[length++] = id;
             state = constraint.after(state, id);
+            if (!constraint.viable(length, state)) {
+                return 0;
+            }
             node = nodes.next(node, id);
         }
     }
 
-    /** Draw an attempt with a look ahead, and return whether it is accepted. */
-    accepted(name: number, attempt: number, lookahead: Lookahead): boolean {
-        const weight = this.candidate(name, attempt, lookahead);
-        return this.uniforms.acceptance(name, attempt) * lookahead.bound < weight;
-    }
-
-    private start(name: number, attempt: number): number {
-        this.nodes.use(this.plan.sampling);
-        this.uniforms.start(name, attempt);
-        this.ids.set(this.plan.prefix);
-        this.length = this.plan.prefix.length;
-        return this.nodes.start(this.plan.prefix);
+    /** Draw an attempt, and return whether it meets the constraints and is accepted. */
+    accepts(name: number, attempt: number, lookahead?: Lookahead): boolean {
+        const weight = this.draw(name, attempt, undefined, lookahead);
+        return lookahead ? this.uniforms.acceptance(name, attempt) * lookahead.bound < weight : weight > 0;
     }
 }

@@ -100,7 +100,11 @@ export function show(value: unknown): string {
     if (Array.isArray(value)) {
         return `[${value.map(show).join(", ")}]`;
     }
-    return typeof value === "string" ? JSON.stringify(value) : typeof value === "function" ? "a function" : String(value);
+    return typeof value === "string"
+        ? JSON.stringify(value)
+        : typeof value === "function"
+          ? "a function"
+          : String(value);
 }
 
 /** Return a whole number with commas: `1,000`. */

@@ -22,7 +22,7 @@ export function* streamNames(
     plan: Plan,
     index = 0,
 ): Generator<string, never, void> {
-    const { constraint, trivial, constant } = plan;
+    const { trivial, constant } = plan;
     const drawing = new Drawing(bound.nodes, plan, plan.key);
     const acceptance = new Acceptance(plan);
     let attempt = 0;
@@ -37,14 +37,9 @@ export function* streamNames(
             if (attempt === most) {
                 throw acceptance.missing();
             }
-            const { proposal } = method();
-            let name = "";
-            if (proposal ? drawing.accepted(index, attempt, proposal) : drawing.free(index, attempt, constraint)) {
-                name = vocabulary.decode(drawing.ids, drawing.length);
-                reason = reasonOf(name, plan, vocabulary.mayCompose);
-            } else {
-                reason = UNMET;
-            }
+            const isMet = drawing.accepts(index, attempt, method().proposal);
+            const name = isMet ? vocabulary.decode(drawing.ids, drawing.length) : "";
+            reason = isMet ? reasonOf(name, plan, vocabulary.mayCompose) : UNMET;
             if (reason) {
                 acceptance.reject(reason);
             } else if (acceptance.accept(name)) {

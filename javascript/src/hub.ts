@@ -86,7 +86,9 @@ export async function fetchBytes(address: string, most: number, options: HubOpti
         const answer = await fetch(address, { headers: token ? { Authorization: `Bearer ${token}` } : {}, signal });
         const { status } = answer;
         if (!answer.ok) {
-            throw new HubError(`${address}: the server answered ${status}; check the token, or try again later`, { status });
+            throw new HubError(`${address}: the server answered ${status}; check the token, or try again later`, {
+                status,
+            });
         }
         const chunks: Uint8Array<ArrayBuffer>[] = [];
         let size = 0;

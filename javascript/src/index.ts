@@ -4,9 +4,9 @@
  * @packageDocumentation
  */
 
-import { checkNames, type Options } from "./options.js";
 import type { HubOptions } from "./hub.js";
 import { Model } from "./model.js";
+import { checkNames, type Options } from "./options.js";
 import { locate, type ModelSource } from "./resolve.js";
 
 export type { Files } from "./artifact.js";
@@ -21,8 +21,8 @@ export {
     SequentiaError,
     VocabularyError,
 } from "./errors.js";
-export type { HubOptions, ModelSource, Options };
 export type { SymbolOptions } from "./options.js";
+export type { HubOptions, ModelSource, Options };
 export { Model };
 
 const HUB_OPTIONS = ["revision", "endpoint", "token", "signal"];

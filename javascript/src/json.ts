@@ -3,7 +3,7 @@
 /** A JSON value. */
 export type Json = null | boolean | number | string | Json[] | Map<string, Json>;
 
-const STRING = /"(?:[^"\\]|\\[^])*(?:"(\s*:)?|\\?$)/g;
+const STRING = /"(?:[^"\\]|\\[\s\S])*(?:"(\s*:)?|\\?$)/g;
 
 /**
  * Return a JSON text, in UTF-8, as a value.
@@ -20,7 +20,9 @@ export function parseJson(data: Uint8Array): Json {
     });
     const value = JSON.parse(marked, (key, each) => {
         keys -= key ? (key[0] === "_" ? 1 : 0) : 0;
-        return each?.constructor === Object ? new Map(Object.entries(each).map(([name, x]) => [name.slice(1), x])) : each;
+        return each?.constructor === Object
+            ? new Map(Object.entries(each).map(([name, x]) => [name.slice(1), x]))
+            : each;
     });
     if (keys) {
         throw new Error("a key is repeated");

@@ -172,7 +172,7 @@ function freeNames(nodes: Nodes, plan: Plan, count: number, markov: MarkovModel)
     const drawing = new Drawing(nodes, plan, keyOf("sequentia: free names"), markov);
     let met = 0;
     for (let name = 0; name < count; name++) {
-        if (drawing.free(name, 0, anything)) {
+        if (drawing.draw(name, 0, anything)) {
             let state = start;
             for (let i = plan.prefix.length; i < drawing.length; i++) {
                 state = constraint.after(state, drawing.ids[i]);
@@ -193,7 +193,7 @@ function bounded(
     markov?: MarkovModel,
 ): Method {
     const drawing = new Drawing(nodes, plan, keyOf(`sequentia: ${what}`), markov);
-    const ranked = Float64Array.from({ length: count }, (_, name) => drawing.candidate(name, 0, lookahead));
+    const ranked = Float64Array.from({ length: count }, (_, name) => drawing.draw(name, 0, undefined, lookahead));
     ranked.sort().reverse();
     let total = 0;
     const sums = ranked.map((weight) => (total += weight));

@@ -7,7 +7,16 @@ import type { Config } from "./config.js";
 import { GenerationError, grouped, wrongOption } from "./errors.js";
 import { streamNames } from "./generation.js";
 import { logLikelihood } from "./likelihood.js";
-import { checkEnough, checkNames, integer, type Options, planOf, type SymbolOptions, samplingOf, strings } from "./options.js";
+import {
+    checkEnough,
+    checkNames,
+    integer,
+    type Options,
+    planOf,
+    type SymbolOptions,
+    samplingOf,
+    strings,
+} from "./options.js";
 import { softmax } from "./sampling.js";
 import type { Vocabulary } from "./vocabulary.js";
 
@@ -151,7 +160,8 @@ export class Model {
             }
         } catch (error) {
             if (error instanceof GenerationError && names.length) {
-                const found = names.length === 1 ? "1 name found so far is" : `${grouped(names.length)} names found so far are`;
+                const found =
+                    names.length === 1 ? "1 name found so far is" : `${grouped(names.length)} names found so far are`;
                 error.message += ` (the ${found} in error.names)`;
                 error.names = names;
             }

@@ -46,7 +46,9 @@ export class Nodes {
         this.blockSize = blockSize;
         this.most = Math.max(FEWEST, Math.floor(BYTES / (16 * ids + 2 * blockSize + 100)));
         this.weights = new Float64Array(ids);
-        this.allowed = [1, 0].map((least) => Array.from(this.weights, (_, id) => id >= least && (!id || id !== unknown)));
+        this.allowed = [1, 0].map((least) =>
+            Array.from(this.weights, (_, id) => id >= least && (!id || id !== unknown)),
+        );
     }
 
     /** Say how logits become weights, from now on. */

@@ -4,8 +4,7 @@ import type { Where } from "./conditions.js";
 import { MAX_LENGTH } from "./config.js";
 import { Constraint } from "./constraints.js";
 import { GenerationError, mustBe, type OptionError, show, wrongOption } from "./errors.js";
-import type { KnownNames } from "./novelty.js";
-import { type Key, keyOf } from "./philox.js";
+import { keyOf } from "./philox.js";
 import type { Sampling } from "./sampling.js";
 import { isBroken, nfc } from "./text.js";
 import type { Vocabulary } from "./vocabulary.js";
@@ -76,7 +75,7 @@ export interface Plan {
     /** Texts of names not to return. */
     exclude: ReadonlySet<string>;
     /** The names of the list if `novel` excludes them. */
-    known: KnownNames | undefined;
+    known: ReadonlySet<number> | undefined;
     /** What lengths, suffix and strings to avoid ask of a name. */
     constraint: Constraint;
     /** Whether it asks only for a symbol and the model's own greatest length, as nearly all names have. */
@@ -86,7 +85,7 @@ export interface Plan {
     /** The state of the constraint after the prefix. */
     start: number;
     /** The key of the seed, or a random one. */
-    key: Key;
+    key: bigint;
     /** Uniform numbers reserved for each name. */
     draws: number;
     /** Equal for plans whose names are drawn alike, but for the seed and what is rejected. */
@@ -105,7 +104,7 @@ export function planOf(
     options: Options,
     vocabulary: Vocabulary,
     longest: number,
-    known: KnownNames | undefined,
+    known: ReadonlySet<number> | undefined,
 ): Plan {
     checkNames(options, NAMES);
     const prefix = vocabulary.encode(string("prefix", options.prefix));
@@ -129,7 +128,14 @@ export function planOf(
         throw wrongOption("novel", novel, `novel: ${why}`);
     }
     const avoid = avoided(options.avoid ?? [], vocabulary, maxLength);
-    const constraint = new Constraint(vocabulary.symbols.length + 1, minLength, maxLength, suffix, avoid, vocabulary.unknown);
+    const constraint = new Constraint(
+        vocabulary.symbols.length + 1,
+        minLength,
+        maxLength,
+        suffix,
+        avoid,
+        vocabulary.unknown,
+    );
     const start = constraint.unrestricted ? 0 : prefix.reduce((state, id) => constraint.after(state, id), 0);
     if (!constraint.viable(prefix.length, start)) {
         throw noMatch(options, constraint, vocabulary);
@@ -142,7 +148,9 @@ export function planOf(
         sampling,
         unique: boolean("unique", options.unique),
         exclude: new Set(
-            strings("exclude", options.exclude ?? []).map((name) => vocabulary.split(nfc(name)).join(vocabulary.separator)),
+            strings("exclude", options.exclude ?? []).map((name) =>
+                vocabulary.split(nfc(name)).join(vocabulary.separator),
+            ),
         ),
         known: novel ? known : undefined,
         constraint,
@@ -158,9 +166,16 @@ export function planOf(
 /** Return how logits become weights. */
 export function samplingOf({ temperature = 1, topK, topP }: SymbolOptions): Sampling {
     return {
-        temperature: finite("temperature", temperature, false),
+        temperature: valid(
+            "temperature",
+            temperature,
+            "a finite number 0 or more",
+            is(temperature, 0, Number.MAX_VALUE),
+        ),
         topK: isAbsent(topK) ? undefined : integer("topK", topK, 1),
-        topP: isAbsent(topP) ? undefined : finite("topP", topP, true, 1),
+        topP: isAbsent(topP)
+            ? undefined
+            : valid("topP", topP, "a finite number greater than 0 and at most 1", is(topP, Number.MIN_VALUE, 1)),
     };
 }
 
@@ -199,34 +214,28 @@ function isAbsent(value: unknown): value is null | undefined {
 
 /** Return a whole number within its bounds, or throw an {@link OptionError}. */
 export function integer(option: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
-    if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {
-        const bounds = most === Number.MAX_SAFE_INTEGER ? `, ${least} or more` : ` from ${least} to ${most}`;
-        throw mustBe(option, value, `a whole number${bounds}`);
-    }
-    return value;
+    const bounds = most < Number.MAX_SAFE_INTEGER ? ` from ${least} to ${most}` : `, ${least} or more`;
+    return valid(option, value, `a whole number${bounds}`, Number.isInteger(value) && is(value, least, most)) as number;
 }
 
-function finite(option: string, value: unknown, positive: boolean, most = Number.MAX_VALUE): number {
-    if (typeof value !== "number" || !(value >= 0 && value <= most) || (positive && value === 0)) {
-        const bound = positive ? "greater than 0" : "0 or more";
-        const limit = most < Number.MAX_VALUE ? ` and at most ${most}` : "";
-        throw mustBe(option, value, `a finite number ${bound}${limit}`);
+function is(value: unknown, least: number, most: number): boolean {
+    return typeof value === "number" && value >= least && value <= most;
+}
+
+/** Return a value if it is right, or throw an {@link OptionError}. */
+function valid<T>(option: string, value: T, expected: string, isRight: boolean): T {
+    if (!isRight) {
+        throw mustBe(option, value, expected);
     }
     return value;
 }
 
 function boolean(option: string, value: unknown = false): boolean {
-    if (typeof value !== "boolean") {
-        throw mustBe(option, value, "true or false");
-    }
-    return value;
+    return valid(option, value, "true or false", typeof value === "boolean") as boolean;
 }
 
 function string(option: string, value: unknown = ""): string {
-    if (typeof value !== "string") {
-        throw mustBe(option, value, "a string");
-    }
-    return value;
+    return valid(option, value, "a string", typeof value === "string") as string;
 }
 
 /** Return an iterable of strings as a list, or throw an {@link OptionError}. */
@@ -235,9 +244,7 @@ export function strings(
     values: unknown,
     expected = "a list of strings, even for a single one",
 ): string[] {
-    if (typeof values !== "object" || values === null || !(Symbol.iterator in values)) {
-        throw mustBe(option, values, expected);
-    }
+    valid(option, values, expected, typeof values === "object" && values !== null && Symbol.iterator in values);
     return [...(values as Iterable<unknown>)].map((item, index) => {
         if (typeof item !== "string") {
             throw wrongOption(option, values, `${option}[${index}] must be a string, not ${show(item)}`);
@@ -282,14 +289,10 @@ function seedOf(seed: unknown): bigint | string {
         return (BigInt(high) << 32n) + BigInt(low);
     }
     if (typeof seed === "string") {
-        if (isBroken(seed)) {
-            throw mustBe("seed", seed, "text without lone surrogates");
-        }
-        return seed;
+        return valid("seed", seed, "text without lone surrogates", !isBroken(seed));
     }
-    const number = typeof seed === "number" && Number.isSafeInteger(seed) ? BigInt(seed) : seed;
-    if (typeof number !== "bigint" || number < 0n || number >= 1n << 128n) {
-        throw mustBe("seed", seed, "a whole number from 0 to 2**128 - 1, or a string");
-    }
-    return number;
+    const number = Number.isSafeInteger(seed) ? BigInt(seed as number) : seed;
+    const isRight = typeof number === "bigint" && number >= 0n && number < 1n << 128n;
+    valid("seed", seed, "a whole number from 0 to 2**128 - 1, or a string", isRight);
+    return number as bigint;
 }

@@ -1,6 +1,7 @@
 /** Which drawn names are rejected, and how many rejections in a row end a stream. */
 
 import { GenerationError, grouped } from "./errors.js";
+import { crc32 } from "./novelty.js";
 import type { Plan } from "./options.js";
 import { nfc } from "./text.js";
 
@@ -22,7 +23,7 @@ export function reasonOf(name: string, { exclude, known }: Plan, mayCompose: boo
     if (mayCompose && nfc(name) !== name) {
         return 2;
     }
-    return exclude.has(name) ? 3 : known?.has(name) ? 4 : 0;
+    return exclude.has(name) ? 3 : known?.has(crc32(name)) ? 4 : 0;
 }
 
 /** Takes the attempts at the names of a stream in their order, drops repeats if the options say so, and counts. */

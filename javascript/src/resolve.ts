@@ -1,7 +1,7 @@
 /** Find the files of a model that is given as bytes, as an address, as a folder, or as a repository on the hub. */
 
 import { type Artifact, checkSize, type Files, NOVELTY, read, readFiles, WEIGHTS } from "./artifact.js";
-import { HubError, ModelNotFoundError, mustBe, show, wrongFile } from "./errors.js";
+import { type HubError, ModelNotFoundError, mustBe, show, wrongFile } from "./errors.js";
 import { fetchBytes, type HubOptions, readHub } from "./hub.js";
 
 /**

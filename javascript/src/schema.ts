@@ -17,7 +17,10 @@ const check =
 
 /** A whole number between bounds, both included. */
 export const int = (least: number, most = 2 ** 53): Check<number> =>
-    check(`a whole number from ${least} to ${most}`, (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most);
+    check(
+        `a whole number from ${least} to ${most}`,
+        (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most,
+    );
 
 /** A text of so many code points. */
 export const text = (least = 0, most = 2 ** 30): Check<string> =>

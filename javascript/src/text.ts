@@ -1,5 +1,6 @@
 /** What text may be: normal forms, white space, and the characters that names may not hold. */
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are white space too.
 const WHITE_SPACE = /[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
 
 // Control characters, line and paragraph separators, surrogates, replacement characters and noncharacters.

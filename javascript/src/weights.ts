@@ -41,7 +41,11 @@ export function readTensors(data: Uint8Array): Tensors {
         const numbers = new Int32Array((end - start) / bytes);
         for (let i = 0; i < numbers.length; i++, place += bytes) {
             numbers[i] =
-                bytes === 1 ? view.getInt8(place) : bytes === 2 ? view.getInt16(place, true) : view.getInt32(place, true);
+                bytes === 1
+                    ? view.getInt8(place)
+                    : bytes === 2
+                      ? view.getInt16(place, true)
+                      : view.getInt32(place, true);
         }
         tensors.set(name, { data: numbers, shape });
     }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { GenerationError, load } from "../dist/index.js";
 import { keyOf, Uniforms } from "../dist/philox.js";
 import { choose, weigh, weightTable } from "../dist/sampling.js";
-import { GenerationError, load } from "../dist/index.js";
 import { folder, golden, seedOf, spelled } from "./data.js";
 
 const { cases: names } = golden("names.json");
@@ -16,8 +16,7 @@ for (const name of new Set([...names, ...logits].map((each) => each.model))) {
 test("the uniform numbers of seeds", () => {
     for (const { seed, key, first, names, draws, attempt, uniforms } of golden("uniforms.json").cases) {
         const found = keyOf(seedOf(seed));
-        const value = [...found].reduceRight((sum, word) => (sum << 32n) + BigInt(word >>> 0), 0n);
-        assert.equal(value, BigInt(key));
+        assert.equal(found, BigInt(key));
         const stream = new Uniforms(found, draws);
         for (let i = 0; i < names; i++) {
             stream.start(first + i, attempt);

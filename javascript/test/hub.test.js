@@ -68,7 +68,10 @@ test("what is not there, or may not be read", async () => {
     await assert.rejects(load("private/names", { endpoint }), missing);
     await assert.rejects(load(`${endpoint}/nothing`), missing);
     await assert.rejects(load(pathToFileURL("/no/such/folder")), ModelNotFoundError);
-    await assert.rejects(load("busy/names", { endpoint }), (error) => error instanceof HubError && error.status === 503);
+    await assert.rejects(
+        load("busy/names", { endpoint }),
+        (error) => error instanceof HubError && error.status === 503,
+    );
     await assert.rejects(load("you/names", { endpoint: "http://127.0.0.1:9" }), HubError);
     for (const revision of ["", "../..", "a b", "a/../b", "a?b"]) {
         await assert.rejects(load("you/names", { endpoint, revision }), OptionError);

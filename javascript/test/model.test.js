@@ -21,7 +21,10 @@ test("a seed is a promise", () => {
     assert.deepEqual(names.generate(10, { seed: 7n }), all.slice(0, 10));
     assert.deepEqual(names.shard(30, 10, { seed: 7 }), all.slice(30, 40));
     const stream = names.stream({ seed: 7 });
-    assert.deepEqual(all.map(() => stream.next().value), all);
+    assert.deepEqual(
+        all.map(() => stream.next().value),
+        all,
+    );
     assert.notDeepEqual(names.generate(5), names.generate(5));
 });
 
@@ -30,7 +33,10 @@ test("streams with different options do not disturb each other", () => {
     const streams = options.map((each) => names.stream(each));
     const found = Array.from({ length: 20 }, () => streams.map((stream) => stream.next().value));
     for (const [i, each] of options.entries()) {
-        assert.deepEqual(found.map((row) => row[i]), names.generate(20, each));
+        assert.deepEqual(
+            found.map((row) => row[i]),
+            names.generate(20, each),
+        );
     }
 });
 
@@ -39,10 +45,10 @@ test("the next symbols, and what a name scores", () => {
     assert.equal([...next.keys()][0], "a");
     assert.equal(next.size, 27);
     assert.ok(Math.abs([...next.values()].reduce((a, b) => a + b) - 1) < 1e-12);
-    const [first] = [..."emma", ""].reduce(([sum, prefix], symbol) => [
-        sum + Math.log(names.nextSymbols(prefix).get(symbol)),
-        prefix + symbol,
-    ], [0, ""]);
+    const [first] = [..."emma", ""].reduce(
+        ([sum, prefix], symbol) => [sum + Math.log(names.nextSymbols(prefix).get(symbol)), prefix + symbol],
+        [0, ""],
+    );
     assert.ok(Math.abs(names.score("emma") - first) < 1e-12);
     assert.deepEqual(names.score(["emma", "zzz"]), [names.score("emma"), names.score("zzz")]);
     assert.notEqual(people.score("mary", { where: { sex: "f" } }), people.score("mary", { where: { sex: "m" } }));
@@ -78,7 +84,10 @@ const WRONG = [
     [{ where: { sex: "f" } }, 'where: the model has no condition "sex"; it has none'],
     [{ where: "f" }, /^where must be an object of values by condition/],
     [{ pattern: ".*a" }, /^pattern: only the Python library has patterns/],
-    [{ suffix: "a", avoid: ["a"] }, /^no name of 1 to 15 symbols ends in "a" and contains none of the strings to avoid/],
+    [
+        { suffix: "a", avoid: ["a"] },
+        /^no name of 1 to 15 symbols ends in "a" and contains none of the strings to avoid/,
+    ],
 ];
 
 for (const [options, message] of WRONG) {
@@ -92,7 +101,10 @@ for (const [options, message] of WRONG) {
 
 test("other errors", async () => {
     assert.throws(() => names.generate(-1), { message: "n must be a whole number, 0 or more, not -1" });
-    assert.throws(() => names.generate(1, { top_k: 1 }), { name: "TypeError", message: /^unknown option "top_k"; the options are/ });
+    assert.throws(() => names.generate(1, { top_k: 1 }), {
+        name: "TypeError",
+        message: /^unknown option "top_k"; the options are/,
+    });
     assert.throws(() => names.shard(0, 1, { unique: true }), /unique is not available for shards/);
     assert.throws(() => names.generate(1, { prefix: "Emma" }), {
         name: "VocabularyError",
@@ -112,14 +124,23 @@ test("other errors", async () => {
 
 test("what cannot be found gives an error with what was found", () => {
     const same = { temperature: 0, unique: true };
-    assert.throws(() => names.generate(2, same), (error) => {
-        assert.equal(error.name, "GenerationError");
-        assert.equal(error.message, "gave up after 1 rejected candidate in a row; 2 in total, accepted: 1, rejected: unique 1; ask for fewer names or loosen the options (the 1 name found so far is in error.names)");
-        assert.deepEqual(error.names, names.generate(1, { temperature: 0 }));
-        assert.deepEqual(error.rejected, { unique: 1 });
-        return true;
-    });
-    assert.throws(() => names.generate(1000, { maxLength: 1, unique: true }), /unique: 1000 different names were requested, but the constraints allow 26/);
+    assert.throws(
+        () => names.generate(2, same),
+        (error) => {
+            assert.equal(error.name, "GenerationError");
+            assert.equal(
+                error.message,
+                "gave up after 1 rejected candidate in a row; 2 in total, accepted: 1, rejected: unique 1; ask for fewer names or loosen the options (the 1 name found so far is in error.names)",
+            );
+            assert.deepEqual(error.names, names.generate(1, { temperature: 0 }));
+            assert.deepEqual(error.rejected, { unique: 1 });
+            return true;
+        },
+    );
+    assert.throws(
+        () => names.generate(1000, { maxLength: 1, unique: true }),
+        /unique: 1000 different names were requested, but the constraints allow 26/,
+    );
     assert.throws(() => names.generate(1, { suffix: "nn", temperature: 0 }), /the same name every time/);
     assert.throws(() => names.generate(1, { suffix: "qqqq", topK: 2 }), /none of the names tried/);
 });

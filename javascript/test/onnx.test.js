@@ -8,12 +8,24 @@ import { files } from "./data.js";
 
 const CONTEXTS = 100_000;
 const BATCH = 1000;
-const MODELS = { names: 70_000, people: 6_000, surnames: 4_000, prior: 4_000, gru: 4_000, "gru-where": 4_000, words: 4_000, "mlp-skip": 4_000 };
+const MODELS = {
+    names: 70_000,
+    people: 6_000,
+    surnames: 4_000,
+    prior: 4_000,
+    gru: 4_000,
+    "gru-where": 4_000,
+    words: 4_000,
+    "mlp-skip": 4_000,
+};
 
 ort.env.wasm.numThreads = 1;
 
 test("as many contexts as promised", () => {
-    assert.equal(Object.values(MODELS).reduce((a, b) => a + b), CONTEXTS);
+    assert.equal(
+        Object.values(MODELS).reduce((a, b) => a + b),
+        CONTEXTS,
+    );
 });
 
 for (const [name, count] of Object.entries(MODELS)) {
@@ -38,7 +50,8 @@ for (const [name, count] of Object.entries(MODELS)) {
                 const length = next(blockSize + 1);
                 return Array.from({ length: blockSize }, (_, i) => (i < blockSize - length ? 0 : 1 + next(ids - 1)));
             });
-            const tensor = (rows, width) => new ort.Tensor("int64", BigInt64Array.from(rows.flat(), BigInt), [BATCH, width]);
+            const tensor = (rows, width) =>
+                new ort.Tensor("int64", BigInt64Array.from(rows.flat(), BigInt), [BATCH, width]);
             const inputs = { context: tensor(contexts, blockSize) };
             if (values.length) {
                 inputs.conditions = tensor(Array(BATCH).fill(said), values.length);

@@ -1,7 +1,6 @@
 /** What every kind of model has, and the parts of networks that several kinds share. */
 
 import type { Arithmetic, Inputs } from "../arithmetic/base.js";
-import { grouped } from "../errors.js";
 import { type Check, int } from "../schema.js";
 
 /** The network of a model. */
@@ -53,14 +52,19 @@ export const bits = int(0, 23);
 export const width = int(1, 65_536);
 export const largest = int(1, 65_535);
 
+/** Check that something is not greater than a network can read. */
+export function checkMost(what: string, value: number, most: number): void {
+    if (value > most) {
+        throw new Error(`${what} ${value}, more than ${most}`);
+    }
+}
+
 const MAX_COMBINATIONS = 1 << 16;
 
 /** Return how many combinations of values the conditions may have. */
 export function combinations({ values }: Inputs): number {
     const number = values.reduce((product, each) => product * each, 1);
-    if (number > MAX_COMBINATIONS) {
-        throw new Error(`conditions of ${grouped(number)} combinations, more than ${grouped(MAX_COMBINATIONS)}`);
-    }
+    checkMost("combinations of conditions", number, MAX_COMBINATIONS);
     return number;
 }
 

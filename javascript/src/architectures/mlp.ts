@@ -2,7 +2,7 @@
 
 import { LOGIT_BITS } from "../arithmetic/base.js";
 import { int, list, nullable, oneOf, record } from "../schema.js";
-import { bits, count, kind, largest, splitProduct, width } from "./base.js";
+import { bits, checkMost, count, kind, largest, splitProduct, width } from "./base.js";
 
 interface Layer {
     position_bits: number;
@@ -49,12 +49,9 @@ const schema = record<MLP>({
 
 export const mlp = kind("mlp", schema, (own, arithmetic, { blockSize, ids, values }) => {
     const { hidden_sizes, layers, direct, skip } = own;
-    if (direct > blockSize) {
-        throw new Error(`direct ${direct}, more than block_size ${blockSize}`);
-    }
-    if (layers.length !== hidden_sizes.length) {
-        throw new Error(`${layers.length} layers for ${hidden_sizes.length} hidden_sizes`);
-    }
+    checkMost("direct", direct, blockSize);
+    checkMost("layers", layers.length, hidden_sizes.length);
+    checkMost("hidden_sizes", hidden_sizes.length, layers.length);
     const places = Array.from({ length: blockSize }, (_, place) => arithmetic.symbol(place));
 
     // What each symbol of the context and each condition's value contribute to the first layer's sums.

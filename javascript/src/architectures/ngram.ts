@@ -6,16 +6,14 @@
  */
 
 import { any, int, list, record } from "../schema.js";
-import { combination, combinations, count, kind } from "./base.js";
+import { checkMost, combination, combinations, count, kind } from "./base.js";
 
 const states = int(1, 1 << 23);
 const schema = record({ parameters: count, order: int(1, 64), discounts: list(any, 1), states, inner_states: states });
 
 export const ngram = kind("ngram", schema, ({ order, states, inner_states }, arithmetic, inputs) => {
     const { blockSize, ids, values } = inputs;
-    if (order > blockSize + 1) {
-        throw new Error(`order ${order}, too high for block_size ${blockSize}`);
-    }
+    checkMost("order", order, blockSize + 1);
     const steps = arithmetic.tensor("longer", inner_states * ids);
     const newest = arithmetic.symbol(blockSize - 1);
     let longer = arithmetic.lookUp(steps, newest);

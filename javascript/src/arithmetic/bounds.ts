@@ -1,6 +1,6 @@
 /** A proof, from a model's tensors, that its network's arithmetic is exact: no number can reach 2^24. */
 
-import { grouped, show } from "../errors.js";
+import { show } from "../errors.js";
 import { type Arithmetic, type Inputs, LIMIT, type Tensors } from "./base.js";
 
 const MOST_STEPS = 2 ** 28; // for one context, in multiplications
@@ -164,8 +164,7 @@ export class Bounds implements Arithmetic<Interval> {
         this.spend(steps);
         const largest = Math.max(-extreme(Math.min, low), extreme(Math.max, high));
         if (largest >= LIMIT) {
-            const limit = grouped(LIMIT);
-            throw new Error(`a number can reach ${grouped(largest)}, and only whole numbers below ${limit} are exact`);
+            throw new Error(`a number can reach ${largest}, which is not exact`);
         }
         return { low, high, width };
     }
@@ -173,7 +172,7 @@ export class Bounds implements Arithmetic<Interval> {
     private spend(steps: number): void {
         this.steps += steps;
         if (this.steps > MOST_STEPS) {
-            throw new Error(`a context takes more steps than ${grouped(MOST_STEPS)} multiplications`);
+            throw new Error(`a context takes more steps than ${MOST_STEPS}`);
         }
     }
 }

@@ -155,7 +155,7 @@ export class Program implements Arithmetic<Numbers> {
             for (let i = 0; i < to.length; i++) {
                 const above = data[at + i] - low;
                 const value = low + (above & ~(above >> 31)); // the greater one; a branch would be slow
-                to[i] = value > high ? high : value;
+                to[i] = Math.min(value, high);
             }
         });
     }
