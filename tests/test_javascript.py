@@ -74,12 +74,17 @@ def drawn_options(model: sequentia.SequenceModel, draw: random.Random) -> dict[s
 
 def test_random_options_give_the_same_names_in_both_languages() -> None:
     draw = random.Random(22)
-    folders = [*(golden.MODELS / name for name in golden_models.MODELS), *(BUNDLED / name for name in ("names", "people"))]
+    folders = [
+        *(golden.MODELS / name for name in golden_models.MODELS),
+        *(BUNDLED / name for name in ("names", "people")),
+    ]
     models = {folder: sequentia.load(folder) for folder in folders}
     cases, expected = [], []
     for _ in range(CASES):
         folder = draw.choice(folders)
-        seed = {"number": str(draw.getrandbits(draw.choice([8, 64, 128])))} if draw.random() < 0.7 else {"text": "séed 🎲"}
+        seed = (
+            {"number": str(draw.getrandbits(draw.choice([8, 64, 128])))} if draw.random() < 0.7 else {"text": "séed 🎲"}
+        )
         case = {"model": str(folder), "seed": seed, "n": NAMES, "options": drawn_options(models[folder], draw)}
         cases.append(case)
         expected.append(in_python(models[folder], case))

@@ -205,7 +205,7 @@ test("numbers that are not exact, and tables that are left, are refused", () => 
     refused(far, /row|can reach/);
     refused(
         changed(ngram, (config) => (config.architecture.order = 64)),
-        /too high/,
+        /order 64, more than/,
     );
     refused(
         changed(files("gru"), (config) => (config.block_size = 257)),
