@@ -1,0 +1,194 @@
+/** A proof, from a model's tensors, that its network's arithmetic is exact: no number can reach 2^24. */
+
+import { show } from "../errors.js";
+import { type Arithmetic, type Inputs, LIMIT, type Tensors } from "./base.js";
+
+const MOST_STEPS = 2 ** 28; // for one context, in multiplications
+const STEPS_OF_OTHERS = 16; // an addition or a look-up takes about as long as so many multiplications of a matrix
+const LARGEST_INDEX = 2 ** 53;
+
+type Numbers = Int32Array | Float64Array;
+
+/** Whole numbers between bounds, both included, in rows of `width`. */
+interface Interval {
+    low: Numbers;
+    high: Numbers;
+    width: number;
+}
+
+/** Computes with intervals that hold every value a context can lead to; it throws an Error if one is too large. */
+export class Bounds implements Arithmetic<Interval> {
+    private steps = 0;
+    private readonly known = new Map<string, Interval>();
+    private readonly rows = new Map<Numbers, Map<string, Interval>>();
+
+    constructor(
+        private readonly tensors: Tensors,
+        private readonly inputs: Inputs,
+    ) {}
+
+    tensor(name: string, ...shape: number[]): Interval {
+        let found = this.known.get(name);
+        if (!found) {
+            const tensor = this.tensors.get(name);
+            if (tensor?.shape.join() !== shape.join()) {
+                const what = tensor ? `tensor ${show(name)} of shape ${show(tensor.shape)}` : `no tensor ${show(name)}`;
+                throw new Error(`${what}, not one of ${show(shape)}`);
+            }
+            const { data } = tensor;
+            found = this.checked(data, data, data.length / shape[0], 0);
+            this.known.set(name, found);
+        }
+        return found;
+    }
+
+    /** Check that the network has used all tensors. */
+    finish(): void {
+        for (const name of this.tensors.keys()) {
+            if (!this.known.has(name)) {
+                throw new Error(`an unknown tensor ${show(name)}`);
+            }
+        }
+    }
+
+    symbol(): Interval {
+        return number(0, this.inputs.ids - 1);
+    }
+
+    condition(column: number): Interval {
+        return number(0, this.inputs.values[column] - 1);
+    }
+
+    lookUp(table: Interval, rows: Interval): Interval {
+        const { low, high, width } = table;
+        const [first, last] = [extreme(Math.min, rows.low), extreme(Math.max, rows.high)];
+        const count = low.length / width;
+        if (first < 0 || last >= count) {
+            throw new Error(`row ${first} to ${last} of ${count}`);
+        }
+        const { length } = rows.low;
+        this.spend(STEPS_OF_OTHERS * length * width);
+        // A recurrent network looks at the same rows again and again.
+        const known = this.rows.get(low) ?? new Map<string, Interval>();
+        this.rows.set(low, known);
+        const key = `${first} ${last} ${length}`;
+        let found = known.get(key);
+        if (!found) {
+            found = {
+                low: new Float64Array(width).fill(LIMIT),
+                high: new Float64Array(width).fill(-LIMIT),
+                width,
+            };
+            for (let i = first * width; i < (last + 1) * width; i++) {
+                found.low[i % width] = Math.min(found.low[i % width], low[i]);
+                found.high[i % width] = Math.max(found.high[i % width], high[i]);
+            }
+            if (length > 1) {
+                const [from, to] = [found.low[0], found.high[0]];
+                found = {
+                    low: new Float64Array(length).fill(from),
+                    high: new Float64Array(length).fill(to),
+                    width: length,
+                };
+            }
+            known.set(key, found);
+        }
+        return found;
+    }
+
+    product(x: Interval, { low: weights, width }: Interval): Interval {
+        // Doubles hold each sum exactly as long as it may be allowed, and a larger one does not look smaller.
+        this.spend(weights.length);
+        const [low, high, sums] = [0, 1, 2].map(() => new Float64Array(width));
+        for (let i = 0; i < x.low.length; i++) {
+            const [from, to] = [x.low[i], x.high[i]];
+            const largest = Math.max(Math.abs(from), Math.abs(to));
+            for (let j = 0; j < width; j++) {
+                const weight = weights[i * width + j];
+                low[j] += weight * (weight > 0 ? from : to);
+                high[j] += weight * (weight > 0 ? to : from);
+                sums[j] += largest * Math.abs(weight);
+            }
+        }
+        this.checked(sums, sums, width, 0); // sums in any order stay below
+        return { low, high, width };
+    }
+
+    add(x: Interval, y: Interval): Interval {
+        return this.each(x, y, (a, b) => a + b);
+    }
+
+    subtract(x: Interval, y: Interval): Interval {
+        return this.each(x, { ...y, low: y.high, high: y.low }, (a, b) => a - b);
+    }
+
+    multiply(x: Interval, y: Interval): Interval {
+        const corners = (bound: typeof Math.min) => (_: number, i: number) =>
+            bound(x.low[i] * y.low[i], x.low[i] * y.high[i], x.high[i] * y.low[i], x.high[i] * y.high[i]);
+        return this.checked(Float64Array.from(x.low, corners(Math.min)), Float64Array.from(x.low, corners(Math.max)));
+    }
+
+    maximum(x: Interval, y: Interval): Interval {
+        return this.each(x, y, Math.max);
+    }
+
+    shift(x: Interval, bits: number): Interval {
+        if (bits === 0) {
+            return x;
+        }
+        const larger = this.each(x, x, (each) => (bits > 0 ? each + 2 ** (bits - 1) : each * 2 ** -bits));
+        return bits > 0 ? map(larger, (each) => Math.floor(each / 2 ** bits)) : larger;
+    }
+
+    clip(x: Interval, low: number, high: number): Interval {
+        return map(x, (each) => Math.min(Math.max(each, low), high));
+    }
+
+    numbered(x: Interval, count: number, y: Interval): Interval {
+        const high = x.high[0] * count + y.high[0];
+        if (high >= LARGEST_INDEX) {
+            throw new Error(`an index of ${high} places`);
+        }
+        return number(x.low[0] * count + y.low[0], high);
+    }
+
+    private each(x: Interval, y: Interval, join: (a: number, b: number) => number): Interval {
+        return this.checked(
+            Float64Array.from(x.low, (each, i) => join(each, y.low[i])),
+            Float64Array.from(x.high, (each, i) => join(each, y.high[i])),
+        );
+    }
+
+    /** Return an interval that took some steps, if it is allowed. */
+    private checked(low: Numbers, high: Numbers, width = low.length, steps = STEPS_OF_OTHERS * low.length): Interval {
+        this.spend(steps);
+        const largest = Math.max(-extreme(Math.min, low), extreme(Math.max, high));
+        if (largest >= LIMIT) {
+            throw new Error(`a number can reach ${largest}, which is not exact`);
+        }
+        return { low, high, width };
+    }
+
+    private spend(steps: number): void {
+        this.steps += steps;
+        if (this.steps > MOST_STEPS) {
+            throw new Error(`a context takes more steps than ${MOST_STEPS}`);
+        }
+    }
+}
+
+function number(low: number, high: number): Interval {
+    return { low: Float64Array.of(low), high: Float64Array.of(high), width: 1 };
+}
+
+function map({ low, high, width }: Interval, change: (each: number) => number): Interval {
+    return { low: Float64Array.from(low, change), high: Float64Array.from(high, change), width };
+}
+
+function extreme(of: typeof Math.min, values: Numbers): number {
+    let found = values[0];
+    for (const value of values) {
+        found = of(found, value);
+    }
+    return found;
+}

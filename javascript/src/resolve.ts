@@ -1,0 +1,84 @@
+/** Find the files of a model that is given as bytes, as an address, as a folder, or as a repository on the hub. */
+
+import { type Artifact, checkSize, type Files, NOVELTY, read, readFiles, WEIGHTS } from "./artifact.js";
+import { type HubError, ModelNotFoundError, mustBe, show, wrongFile } from "./errors.js";
+import { fetchBytes, type HubOptions, readHub } from "./hub.js";
+
+/**
+ * Where a model is:
+ *
+ * - `"names"`: the one that comes with the package;
+ * - `"owner/name"` or `"owner/name@revision"`: a repository on the hub;
+ * - a URL, or a string that starts with `https:`, `http:` or `file:`: a folder that holds its files;
+ * - any other string, in Node: a folder;
+ * - an object: the contents of its files, by name.
+ */
+export type ModelSource = string | URL | Files;
+
+const REPOSITORY = /^[\w.-]+\/[\w.-]+(@.+)?$/;
+const ADDRESS = /^(https?|file):/;
+
+// Bundlers find these files because each address is written out.
+const BUNDLED: Record<string, () => URL> = {
+    "config.json": () => new URL("./models/names/config.json", import.meta.url),
+    [WEIGHTS]: () => new URL("./models/names/model.safetensors", import.meta.url),
+    [NOVELTY]: () => new URL("./models/names/novelty.crc32", import.meta.url),
+};
+
+/** Read and check a model; see `load`. */
+export async function locate(model: ModelSource = "names", options: HubOptions): Promise<Artifact> {
+    if (model === "names") {
+        return read((name, most) => contents(BUNDLED[name](), most, options), model);
+    }
+    if (model instanceof URL || (typeof model === "string" && ADDRESS.test(model))) {
+        const folder = `${model}`.replace(/\/?$/, "/");
+        return read((name, most) => contents(new URL(name, folder), most, options), `${model}`);
+    }
+    if (typeof model !== "string") {
+        if (!model || typeof model !== "object") {
+            throw mustBe("model", model, "a name, a URL, or files by name");
+        }
+        return readFiles(model, "model");
+    }
+    if (nodeFiles()?.statSync(model, { throwIfNoEntry: false })?.isDirectory()) {
+        return read((name, most) => readFile(`${model}/${name}`, most), model);
+    }
+    if (!REPOSITORY.test(model)) {
+        const kinds = "neither a folder, nor names, nor owner/name on the hub";
+        throw new ModelNotFoundError(`no model ${show(model)}: it is ${kinds}`, { model });
+    }
+    return readHub(model, options);
+}
+
+/** Return Node's module for files; undefined in browsers. It is asked for so that no bundler looks for it. */
+function nodeFiles(): typeof import("node:fs") | undefined {
+    return globalThis.process?.getBuiltinModule?.("node:fs");
+}
+
+async function readFile(path: string | URL, most: number): Promise<Uint8Array | undefined> {
+    const { stat, readFile } = nodeFiles()!.promises;
+    try {
+        checkSize(`${path}`, (await stat(path)).size, most);
+        return new Uint8Array(await readFile(path));
+    } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === "ENOENT") {
+            return undefined;
+        }
+        throw code ? wrongFile(`${path}`, "a readable file", code) : error;
+    }
+}
+
+async function contents(address: URL, most: number, options: HubOptions): Promise<Uint8Array | undefined> {
+    if (address.protocol === "file:" && nodeFiles()) {
+        return readFile(address, most);
+    }
+    try {
+        return await fetchBytes(address.href, most, options);
+    } catch (error) {
+        if ((error as HubError).status === 404) {
+            return undefined;
+        }
+        throw error;
+    }
+}

@@ -1,0 +1,83 @@
+/** Checks of JSON values against a schema: each returns the value with its type, or throws an error that says where. */
+
+import type { Json } from "./json.js";
+
+/** Returns a value if it is as it should be; `path` says where in the document it stands. */
+export type Check<T> = (value: Json, path: string) => T;
+
+/** Throw the error for a value that is not as it should be. */
+export function refuse(message: string, path: string): never {
+    throw new Error(`${message} - at \`${path}\``);
+}
+
+const check =
+    <T extends Json>(expected: string, is: (value: Json) => unknown): Check<T> =>
+    (value, path) =>
+        is(value) ? (value as T) : refuse(`Expected ${expected}`, path);
+
+/** A whole number between bounds, both included. */
+export const int = (least: number, most = 2 ** 53): Check<number> =>
+    check(
+        `a whole number from ${least} to ${most}`,
+        (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most,
+    );
+
+/** A text of so many code points. */
+export const text = (least = 0, most = 2 ** 30): Check<string> =>
+    check(`a text of ${least} to ${most} characters`, (value) => {
+        const length = typeof value === "string" ? [...value].length : -1;
+        return length >= least && length <= most;
+    });
+
+/** One of some texts. */
+export const oneOf = <T extends string>(...allowed: T[]): Check<T> =>
+    check(`one of ${allowed.join(", ")}`, (value) => allowed.includes(value as T));
+
+/** A list of so many items. */
+export const list =
+    <T>(item: Check<T>, least = 0, most = 2 ** 30): Check<T[]> =>
+    (value, path) =>
+        Array.isArray(value) && value.length >= least && value.length <= most
+            ? value.map((each, i) => item(each, `${path}[${i}]`))
+            : refuse(`Expected a list of ${least} to ${most} items`, path);
+
+/** An object with any keys, as a map in the order of the document. */
+export const dict =
+    <T>(entry: Check<T>, most = 2 ** 30, key: Check<string> = text()): Check<Map<string, T>> =>
+    (value, path) =>
+        value instanceof Map && value.size <= most
+            ? new Map([...value].map(([name, each]) => [key(name, path), entry(each, `${path}.${name}`)]))
+            : refuse(`Expected an object of at most ${most} keys`, path);
+
+/** Anything. */
+export const any: Check<Json> = (value) => value;
+
+/** Null, or something else. */
+export const nullable =
+    <T>(check: Check<T>): Check<T | null> =>
+    (value, path) =>
+        value === null ? value : check(value, path);
+
+type Fields<T> = { [K in keyof T]: Check<T[K]> | [Check<T[K]>, T[K]] };
+
+/** An object with these keys and no others; a key that may be absent has a check and the value that it has then. */
+export const record =
+    <T>(fields: Fields<T>): Check<T> =>
+    (value, path) => {
+        const given = dict(any)(value, path);
+        const found: Partial<T> = {};
+        for (const key in fields) {
+            const field = fields[key];
+            const [check, ...absent] = Array.isArray(field) ? field : [field];
+            const each = given.get(key);
+            given.delete(key);
+            if (each === undefined && !absent.length) {
+                refuse(`Object missing required field \`${key}\``, path);
+            }
+            found[key] = each === undefined ? absent[0]! : check(each, `${path}.${key}`);
+        }
+        for (const key of given.keys()) {
+            refuse(`Object contains unknown field \`${key}\``, path);
+        }
+        return found as T;
+    };

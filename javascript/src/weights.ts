@@ -1,0 +1,56 @@
+/** The tensors of `model.safetensors`, which are whole numbers. */
+
+import type { Tensors } from "./arithmetic/base.js";
+import { show } from "./errors.js";
+import { parseJson } from "./json.js";
+import { any, dict, int, list, oneOf, record } from "./schema.js";
+
+const BYTES = { I8: 1, I16: 2, I32: 4 };
+const LONGEST_HEADER = 1 << 20;
+
+const header = record({
+    dtype: oneOf("I8", "I16", "I32"),
+    shape: list(int(1), 1),
+    data_offsets: list(int(0), 2, 2),
+});
+
+/**
+ * Return the tensors in a safetensors file (https://github.com/huggingface/safetensors#format).
+ *
+ * @throws Error if the header does not describe each byte after it exactly once.
+ */
+export function readTensors(data: Uint8Array): Tensors {
+    const view = new DataView(data.buffer, data.byteOffset, data.length);
+    const length = data.length < 8 ? 0 : Number(view.getBigUint64(0, true));
+    if (data.length < 8 || length > Math.min(data.length - 8, LONGEST_HEADER)) {
+        throw new Error(`a damaged header (of ${length} bytes)`);
+    }
+    const entries = dict(any)(parseJson(data.subarray(8, 8 + length)), "$");
+    entries.delete("__metadata__");
+    const headers = [...dict(header)(new Map(entries), "$")];
+    headers.sort(([, { data_offsets: a }], [, { data_offsets: b }]) => a[0] - b[0] || a[1] - b[1]);
+    const tensors: Tensors = new Map();
+    let place = 8 + length;
+    for (const [name, { dtype, shape, data_offsets }] of headers) {
+        const [start, end] = data_offsets.map((offset) => offset + 8 + length);
+        const bytes = BYTES[dtype];
+        if (start !== place || end > data.length || end - start !== shape.reduce((a, b) => a * b, bytes)) {
+            throw new Error(`a header that contradicts the bytes of tensor ${show(name)}`);
+        }
+        // One type of array is fastest.
+        const numbers = new Int32Array((end - start) / bytes);
+        for (let i = 0; i < numbers.length; i++, place += bytes) {
+            numbers[i] =
+                bytes === 1
+                    ? view.getInt8(place)
+                    : bytes === 2
+                      ? view.getInt16(place, true)
+                      : view.getInt32(place, true);
+        }
+        tensors.set(name, { data: numbers, shape });
+    }
+    if (place !== data.length) {
+        throw new Error(`a header that contradicts the bytes after ${place}`);
+    }
+    return tensors;
+}
