@@ -15,6 +15,8 @@ from sequentia import SequentiaError
 
 from . import golden, golden_models
 
+pytestmark = pytest.mark.node
+
 PACKAGE = Path(__file__).parents[1] / "javascript"
 BUNDLED = Path(sequentia.__file__).parent / "models"
 INSTALL = "npm ci --prefix javascript && npm run build --prefix javascript"
