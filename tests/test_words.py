@@ -434,7 +434,7 @@ def test_a_plan_for_many_words_has_no_tables(tmp_path: Path) -> None:
 def test_the_whole_default_on_words(tmp_path: Path) -> None:
     path, folder = invented_companies(tmp_path / "companies.txt", 400), tmp_path / "model"
     told = run_train(path, "-o", folder, "--symbols", "words")
-    assert "The plan: 3 members (counts of 2, 3 symbols; a feed-forward network)" in told
+    assert "The plan: 3 members (counts of 2, 3 words; a feed-forward network)" in told
     model = sequentia.load(folder)
     assert model.config.training.settings["final"] == "all"
     assert model.config.metrics.dev is not None

@@ -174,8 +174,8 @@ def _of_words(recipe: Recipe, part: Part, words: int, values: Mapping[str, Seque
         settings = [f"teachers={_toml(teachers)}", "teacher_weights=dev", f"steps={steps}", "epochs=0", "dropout=0"]
         single = read_recipe("words", settings)
         lines.append(
-            f"The plan: {len(teachers)} members ({_describe(teachers)}); then one small network that learns from their "
-            "mixture. What is best on dev is the result."
+            f"The plan: {len(teachers)} members ({_describe(teachers, 'words')}); then one small network that learns "
+            "from their mixture. What is best on dev is the result."
         )
     else:
         lines.append("The plan: one network, because tables of counts would be too large for so many words.")
@@ -298,11 +298,11 @@ def _at_least(number: float, least: int) -> int:
     return max(least, round(number))
 
 
-def _describe(teachers: Sequence[str]) -> str:
-    """Return what the teachers are, in words."""
+def _describe(teachers: Sequence[str], symbols: str = "symbols") -> str:
+    """Return what the teachers are, in words: ``symbols`` says what they count."""
     names = [teacher.split()[0] for teacher in teachers]
     orders = [match[1] for teacher in teachers if (match := re.search(r"order=(\d+)", teacher))]
-    words = [f"counts of {', '.join(orders)} symbols"] if orders else []
+    words = [f"counts of {', '.join(orders)} {symbols}"] if orders else []
     for name, count in Counter(name for name in names if name != "ngram").items():
         if name.startswith(MODEL_PREFIX):
             words.append(f"{name.removeprefix(MODEL_PREFIX)} as it is")
