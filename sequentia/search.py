@@ -2,7 +2,8 @@
 
 A name is never more probable than its prefixes. So when the best remaining prefix is less probable than each of the n
 names found, these are the n most probable names (A* without a heuristic: Hart, Nilsson and Raphael 1968). Of a large
-vocabulary, a prefix is continued by its most probable symbols first, and by the next ones when their turn comes.
+vocabulary, a prefix is continued by its most probable symbols first, and by the next ones when their turn comes. The
+search ends with an error before it takes minutes or gigabytes.
 """
 
 import heapq
@@ -21,16 +22,19 @@ from .vocabulary import BOUNDARY, Vocabulary
 from .windows import windows
 
 _BATCH_SIZE: Final = 64  # prefixes
-_AT_ONCE: Final = 1024  # symbols that continue a prefix
+_AT_ONCE: Final = 16  # symbols that continue a prefix
 MOST_PREFIXES: Final = 1_000_000
+_MOST_WAITING: Final = 8_000_000  # prefixes; two gigabytes
+_MOST_LOGITS: Final = 1 << 29
 
 
 def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -> list[tuple[str, float]]:
     """Return the ``n`` most probable names that a plan allows with their natural-log probabilities, best first.
 
     Raises:
-        GenerationError: if the search needs more than a million prefixes.
+        GenerationError: if the search needs more than a million prefixes, or fewer of a large vocabulary.
     """
+    most = min(MOST_PREFIXES, _MOST_LOGITS // vocabulary.size)
     prefix = tuple(plan.prefix.tolist())
     # A heap: the loss in nats of the best name that may follow, ids, state of the constraint, their own loss, and how
     # many of the most probable next symbols were taken.
@@ -45,7 +49,7 @@ def most_likely(cache: LogitCache, vocabulary: Vocabulary, plan: Plan, n: int) -
             break
         best = [heapq.heappop(frontier) for _ in range(min(_BATCH_SIZE, len(frontier)))]
         expanded += len(best)
-        if expanded > MOST_PREFIXES:
+        if expanded > most or len(frontier) > _MOST_WAITING:
             raise GenerationError(
                 f"cannot determine the {n} most probable names: after {expanded:,} prefixes, too many are equally "
                 f"probable; ask for fewer names or tighten the options ({len(found)} names found are in error.names)",
