@@ -278,7 +278,12 @@ def test_sizes_are_those_of_the_model(recurrent: Path) -> None:
     assert isinstance(recipe, MLPRecipe)
     assert (recipe.hidden_sizes, recipe.activation, recipe.direct, recipe.block_size) == ([640], "relu", 3, 6)
     assert recipe.learning_rate == 0.003, "the schedule is the recipe's"
-    assert isinstance(read_recipe("tune", [f"start={recurrent}"]), GRURecipe)
+    again = read_recipe("tune", [f"start={recurrent}"])
+    assert isinstance(again, GRURecipe)
+    assert again.batch_size == 32, "of names; other kinds take 256 symbols"
+    own = read_recipe("tune", [f"start={recurrent}", "batch_size=9"]).descent
+    assert own is not None
+    assert own.batch_size == 9
 
 
 def test_what_cannot_be_started_from_is_refused(recurrent: Path, tmp_path: Path) -> None:

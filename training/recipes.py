@@ -141,10 +141,17 @@ def _take_sizes(values: dict[str, Any], places: dict[str, str]) -> None:
 
 
 def _recipe_of(values: dict[str, Any], places: dict[str, str], source: str) -> "Recipe":
-    """Return the recipe with some values; ``places`` says where each comes from, for error messages."""
+    """Return the recipe with some values; ``places`` says where each comes from, for error messages.
+
+    A table under the name of a kind of model holds keys for models of that kind alone.
+    """
     kinds, kind = _kinds(), values.pop("model", "mlp")
     if not isinstance(kind, str) or kind not in kinds:
         raise RecipeError(f"{places['model']}: model = {kind!r}: it is one of {', '.join(kinds)}", key="model")
+    tables = {name: values.pop(name) for name in kinds if isinstance(values.get(name), dict)}
+    for key, value in tables.get(kind, {}).items():
+        if places.get(key) != _SET:
+            values[key], places[key] = value, places[kind]
     for key, value in values.items():
         values[key] = check_value(kind, key, value, places[key])
     for field in msgspec.structs.fields(kinds[kind]):
