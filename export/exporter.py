@@ -12,7 +12,7 @@ from sequentia._files import printable_name
 from sequentia.artifact import Artifact
 from sequentia.config import FORMAT_VERSION, Config, Training
 from sequentia.errors import TrainingError
-from sequentia.training.checkpoint import Checkpoint, RunRecord
+from sequentia.training.checkpoint import CHECKPOINT, Checkpoint, RunRecord
 from sequentia.training.kinds import predictor
 from sequentia.training.parts import Part
 from sequentia.training.threads import threads_for
@@ -35,7 +35,7 @@ def export(run: Path, folder: Path) -> Config:
         The artifact's configuration.
 
     Raises:
-        TrainingError: if there is no finished run in the folder.
+        TrainingError: if there is no finished run in the folder, or the artifact folder holds another one.
         ExportError: if the exported model differs from the trained one. Nothing is written then.
     """
     checkpoint = Checkpoint.load(run)
@@ -44,6 +44,9 @@ def export(run: Path, folder: Path) -> Config:
         raise TrainingError(
             f"{run}: the run stopped at step {record.step}; finish it by `sequentia train CORPUS -o {run} --resume`"
         )
+    in_place = folder.resolve() == run.resolve()
+    if not in_place and (folder / CHECKPOINT).is_file():
+        raise TrainingError(f"{folder} holds another training run; choose another folder for the model of {run}")
     network = checkpoint.network().eval()
     part = checkpoint.calibration
     if not part.names:
@@ -83,7 +86,6 @@ def export(run: Path, folder: Path) -> Config:
         contents[artifact.NOVELTY] = known.to_bytes()
     source = Artifact(config, config.alphabet, tensors, contents[artifact.GRAPH], known, folder)
     contents[artifact.CARD] = model_card(source, pictures).encode()
-    in_place = folder.resolve() == run.resolve()
     return artifact.write(folder, config, contents, {} if in_place else pictures, own=in_place)
 
 

@@ -536,12 +536,16 @@ def with_weights(run: Path, change: Callable[[str, torch.Tensor], torch.Tensor])
     Checkpoint(record=checkpoint.record, tensors=tensors).save(run)
 
 
+def files_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def unchanged_after(folder: Path, action: Callable[[], object], message: str) -> str:
     """Return the rung of an export that fails and leaves every file of a folder as it was."""
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    before = files_in(folder)
     with pytest.raises(ExportError, match=message) as caught:
         action()
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert files_in(folder) == before
     return caught.value.rung
 
 
@@ -608,6 +612,13 @@ def test_only_a_finished_run_is_exported(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"stopped at step \d+; finish it by `sequentia train .* --resume`"):
         export(tmp_path / "run", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_model_of_another_run_is_not_overwritten(trained: Path, run: Path) -> None:
+    before = files_in(run)
+    with pytest.raises(TrainingError, match="holds another training run; choose another folder"):
+        export(trained, run)
+    assert files_in(run) == before
 
 
 # The card
