@@ -42,7 +42,7 @@ _HIGHEST_ORDER: Final = 8
 _USUAL_ORDER: Final = 6
 _MOST_RARE: Final = 1 << 10  # times that a context has to occur, at most
 _MOST_ENTRIES: Final = 1 << 25  # in the two tables of an n-gram model, each: 256 MiB together
-_SHORT_COUNTS: Final = ("ngram order=2", "ngram order=3")  # of words; longer ones hardly repeat
+_WORD_COUNTS: Final = tuple(f"ngram order={order}" for order in (2, 3, 4, 6))
 _WORD_PASSES: Final = 16  # over the training part, of the network that learns from a mixture for words
 _WINDOWS: Final = 1 << 12  # least windows that the steps of a network are for
 
@@ -162,15 +162,16 @@ def _of_words(recipe: Recipe, part: Part, words: int, values: Mapping[str, Seque
         words: how many there are, the unknown one included.
         values: those of each condition, by its name.
     """
-    single = read_recipe("words")
-    teachers = [entry for entry in _counts(part, words + 1, values) if entry in _SHORT_COUNTS]
+    single, effort = read_recipe("words"), _EFFORTS[0]
+    teachers = [entry for entry in _counts(part, words + 1, values) if entry in _WORD_COUNTS]
     lines = [
         f"The list: {part.names:,} items in the training part, up to {part.lengths.max() - 1:,} words long, with a "
         f"vocabulary of {words - 1:,}."
     ]
     if teachers:
         teachers.append("words")
-        steps = _at_least(_WORD_PASSES * part.windows / single.descent.batch_size if single.descent else 0, 200)
+        passes = _WORD_PASSES * part.windows / single.descent.batch_size if single.descent else 0
+        steps = _at_least(passes, round(effort.learner_steps * min(1.0, _MANY_IDS / words)))
         settings = [f"teachers={_toml(teachers)}", "teacher_weights=dev", f"steps={steps}", "epochs=0", "dropout=0"]
         single = read_recipe("words", settings)
         lines.append(
