@@ -53,6 +53,10 @@ _SPLITS: Final = {
     "column": "the list itself says which part a row is in",
 }
 
+_UNKNOWN: Final = (
+    "Words that the model does not know count as one and the same word, which is easier to predict than they are."
+)
+
 _FINAL: Final = (
     "These are the losses of a model that learnt from the training part alone. Then this model was trained with the "
     "same settings on the whole list, dev and test included, so its own losses on them would say nothing."
@@ -193,9 +197,10 @@ def _figures(config: Config) -> str:
     lines = [
         "The loss is the mean negative log-likelihood of the next symbol, in nats (natural logarithms); lower is "
         f"better. A symbol is a {config.symbols[:-1]}, and the end of a name counts as one more. A window is one "
-        "prediction: the symbols before, and the one that follows. The split is "
+        f"prediction: the symbols before, and the one that follows. The split is "
         f"`{_split(config)}`: {_SPLITS[_split(config)]}.",
         "",
+        *([_UNKNOWN, ""] if config.symbols == "words" else []),
         *([_FINAL, ""] if config.training.settings.get("final") == "all" else []),
         "The model computes in whole numbers, so that a seed gives the same names on every machine; the figures are "
         "those of the network before its numbers were rounded, and its own losses differ from them by about 0.001 at "
@@ -233,18 +238,18 @@ def _baselines(config: Config) -> list[str]:
 
 
 def _table(what: str, losses: Mapping[str, Loss]) -> list[str]:
-    """Return losses as the lines of a table; weighted ones stand beside them if the list has weights."""
-    weighted = any(loss.weighted is not None for loss in losses.values())
-    lines = [
-        f"| {what} | loss |{' loss, weighted |' * weighted} names | windows |",
-        f"|---|---|{'---|' * weighted}---|---|",
-    ]
-    for name, loss in losses.items():
-        mean = "" if loss.weighted is None else f"{loss.weighted:.4f}"
-        lines.append(
-            f"| {_cell(name)} | {loss.loss:.4f} |{f' {mean} |' * weighted} {loss.names:,} | {loss.windows:,} |"
-        )
-    return lines
+    """Return losses as the lines of a table, without columns that have nothing in them."""
+    columns = {
+        what: [_cell(name) for name in losses],
+        "loss": [f"{loss.loss:.4f}" for loss in losses.values()],
+        "loss, weighted": ["" if loss.weighted is None else f"{loss.weighted:.4f}" for loss in losses.values()],
+        "names": [f"{loss.names:,}" for loss in losses.values()],
+        "windows": [f"{loss.windows:,}" for loss in losses.values()],
+        "unknown": ["" if loss.unknown is None else f"{loss.unknown / loss.windows:.0%}" for loss in losses.values()],
+    }
+    filled = {title: cells for title, cells in columns.items() if any(cells)}
+    lines = [f"| {' | '.join(row)} |" for row in (filled, *zip(*filled.values(), strict=True))]
+    return [lines[0], "|" + "---|" * len(filled), *lines[1:]]
 
 
 def _samples(config: Config) -> str:

@@ -109,12 +109,14 @@ class Loss(_Record, frozen=True):
         names: number of names.
         windows: number of predictions that the mean is over: one per symbol and one per boundary.
         weighted: the same mean if each name counts as often as its weight says; ``None`` for a list without weights.
+        unknown: how many of the predictions are of the unknown word; ``None`` for a model of characters.
     """
 
     loss: float
     names: Count
     windows: Count
     weighted: float | None = None
+    unknown: Count | None = None
 
 
 class Metrics(_Record, frozen=True):

@@ -47,7 +47,7 @@ def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_case_by_hand() -> None:
     """Half of the resamples of two names hold each once; a quarter each hold the one or the other twice."""
-    found = evaluation._difference(np.array([-1.0, 3.0]), np.array([1, 4]), None)
+    found = evaluation._difference(np.array([-1.0, 3.0]), np.array([1, 4]))
     assert (found.difference, found.low, found.high, found.names) == (2 / 5, -2 / 2, 6 / 8, 2)
     assert found.better == pytest.approx(3 / 4, abs=0.022)  # five standard deviations: 6e-7
 
@@ -126,7 +126,7 @@ def test_a_corpus_that_one_of_them_does_not_know(moons: SequenceModel, tmp_path:
 def test_intervals_are_those_of_normal_theory() -> None:
     """With many names, an interval is 1.96 standard errors to each side, by the delta method for a ratio."""
     data = Simulated.of(2000, seed=1)
-    found = evaluation._difference(data.gaps, data.windows, None)
+    found = evaluation._difference(data.gaps, data.windows)
     residuals = data.gaps - found.difference * data.windows
     error = np.sqrt((residuals**2).sum()) / data.windows.sum()
     # A quantile of 10,000 resamples is off by 0.027 standard errors: five times that, and the skew left.
@@ -136,16 +136,14 @@ def test_intervals_are_those_of_normal_theory() -> None:
 
 def test_intervals_cover_the_truth() -> None:
     """About 95 % of 300 intervals do, a little less for 40 names; fewer than 88 % do with odds of 1e-4."""
-    found = [
-        evaluation._difference(data.gaps, data.windows, None) for data in (Simulated.of(40, seed=i) for i in range(300))
-    ]
+    found = [evaluation._difference(data.gaps, data.windows) for data in (Simulated.of(40, seed=i) for i in range(300))]
     assert 0.88 < np.mean([interval.low < 0.02 < interval.high for interval in found]) < 0.99
 
 
 @given(st.lists(st.tuples(st.floats(-50, 50), st.integers(1, 20)), min_size=1, max_size=6))
 def test_intervals_lie_within_the_differences_of_single_names(names: list[tuple[float, int]]) -> None:
     gaps, windows = np.array([gap for gap, _ in names]), np.array([window for _, window in names])
-    found = evaluation._difference(gaps, windows, None)
+    found = evaluation._difference(gaps, windows)
     assert (gaps / windows).min() - 1e-9 <= found.low <= found.high <= (gaps / windows).max() + 1e-9
     assert 0 <= found.better <= 1
 
@@ -154,9 +152,9 @@ def test_memory_is_bounded_whatever_the_result(monkeypatch: pytest.MonkeyPatch) 
     """All resamples at once would take half a gigabyte. How many are drawn at once does not change the result."""
     data = Simulated.of(2000, seed=2)
     tracemalloc.start()
-    found = evaluation._difference(data.gaps, data.windows, None)
+    found = evaluation._difference(data.gaps, data.windows)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 << 20
     monkeypatch.setattr(evaluation, "_MOST_DRAWS", 1)
-    assert evaluation._difference(data.gaps, data.windows, None) == found
+    assert evaluation._difference(data.gaps, data.windows) == found

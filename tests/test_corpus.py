@@ -135,7 +135,7 @@ def test_alphabets_wider_than_a_byte(write_corpus: Write) -> None:
         ("müller\n".encode("utf-16"), r"byte 0 \(line 1\) is not UTF-8", 1, 0),
         (b"a\nb\0c\n", "line 2 contains NUL", 2, None),
         (b"a\rb\nc\n", "line 1 contains a carriage return", 1, None),
-        (b"ok\n" + b"x" * 4097, "line 2 has more than 4096 symbols", 2, None),
+        (b"ok\n" + b"x" * 4097, "line 2 has more than 4,096 characters", 2, None),
         (b"y" * 10**6, "line 1 is longer than 65,536 bytes", 1, None),
         ("一" * 30_000, "line 1 is longer than 65,536 bytes", 1, None),
         (b"anna\tf\t7065\neve\tf\t12\n", "line 1 contains a tab: if the file is a table", 1, None),

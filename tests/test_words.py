@@ -255,7 +255,9 @@ def test_an_unknown_word_is_scored_as_the_unknown_one(model: SequenceModel) -> N
 
 def test_score_says_which_words_are_unknown_on_request(folder: Path, tmp_path: Path) -> None:
     names = ["Upper Zeppelin Way", "Old Church Road"]
-    plain = succeed("score", "--model", str(folder), *names).splitlines()
+    silent = run_here("score", "--model", str(folder), *names)
+    assert silent.stderr == "Unknown words count as one in 1 of these names; --unknown adds them.\n"
+    plain = silent.stdout.splitlines()
     told = succeed("score", "--model", str(folder), "--unknown", *names).splitlines()
     assert [line.split("\t")[:2] for line in told] == [line.split("\t") for line in plain]
     assert [line.split("\t")[2] for line in told] == ["Zeppelin Way", ""]
@@ -330,6 +332,31 @@ def test_conditions_and_weights(tmp_path: Path) -> None:
     south, north = (model.generate(100, where={"part": part}, seed=1) for part in ("south", "north"))
     assert south != north
     assert len(model.config.samples.groups) == 2
+
+
+def test_losses_say_how_many_words_are_unknown_and_which_names_are_new(tmp_path: Path) -> None:
+    """Two names that differ in an unknown word are not the same name, though the network reads the same."""
+    names = [f"{first} {last}" for first in ("Upper", "Lower") for last in ("Road", "Lane", "Street") for _ in range(5)]
+    rows = [*((name, "train") for name in names), ("Upper Aa", "train"), ("Upper Bb", "dev"), ("Lower Road", "dev")]
+    table, folder = tmp_path / "streets.csv", tmp_path / "run"
+    table.write_text("name,part\n" + "\n".join(map(",".join, rows)), encoding="utf-8")
+    small = [setting for each in ("rare=1", "symbols=words", "final=measured") for setting in ("--set", each)]
+    columns = ["--column", "name", "--split-column", "part"]
+    printed = run_here("train", table, *columns, "-o", folder, "--recipe", "ngram", *small).stdout
+    assert re.search(r"(?m)^dev +[0-9.]+ +2 +6 +17%$", printed), "one of six predictions"
+    model = sequentia.load(folder)
+    measured = evaluate_model(model, table)
+    for metrics in (model.config.metrics, measured):
+        assert metrics.train is not None
+        assert metrics.train.unknown == 1
+        assert metrics.dev_unseen is not None
+        assert (metrics.dev_unseen.names, metrics.dev_unseen.unknown) == (1, 1)
+    assert "| dev |" in (folder / "README.md").read_text(encoding="utf-8")
+    assert "| 17% |" in (folder / "README.md").read_text(encoding="utf-8")
+    other = tmp_path / "other"
+    run_here("train", table, *columns, "-o", other, "--recipe", "ngram", *small, "--set", "rare=0")
+    with pytest.raises(OptionError, match="do not know the same words"):
+        compare(model, sequentia.load(other), table)
 
 
 def test_training_goes_on_from_a_model_of_words(folder: Path, list_of_streets: Path, tmp_path: Path) -> None:
@@ -434,7 +461,7 @@ def test_a_plan_for_many_words_has_no_tables(tmp_path: Path) -> None:
 def test_the_whole_default_on_words(tmp_path: Path) -> None:
     path, folder = invented_companies(tmp_path / "companies.txt", 400), tmp_path / "model"
     told = run_train(path, "-o", folder, "--symbols", "words")
-    assert "The plan: 3 members (counts of 2, 3 words; a feed-forward network)" in told
+    assert "The plan: 5 members (counts of 2, 3, 4, 6 words; a feed-forward network)" in told
     model = sequentia.load(folder)
     assert model.config.training.settings["final"] == "all"
     assert model.config.metrics.dev is not None
@@ -479,6 +506,16 @@ def test_the_largest_vocabulary_is_remembered_and_drawn_in_batches() -> None:
     names = vocabulary.decode(next(stream_names(Methods(cache), vocabulary, constrained, 3)))
     assert names
     assert all(name.split()[-1] == "w5" and len(name.split()) <= 3 for name in names), "the look ahead finds them"
+
+
+def test_a_search_among_words_ends_before_it_takes_all_memory(
+    model: SequenceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, value in (("_MOST_WAITING", 200), ("_MOST_LOGITS", 50 * model.vocabulary.size)):
+        with monkeypatch.context() as lower:
+            lower.setattr(search, limit, value)
+            with pytest.raises(GenerationError, match="too many are equally probable"):
+                model.most_likely(40, min_length=4)
 
 
 def test_the_most_probable_names_are_found_some_symbols_at_a_time(

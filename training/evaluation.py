@@ -1,7 +1,7 @@
 """Measure the losses of a model on the parts of a split, compare models, and describe generated names."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,10 +17,10 @@ from sequentia.errors import OptionError, VocabularyError
 from sequentia.likelihood import ConditionedPredict, name_losses
 from sequentia.model import SequenceModel
 from sequentia.tables import format_of
-from sequentia.vocabulary import BOUNDARY
+from sequentia.vocabulary import BOUNDARY, Vocabulary
 
 from .corpus import Corpus, read_corpus
-from .parts import Part, Split, among, fingerprint, sorted_fingerprints, split
+from .parts import Part, Split, among, sorted_fingerprints, split
 
 _RESAMPLES: Final = 10_000
 _RESAMPLING_SEED: Final = 0
@@ -28,13 +28,13 @@ _INTERVAL: Final = (0.025, 0.975)
 # Names drawn at once: 1.5 MB of indices, losses and windows, unless a part has more names than this.
 _MOST_DRAWS: Final = 1 << 16
 
+_Summary = TypeVar("_Summary")
+
 Losses = Callable[[Part], NDArray[np.float64]]
 """Maps names to their negative log-likelihoods in nats, float64 [names]."""
 
-Summarize = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.unsignedinteger] | None], "_Summary"]
-"""Takes the values of one or more names, float64, their numbers of windows, and how often they count, each [names]."""
-
-_Summary = TypeVar("_Summary")
+Summarize = Callable[[NDArray[np.float64], Part], _Summary]
+"""Takes the values of one or more names, float64 [names], and the names."""
 
 
 class Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -75,7 +75,11 @@ def losses_of(inputs: Inputs, predict: ConditionedPredict) -> Losses:
 
 
 def evaluate(
-    parts: Split, losses: Losses, values: Mapping[str, Sequence[str]], trained_on: Part | None = None
+    parts: Split,
+    losses: Losses,
+    values: Mapping[str, Sequence[str]],
+    unknown: NDArray[np.bool_] | None = None,
+    trained_on: Part | None = None,
 ) -> Metrics:
     """Return the mean negative log-likelihood of each part, in nats per symbol, boundaries included.
 
@@ -86,18 +90,19 @@ def evaluate(
         parts: of a split.
         losses: measures names.
         values: those of each condition, by its name.
+        unknown: which ids stand for words that the model does not know; see :func:`lacking`.
         trained_on: the names of the training part to measure; all by default.
     """
-    measured = cache(losses)  # a part is measured once
+    measured, mean = cache(losses), partial(_mean, unknown=unknown)  # a part is measured once
     trained_on = parts.train if trained_on is None else trained_on
-    train = _mean(measured(trained_on), trained_on.lengths, trained_on.counts)
-    held_out = _held_out(parts, measured, _mean)
+    train = mean(measured(trained_on), trained_on)
+    held_out = _held_out(parts, measured, mean)
     not_said, by_value = None, {}
     if values:
         part = parts.dev if parts.dev.names else parts.train
-        by_value = _by_value(part, measured(part), values)
+        by_value = _by_value(part, measured(part), values, mean)
         if parts.dev.names:
-            not_said = _mean(losses(part.without_conditions()), part.lengths, part.counts)
+            not_said = mean(losses(part.without_conditions()), part)
     return Metrics(
         train=train,
         dev=held_out["dev"],
@@ -110,18 +115,14 @@ def evaluate(
 
 
 def _by_value(
-    part: Part, losses: NDArray[np.float64], values: Mapping[str, Sequence[str]]
+    part: Part, losses: NDArray[np.float64], values: Mapping[str, Sequence[str]], mean: Summarize[Loss]
 ) -> dict[str, dict[str, Loss]]:
     """Return the loss on the names of each value of each condition, without values that no name has."""
-    windows, found = part.lengths, {}
+    found = {}
     for column, (condition, names) in enumerate(values.items()):
         ids = part.conditions[:, column]
         chosen = {value: np.flatnonzero(ids == number) for number, value in enumerate(names, start=1)}
-        found[condition] = {
-            value: _mean(losses[rows], windows[rows], None if part.counts is None else part.counts[rows])
-            for value, rows in chosen.items()
-            if len(rows)
-        }
+        found[condition] = {value: mean(losses[rows], part.select(rows)) for value, rows in chosen.items() if len(rows)}
     return found
 
 
@@ -145,7 +146,8 @@ def evaluate_model(
     data = read_corpus(corpus, columns or _columns(model, corpus), model.vocabulary.kind)
     losses = _losses_of(model, data, corpus)
     conditions = {name: values for name, values in data.values.items() if name in model.conditions}
-    metrics = evaluate(_parts(model, data, name), losses, data.values if conditions else {})
+    values, unknown = data.values if conditions else {}, lacking(model.vocabulary, data.vocabulary)
+    metrics = evaluate(_parts(model, data, name), losses, values, unknown)
     if not _is_own(model, data, name):
         return metrics
     if metrics.compared != model.config.metrics.compared:  # it has learnt from what it was measured on before
@@ -189,9 +191,18 @@ def compare(
             value=other.config.name,
         )
     data = read_corpus(corpus, columns or _columns(model, corpus), model.vocabulary.kind)
+    unknown, theirs_unknown = (lacking(each.vocabulary, data.vocabulary) for each in (model, other))
+    if unknown is not None and theirs_unknown is not None and (unknown != theirs_unknown).any():
+        raise OptionError(
+            f"{model.config.name} and {other.config.name} do not know the same words of {corpus}, so their losses "
+            "cannot be compared: unknown words are easy to predict. Train both on the same part of the list, with the "
+            "same rare",
+            option="against",
+            value=other.config.name,
+        )
     ours, theirs = (_losses_of(each, data, corpus) for each in (model, other))
     parts = _parts(model, data, name)
-    return Comparison(**_held_out(parts, lambda part: theirs(part) - ours(part), _difference))
+    return Comparison(**_held_out(parts, lambda part: theirs(part) - ours(part), _difference_on))
 
 
 def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
@@ -219,6 +230,13 @@ def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
         return name_losses(to_model[part.tokens], model.config.inputs, model.logits, conditions)
 
     return losses
+
+
+def lacking(known: Vocabulary, corpus: Vocabulary) -> NDArray[np.bool_] | None:
+    """Return which ids of a corpus stand for words that are not known, bool [ids]; None for characters."""
+    if known.unknown is None:
+        return None
+    return np.array([False, *(i is None for i in known.ids_of(corpus.symbols))])
 
 
 def _condition_ids(model: SequenceModel, data: Corpus, path: Path) -> list[tuple[int | None, NDArray[np.int64]]]:
@@ -266,29 +284,37 @@ def _is_own(model: SequenceModel, data: Corpus, name: SplitName | None) -> bool:
     return (name or training.split, data.record.sha256) == (training.split, training.corpus.sha256)
 
 
-def _held_out(parts: Split, measure: Losses, summarize: "Summarize[_Summary]") -> dict[str, _Summary | None]:
+def _held_out(parts: Split, measure: Losses, summarize: Summarize[_Summary]) -> dict[str, _Summary | None]:
     """Measure every dev and test name; summarize each part, and its names unseen in training."""
     summaries: dict[str, _Summary | None] = {}
     trained_on = sorted_fingerprints(parts.train)
     for name, part in (("dev", parts.dev), ("test", parts.test)):
-        values, windows, counts = measure(part), part.lengths, part.counts
-        unseen = ~among(fingerprint(part.tokens), trained_on)
-        for group, chosen in ((name, np.ones_like(unseen)), (f"{name}_unseen", unseen)):
-            counted = None if counts is None else counts[chosen]
-            summaries[group] = summarize(values[chosen], windows[chosen], counted) if chosen.any() else None
+        values = measure(part)
+        unseen = np.flatnonzero(~among(part.fingerprints, trained_on))
+        summaries[name] = summarize(values, part) if part.names else None
+        summaries[f"{name}_unseen"] = summarize(values[unseen], part.select(unseen)) if len(unseen) else None
     return summaries
 
 
-def _mean(losses: NDArray[np.float64], windows: NDArray[np.int64], counts: NDArray[np.unsignedinteger] | None) -> Loss:
-    total, weighted = int(windows.sum()), None
-    if counts is not None and counts.any():
-        weighted = float(losses @ counts.astype(np.float64)) / float(windows @ counts.astype(np.float64))
-    return Loss(loss=float(losses.sum()) / total, names=len(losses), windows=total, weighted=weighted)
+def _mean(losses: NDArray[np.float64], part: Part, unknown: NDArray[np.bool_] | None) -> Loss:
+    windows, weighted = part.lengths, None
+    if part.counts is not None and part.counts.any():
+        counts = part.counts.astype(np.float64)
+        weighted = float(losses @ counts) / float(windows @ counts)
+    return Loss(
+        loss=float(losses.sum()) / part.windows,
+        names=part.names,
+        windows=part.windows,
+        weighted=weighted,
+        unknown=None if unknown is None else int(np.count_nonzero(unknown[part.tokens])),
+    )
 
 
-def _difference(
-    gaps: NDArray[np.float64], windows: NDArray[np.int64], _counts: NDArray[np.unsignedinteger] | None
-) -> Difference:
+def _difference_on(gaps: NDArray[np.float64], part: Part) -> Difference:
+    return _difference(gaps, part.lengths)
+
+
+def _difference(gaps: NDArray[np.float64], windows: NDArray[np.int64]) -> Difference:
     """Return the ratio of two sums over names, float64 and int [names], and its distribution over resamples."""
     random = np.random.Generator(np.random.PCG64(_RESAMPLING_SEED))
     resampled = np.empty(_RESAMPLES)

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Self
@@ -38,12 +38,14 @@ class Part:
         conditions: the id of each name's value for each condition, 0 where it is not said, unsigned [names, columns].
         counts: how often each name counts, in steps of ``1 / scale``, unsigned [names]; None if each counts once.
         scale: 1 if the weights are whole numbers.
+        texts: fingerprints of the names as the list spells them, uint64 [names]; None if the tokens spell them.
     """
 
     tokens: Tokens
     conditions: NDArray[np.unsignedinteger]
     counts: NDArray[np.unsignedinteger] | None = None
     scale: int = 1
+    texts: NDArray[np.uint64] | None = None
 
     @classmethod
     def of(cls, tokens: Tokens) -> Self:
@@ -93,6 +95,11 @@ class Part:
         return lengths
 
     @property
+    def fingerprints(self) -> NDArray[np.uint64]:
+        """A 64-bit hash of each name's text, uint64 [names]; see :func:`fingerprint`."""
+        return fingerprint(self.tokens) if self.texts is None else self.texts
+
+    @property
     def size(self) -> int:
         """Number of places."""
         if self.counts is None:
@@ -133,15 +140,15 @@ class Part:
 
     def without_conditions(self) -> "Part":
         """Return the same names, of which no condition is said."""
-        return Part(self.tokens, np.zeros_like(self.conditions), self.counts, self.scale)
+        return replace(self, conditions=np.zeros_like(self.conditions))
 
     def select(self, names: NDArray[np.intp]) -> "Part":
         """Return some names, by their indices."""
         lengths = self.lengths[names]
         starts = self.ends[names].astype(np.int64) + 1 - lengths
         tokens = _gather(self.tokens, starts.astype(np.uint64), (lengths - 1).astype(np.uint64))
-        counts = None if self.counts is None else self.counts[names]
-        return Part(tokens, self.conditions[names], counts, self.scale)
+        counts, texts = (None if each is None else each[names] for each in (self.counts, self.texts))
+        return Part(tokens, self.conditions[names], counts, self.scale, texts)
 
     def spread(self, most: int) -> "Part":
         """Return evenly spaced names, of about ``most`` windows; all of them if they have no more."""
@@ -156,8 +163,8 @@ class Part:
 
     def _slice(self, first: int, last: int) -> "Part":
         begin, end = (int(self.ends[name - 1]) + 1 if name else 0 for name in (first, last))
-        counts = None if self.counts is None else self.counts[first:last]
-        return Part(self.tokens[begin:end], self.conditions[first:last], counts, self.scale)
+        counts, texts = (None if each is None else each[first:last] for each in (self.counts, self.texts))
+        return Part(self.tokens[begin:end], self.conditions[first:last], counts, self.scale, texts)
 
     def shards(self, count: int) -> "list[Part]":
         """Return parts of whole names of about as many tokens each."""
@@ -192,9 +199,7 @@ def fingerprint(tokens: Tokens) -> NDArray[np.uint64]:
 
 def sorted_fingerprints(part: Part) -> NDArray[np.uint64]:
     """Return the fingerprints of a part's names, sorted, uint64 [names]."""
-    fingerprints = fingerprint(part.tokens)
-    fingerprints.sort()
-    return fingerprints
+    return np.sort(part.fingerprints)
 
 
 def among(fingerprints: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:

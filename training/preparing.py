@@ -86,5 +86,8 @@ def learnt(parts: Split, vocabulary: Vocabulary, rare: int) -> tuple[Split, Voca
         found, numbers = vocabulary.learnt(counts, rare)
     except VocabularyError as error:
         raise CorpusError(str(error)) from error
-    train, dev, test = (replace(part, tokens=numbers[part.tokens]) for part in (parts.train, parts.dev, parts.test))
+    train, dev, test = (
+        replace(part, tokens=numbers[part.tokens], texts=part.fingerprints)
+        for part in (parts.train, parts.dev, parts.test)
+    )
     return Split(train, dev, test), found

@@ -24,7 +24,7 @@ from .descent import HISTORY, Descent, WatchDev, isolated
 from .dev_curve import names_to_measure
 from .diagnostics import add_diagnostics
 from .distillation import Teacher
-from .evaluation import evaluate, losses_of
+from .evaluation import evaluate, lacking, losses_of
 from .kinds import DescentRecipe, predictor
 from .members import read_members
 from .mixture import MIXTURE, Mixture, equal_or, fitted
@@ -170,7 +170,8 @@ def _teacher(recipe: DescentRecipe, record: RunRecord, parts: Split, folder: Pat
     teacher = Teacher(members, mixture.weights, recipe, parts.train, record.max_length, options.device)
     if not (mixed / MIXTURE).is_file():
         if recipe.teacher_weights != "dev":
-            metrics = evaluate(parts, losses_of(teacher.inputs, teacher.predict), record.values)
+            unknown = lacking(record.alphabet, record.alphabet)
+            metrics = evaluate(parts, losses_of(teacher.inputs, teacher.predict), record.values, unknown)
             write_file(mixed / METRICS, format_json(metrics))
         mixture.save(mixed)
     return teacher
@@ -262,7 +263,8 @@ def finished(trained: Checkpoint, parts: Split, options: RunOptions, metrics: Me
     predict, vocabulary = _predict(trained, options.device), record.alphabet
     if metrics is None:
         some = parts.train.spread(_BRIEF) if options.brief else None
-        metrics = evaluate(parts, losses_of(record.inputs, predict), record.values, some)
+        unknown = lacking(vocabulary, vocabulary)
+        metrics = evaluate(parts, losses_of(record.inputs, predict), record.values, unknown, some)
         baselines = dict(options.baselines)
         if record.recipe.descent is None:  # a model of counts is a baseline itself
             baselines.pop("ngram", None)

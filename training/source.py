@@ -106,7 +106,7 @@ class Source:
             for number, text in lines:
                 item = clean(text, number, self._removed)
                 if len(item) > MAX_LENGTH:
-                    raise TextError(f"line {number} has more than {MAX_LENGTH} symbols", number)
+                    raise TextError(f"line {number} has more than {MAX_LENGTH:,} characters", number)
                 if item:
                     yield item
         except TextError as error:

@@ -110,12 +110,13 @@ def _print_losses(what: str, losses: Mapping[str, "Loss"]) -> None:
     width = max(12, *map(len, (what, *shown)))
     weighted = any(loss.weighted is not None for loss in losses.values())
     title = "weighted" if weighted else ""
-    click.echo(f"{what:<{width}} {'nats/symbol':>11} {title:>{9 * weighted}}{'names':>10} {'windows':>10}")
+    unknown = any(loss.unknown is not None for loss in losses.values())
+    header = f"{what:<{width}} {'nats/symbol':>11} {title:>{9 * weighted}}{'names':>10} {'windows':>10}"
+    click.echo(f"{header} {'unknown':>8}" if unknown else header)
     for name, loss in losses.items():
         if name in shown:
             mean = "" if loss.weighted is None else f"{loss.weighted:.4f}"
-            click.echo(
-                f"{name:<{width}} {loss.loss:>11.4f} {mean:>{9 * weighted}}{loss.names:>10,} {loss.windows:>10,}"
-            )
+            row = f"{name:<{width}} {loss.loss:>11.4f} {mean:>{9 * weighted}}{loss.names:>10,} {loss.windows:>10,}"
+            click.echo(row if loss.unknown is None else f"{row} {loss.unknown / loss.windows:>8.0%}")
     if len(shown) < len(losses):
         click.echo(f"… and {len(losses) - len(shown):,} with fewer names; --json prints all")

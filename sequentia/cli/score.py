@@ -6,7 +6,7 @@ import click
 
 from .options import StreamOrFile, engine_options, json_option, model_option, where_option
 from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
-from .streams import STANDARD, standard_input
+from .streams import STANDARD, notice, standard_input
 
 
 @click.command()
@@ -93,7 +93,11 @@ def score(
         scored = score_file(loaded, source, where)
     else:
         scored = score_lines(loaded, standard_input(), "standard input", where)
+    lacking, watched = 0, loaded.vocabulary.unknown is not None and not unknown
     with writer_to(kind, output, loaded, scored=True, unknown=unknown, total=len(names) or None) as (writer, report):
         for texts, scores in scored:
             writer.write_texts(texts, scores)
             report(len(texts))
+            lacking += sum(map(bool, loaded.unknown_words(texts))) if watched else 0
+    if lacking:
+        notice(f"Unknown words count as one in {lacking:,} of these names; --unknown adds them.")
