@@ -363,7 +363,11 @@ def test_training_goes_on_from_a_model_of_words(folder: Path, list_of_streets: P
     path = tmp_path / "more.txt"
     more = [f"{first} {name}" for first in ("Upper", "Nether") for name in STREETS] * 2
     path.write_text("\n".join(more), encoding="utf-8")
-    trained = train(path, tmp_path / "tuned", recipe="tune", overrides=[f"start={folder}", "steps=20"])
+    told: list[str] = []
+    trained = train(
+        path, tmp_path / "tuned", recipe="tune", overrides=[f"start={folder}", "steps=20"], tell=told.append
+    )
+    assert re.fullmatch(rf"The model {re.escape(str(folder))} knows only \d\d% of the words in this list\.", told[0])
     assert trained.record.recipe.symbols == "words"
     assert "Nether" in trained.record.vocabulary
     with pytest.raises(RecipeError, match="is one of characters, and this run learns words"):

@@ -26,10 +26,9 @@ from .members import ModelMember, count_places
 from .mixture import probabilities_of
 from .parts import Part
 from .recipes import read_recipe
-from .starting import MODEL_PREFIX
+from .starting import LEAST_KNOWN, MODEL_PREFIX
 from .team import Team
 
-_LEAST_KNOWN: Final = 0.9
 _TRIED: Final = 150  # names that the prior's conditions are tried on
 _SHORT: Final = 400  # names of a list that only what starts from the prior can learn
 _MANY: Final = 100_000  # names of a list that needs no prior, and one network with hardly any dropout learns best
@@ -125,9 +124,9 @@ def plan(recipe: Recipe, part: Part, vocabulary: Sequence[str], values: Mapping[
     prior = auto.prior if part.names <= _MANY else ""
     known, where = _prior(prior, part, vocabulary, values)
     if prior:
-        what = "training starts from it" if known >= _LEAST_KNOWN else "it is not used"
+        what = "training starts from it" if known >= LEAST_KNOWN else "it is not used"
         lines.append(f"The model {prior} knows {known:.0%} of the symbols in these items: {what}.")
-    starts = prior if known >= _LEAST_KNOWN else ""
+    starts = prior if known >= LEAST_KNOWN else ""
     teachers = [*_counts(part, len(vocabulary) + 1, values), *_networks(effort, scale, part, starts, where)]
     lines.append(
         f"The plan: {len(teachers)} members ({_describe(teachers)}); then one small network that learns from their "
@@ -207,7 +206,7 @@ def _prior(
     member = ModelMember(source, vocabulary, values, [], counts)
     occurring = np.bincount(part.tokens, minlength=len(vocabulary) + 1)[1:]
     known = float(occurring[member.known[1:]].sum() / occurring.sum())
-    if known < _LEAST_KNOWN:
+    if known < LEAST_KNOWN:
         return known, []
     tried = part.spread(int(_TRIED * part.windows / part.names))
 

@@ -130,7 +130,7 @@ def _descend(
             descent.restore(checkpoint)
         else:
             if recipe.start:
-                descent.start_from(starting_weights(recipe, record, parts.train))
+                descent.start_from(starting_weights(recipe, record, parts.train, options.tell))
             descent.checkpoint(0).save(folder)
         if descent.step == 0:
             add_diagnostics(folder, 0, descent.network, parts.train)

@@ -1,6 +1,6 @@
 """Start a network from the weights of a finished model, adapted to the symbols and conditions of another list."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,9 @@ from .parts import Part
 
 MODEL_PREFIX: Final = "model:"
 """In a recipe's teachers, what comes before the name of a model."""
+
+LEAST_KNOWN: Final = 0.9
+"""The share of a list's symbols that a model should know, for a network to start from it."""
 
 _CONTEXTS: Final = 1 << 14
 _LOGITS: Final = 1 << 24  # so that a large alphabet does not take gigabytes
@@ -94,13 +97,16 @@ def keep_copy(model: str, record: ModelRecord, folder: Path) -> None:
         artifact.write(folder, source.config, files)
 
 
-def starting_weights(recipe: DescentRecipe, record: RunRecord, part: Part) -> dict[str, Tensor]:
+def starting_weights(
+    recipe: DescentRecipe, record: RunRecord, part: Part, tell: Callable[[str], object] | None = None
+) -> dict[str, Tensor]:
     """Return the weights that a run's network starts with: those of the model ``recipe.start``.
 
     Args:
         recipe: the run's recipe.
         record: the run, about to start.
         part: the names to train on.
+        tell: called with a line if the model does not know much of the list.
 
     Raises:
         OptionError: if ``model_where`` names a value that the model does not have.
@@ -109,6 +115,10 @@ def starting_weights(recipe: DescentRecipe, record: RunRecord, part: Part) -> di
     """
     source = read_recorded(recipe.start, record.models[recipe.start])
     links = links_to(source.config, record.vocabulary, record.values, recipe.model_where)
+    occurring = np.bincount(part.tokens, minlength=len(links.symbols))[1:]
+    known = float(occurring[links.symbols[1:] >= 0].sum() / occurring.sum())
+    if tell is not None and known < LEAST_KNOWN:
+        tell(f"The model {recipe.start} knows only {known:.0%} of the {record.alphabet.unit}s in this list.")
     network = recipe.new_network(record.inputs, torch.Generator().manual_seed(recipe.seed))
     adapt(network, restored(source.config.architecture, source.tensors, source.config.inputs), links, part)
     return network.state_dict()
