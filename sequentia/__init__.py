@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         TrainingError,
         VocabularyError,
     )
-    from .model import SequenceModel, generate, load
+    from .loaded import generate
+    from .model import SequenceModel, load
 
 __version__ = "0.1.0"
 
@@ -46,9 +47,9 @@ __all__ = [
 ]
 
 _MODULES = {
-    name: ".model" if name in {"SequenceModel", "generate", "load"} else ".errors"
-    for name in __all__
-    if name != "__version__"
+    **dict.fromkeys(__all__, ".errors"),
+    **dict.fromkeys(("SequenceModel", "load"), ".model"),
+    "generate": ".loaded",
 }
 
 

@@ -7,6 +7,7 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from .case import Case, in_case
 from .errors import MissingExtraError, OptionError
 from .vocabulary import Names, Vocabulary
 
@@ -24,8 +25,16 @@ def column(chunks: list[pa.StringArray]) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, type=pa.string())
 
 
-def strings(names: Names, vocabulary: Vocabulary) -> pa.StringArray:
-    """Return a batch of names as an array of strings, built from their UTF-8 bytes and offsets."""
+def strings(names: Names, vocabulary: Vocabulary, case: Case | None = None) -> pa.StringArray:
+    """Return a batch of names as an array of strings, in the model's own case built from their UTF-8 bytes and offsets.
+
+    Args:
+        names: their ids.
+        vocabulary: the alphabet.
+        case: the letter case; by default the model's own.
+    """
+    if case is not None:
+        return pa.array(in_case(vocabulary.decode(names), case), pa.string())
     text, lengths = vocabulary.to_utf8(names)
     offsets = np.zeros(len(names) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])

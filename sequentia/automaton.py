@@ -27,6 +27,10 @@ class Automaton:
     transitions: NDArray[np.int32]
     accepting: NDArray[np.bool_]
 
+    def reading(self, ids: NDArray[np.integer] | None) -> "Automaton":
+        """Return the automaton that reads another id in place of each id, [ids]; itself if there are none."""
+        return self if ids is None else Automaton(self.transitions[:, ids], self.accepting)
+
     @property
     def states(self) -> int:
         """The number of states, without -1."""
@@ -36,6 +40,14 @@ class Automaton:
 def match_all(ids: int) -> Automaton:
     """Return the automaton that accepts every name; ``ids`` is the number of ids, the boundary included."""
     return _automaton(np.zeros((1, ids), dtype=np.int32), np.ones(1, dtype=bool))
+
+
+def match_prefix(prefix: Sequence[int], ids: int) -> Automaton:
+    """Return the automaton of the names that start with some ids; a state is the number of those read."""
+    rows = np.full((len(prefix) + 1, ids), -1, dtype=np.int32)
+    rows[np.arange(len(prefix)), prefix] = np.arange(1, len(rows))
+    rows[-1] = len(prefix)
+    return _automaton(rows, np.arange(len(rows)) == len(prefix))
 
 
 def match_suffix(suffix: Sequence[int], ids: int) -> Automaton:

@@ -24,12 +24,13 @@ from ._json import format_json, read_json
 from .architectures import Count
 from .arrow import ParquetTable, count_rows, read_column
 from .artifact import GRAPH
+from .case import in_case
 from .cluster import cluster
 from .conditions import Where, text_of
 from .config import Sha256
 from .errors import OptionError, SequentiaError
 from .model import SequenceModel
-from .output import LOG_PROBABILITY, NAME
+from .output import LOG_PROBABILITY, NAME, SPELLED
 
 JOB: Final = "job.json"
 MANIFEST: Final = "manifest.json"
@@ -151,6 +152,8 @@ def generate(
     options = {"seed": None, **options, **{what: list(options.get(what, ())) for what in ("exclude", "avoid")}}
     model.shard(0, 0, **options)  # checks the options
     options |= _said(options.pop("where", None))
+    if options.get("case") is None:
+        options.pop("case", None)
     job = Job(
         command="generate",
         model=model.config.files[GRAPH].sha256,
@@ -317,12 +320,17 @@ def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Sh
     if before is not None:
         return before
     first, count, where = job.first(number), job.rows(number), job.options.get("where")
-    columns = [NAME, LOG_PROBABILITY] if job.scores else [NAME]
+    case = job.options.get("case")
+    columns = [NAME, *([LOG_PROBABILITY] if job.scores else []), *([SPELLED] if job.scores and case else [])]
     with writing(folder / _file_of(number)) as file, closing(ParquetTable(file, columns)) as table:
         if job.command == "generate":
             for names in model.shard(first, count, **job.options):
-                scores = model.score(model.vocabulary.decode(names), where=where) if job.scores else None
-                table.write(names, model.vocabulary, scores)
+                texts = model.vocabulary.decode(names) if job.scores or case else []
+                scores = model.score(texts, where=where) if job.scores else None
+                if case is None:
+                    table.write(names, model.vocabulary, scores)
+                else:
+                    table.write_texts(in_case(texts, case), scores, *([texts] if job.scores else []))
         else:
             for texts in read_column(Path(job.options["source"]), NAME, first, count, _NAMES_AT_ONCE):
                 table.write_texts(texts, model.score(texts, where=where))

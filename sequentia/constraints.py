@@ -1,4 +1,7 @@
-"""What the options ``min_length``, ``max_length``, ``pattern``, ``suffix`` and ``avoid`` ask of a name."""
+"""What the options ``min_length``, ``max_length``, ``pattern``, ``suffix`` and ``avoid`` ask of a name.
+
+``prefix`` is among them only where a text may be spelled in several cases; else a name is drawn after its prefix.
+"""
 
 from collections.abc import Hashable, Iterable
 from functools import cached_property, reduce
@@ -6,7 +9,16 @@ from functools import cached_property, reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from .automaton import MAX_TRANSITIONS, Automaton, TooManyStatesError, intersect, match_all, match_none_of, match_suffix
+from .automaton import (
+    MAX_TRANSITIONS,
+    Automaton,
+    TooManyStatesError,
+    intersect,
+    match_all,
+    match_none_of,
+    match_prefix,
+    match_suffix,
+)
 from .errors import OptionError
 from .vocabulary import BOUNDARY, Names
 
@@ -22,6 +34,8 @@ class Constraint:
         suffix: ids that names end in.
         avoid: strings of ids that no name contains.
         never: an id that no name contains, if there is one.
+        prefix: ids that names start with.
+        same: for each id, the one that stands for it in ``suffix``, ``avoid`` and ``prefix``; itself by default.
 
     Attributes:
         key: equal for equal constraints.
@@ -38,12 +52,14 @@ class Constraint:
         suffix: tuple[int, ...] = (),
         avoid: frozenset[tuple[int, ...]] = frozenset(),
         never: int | None = None,
+        prefix: tuple[int, ...] = (),
+        same: NDArray[np.integer] | None = None,
     ) -> None:
-        self._never = never
+        self._never, self._prefix, self._same = never, prefix, same
         self._symbols, self._pattern, self._suffix, self._avoid = symbols, pattern, suffix, avoid
         self._min_length, self.max_length = min_length, max_length
-        self.unrestricted = pattern is None and not suffix and not avoid
-        self.key: Hashable = (min_length, max_length, pattern, suffix, avoid)
+        self.unrestricted = pattern is None and not suffix and not avoid and not prefix
+        self.key: Hashable = (min_length, max_length, pattern, suffix, avoid, prefix, same is None)
 
     @classmethod
     def none(cls, max_length: int) -> "Constraint":
@@ -52,7 +68,7 @@ class Constraint:
 
     @cached_property
     def automaton(self) -> Automaton:
-        """The automaton of the pattern, the suffix and the strings to avoid.
+        """The automaton of the pattern, the suffix, the strings to avoid and the prefix.
 
         Raises:
             OptionError: if the pattern cannot be read, or the automaton has too many states.
@@ -65,14 +81,16 @@ class Constraint:
             parts.append(compile_pattern(self._pattern, self._symbols, self.max_length))
         try:
             if self._suffix:
-                parts.append(match_suffix(self._suffix, ids))
+                parts.append(match_suffix(self._suffix, ids).reading(self._same))
             if self._avoid:
-                parts.append(match_none_of(self._avoid, ids))
+                parts.append(match_none_of(self._avoid, ids).reading(self._same))
+            if self._prefix:
+                parts.append(match_prefix(self._prefix, ids).reading(self._same))
             if self._never is not None:
                 parts.append(match_none_of([(self._never,)], ids))
             return reduce(intersect, parts) if parts else match_all(ids)
         except TooManyStatesError:
-            asked = {"pattern": self._pattern, "suffix": self._suffix, "avoid": self._avoid}
+            asked = {"pattern": self._pattern, "suffix": self._suffix, "avoid": self._avoid, "prefix": self._prefix}
             used = [option for option, value in asked.items() if value]
             raise OptionError(
                 f"{' and '.join(used)} would need an automaton of more than {MAX_TRANSITIONS // ids:,} states (each "

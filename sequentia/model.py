@@ -1,10 +1,9 @@
-"""Loaded models: generating names, and computing probabilities of names and next symbols."""
+"""Models: generating names, and computing probabilities of names and next symbols."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import artifact
 from .artifact import Artifact
+from .case import check_case, in_case
 from .conditions import Bindings, Where, said_by, said_by_each
 from .config import Config
 from .errors import GenerationError, OptionError
@@ -20,7 +20,7 @@ from .likelihood import name_losses, ranked_probabilities
 from .lookahead import Methods, Probability
 from .options import ConstraintOptions, Plan, SamplingOptions, check_int, check_names, strings
 from .pretrained import Pretrained
-from .resolve import local_folder, locate, requested_model
+from .resolve import locate
 from .session import Session
 from .vocabulary import BOUNDARY, Names, Vocabulary
 from .windows import windows
@@ -74,7 +74,7 @@ class SequenceModel(Pretrained):
         names: list[str] = []
         try:
             for batch in self.batches(n, **options):
-                names += self.vocabulary.decode(batch)
+                names += self._texts(batch, options)
         except GenerationError as error:
             raise error.with_names(names) from error.__cause__
         return names
@@ -86,13 +86,15 @@ class SequenceModel(Pretrained):
         ``novel`` and ``exclude`` reject 16,384 candidates for a name, or with ``unique``, when the number of candidates
         rejected in a row exceeds 10,000 plus the number accepted before.
         """
-        return chain.from_iterable(map(self.vocabulary.decode, self._names(self._plan(options), options)))
+        batches = self._names(self._plan(options), options)
+        return chain.from_iterable(self._texts(batch, options) for batch in batches)
 
     def batches(self, n: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
         """Return the first ``n`` names of a stream as ids, in batches that are drawn on demand.
 
         The memory does not depend on ``n``. :meth:`Vocabulary.decode` converts a batch to text. A batch is ids,
-        unsigned [names, longest], each row padded with boundaries.
+        unsigned [names, longest], each row padded with boundaries. They have the model's own spelling, also with
+        ``case``.
         """
         n = check_int("n", n, least=0)
         plan = self._plan(options)
@@ -134,10 +136,10 @@ class SequenceModel(Pretrained):
         """
         from .arrow import column, strings
 
-        chunks = []
+        chunks, case = [], check_case(options.get("case"))
         try:
             for batch in self.batches(n, **options):
-                chunks.append(strings(batch, self.vocabulary))  # noqa: PERF401 - an error keeps the chunks before it
+                chunks.append(strings(batch, self.vocabulary, case))  # noqa: PERF401 - an error keeps the chunks before it
         except GenerationError as error:
             raise error.with_names(column(chunks).to_pylist()) from error.__cause__
         return column(chunks)
@@ -248,6 +250,9 @@ class SequenceModel(Pretrained):
     def _plan(self, options: Mapping[str, object]) -> Plan:
         return Plan.of(options, self.vocabulary, self.config.max_length, self._artifact.known)
 
+    def _texts(self, batch: Names, options: Mapping[str, object]) -> list[str]:
+        return in_case(self.vocabulary.decode(batch), check_case(options.get("case")))
+
     def _methods(self, options: Mapping[str, object]) -> Methods:
         return self._bindings.of(said_by(options.get("where"), self.config.conditions))
 
@@ -300,100 +305,3 @@ def load(
         token=token,
     )
     return SequenceModel(artifact.read(folder), threads=threads)
-
-
-def _loaded(model: str | os.PathLike[str] | None) -> SequenceModel:
-    """Return a model from the cache of loaded models; reload a folder if its ``config.json`` has changed."""
-    source = requested_model(model)
-    folder = local_folder(source)
-    if folder is None:
-        return _load_once(source, None)
-    config = folder / artifact.CONFIG
-    stamp = config.stat() if config.is_file() else None
-    return _load_once(
-        None if source is None else folder.absolute(), (stamp.st_mtime_ns, stamp.st_ino) if stamp else None
-    )
-
-
-@lru_cache(maxsize=4)
-def _load_once(model: str | Path | None, _version: tuple[int, int] | None) -> SequenceModel:
-    return load(model)
-
-
-def generate(
-    n: int = 1,
-    *,
-    model: str | os.PathLike[str] | None = None,
-    where: Where = None,
-    prefix: str = "",
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_length: int = 1,
-    max_length: int | None = None,
-    unique: bool = False,
-    novel: bool = False,
-    exclude: Iterable[str] = (),
-    avoid: Iterable[str] = (),
-    pattern: str | None = None,
-    suffix: str = "",
-    seed: int | str | None = None,
-) -> list[str]:
-    r"""Invent names.
-
-    A seed is a promise: with it, the result is the same on every call and on every machine, and ``generate(10)`` is the
-    start of ``generate(1000)``.
-
-    With ``prefix``, ``suffix``, ``pattern``, ``avoid`` and lengths: names that match, as often as the model would
-    invent them. A name is drawn from the model's distribution given that it meets them all; see
-    :meth:`SequenceModel.probability`.
-
-    Args:
-        n: number of names.
-        model: see :func:`load`; the model stays loaded for later calls.
-        where: what the names are to be, for a model with conditions: a value for each condition that matters, such as
-            ``{"sex": "f"}``. The others are left to the model. ``load(model).conditions`` lists the values.
-        prefix: start of every name, normalised to NFC; of whole words for a model of words.
-        temperature: below 1 gives more usual names, above 1 less usual ones; 0 always takes the most probable symbol.
-        top_k: draw each symbol from this many of the most probable ones.
-        top_p: draw each symbol from the smallest set of most probable ones with at least this total probability.
-        min_length: fewest symbols, that is characters or words, in a name, the prefix included.
-        max_length: most symbols in a name, the prefix included. By default the length of the longest name of the list;
-            if ``min_length``, the prefix or the suffix is longer, that.
-        unique: return no name twice in one call.
-        novel: return no name of the list that the model was made from: of no part, train, dev or test. For each name of
-            the list, it also rejects one in 2**32 other names by mistake.
-        exclude: names not to return, spelled as the model spells them.
-        avoid: strings that no name contains; of whole words for a model of words.
-        pattern: a regular expression, of characters, that every name matches in full: literals, ``.``, classes such as
-            ``[a-e]``, ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``.
-        suffix: end of every name, normalised to NFC.
-        seed: a whole number from 0 to 2**128 - 1, or a string, taken as it is and not normalised; by default a random
-            number for each call.
-
-    Raises:
-        OptionError: if an option is out of range or contradicts another.
-        VocabularyError: if the prefix or the suffix contains a symbol that the model does not know.
-        GenerationError: if names that match are too rare to be found, ``novel`` and ``exclude`` reject 16,384
-            candidates for a name, or ``unique`` finds no other name. ``error.names`` is the list of those found.
-        ModelNotFoundError: if there is no such model.
-        ArtifactError: if the model is damaged.
-        HubError: if the model is on the hub, and the hub cannot be reached or refuses the request.
-    """
-    return _loaded(model).generate(
-        n,
-        where=where,
-        prefix=prefix,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_length=min_length,
-        max_length=max_length,
-        unique=unique,
-        novel=novel,
-        exclude=exclude,
-        avoid=avoid,
-        pattern=pattern,
-        suffix=suffix,
-        seed=seed,
-    )

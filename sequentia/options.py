@@ -6,19 +6,20 @@ import re
 import secrets
 import sys
 import unicodedata
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .case import Case, check_case, letters_of
 from .config import MAX_LENGTH
 from .constraints import Constraint
 from .errors import GenerationError, OptionError
 from .novelty import KnownNames
 from .sampling import draws_per_name, seed_of
-from .vocabulary import Vocabulary
+from .vocabulary import Names, Vocabulary
 
 _SEED_LIMIT: Final = 1 << 128  # the width of Philox's key
 
@@ -45,6 +46,7 @@ class SamplingOptions(ConstraintOptions, total=False):
     top_p: float | None
     unique: bool
     seed: int | str | None
+    case: Case | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,8 @@ class Plan:
         start: the state of the constraint after the prefix.
         seed: the given seed as a number, or a random one.
         draws_per_name: uniform numbers reserved for each name: one for each symbol of the longest, and one for its end.
+        case: the letter case that names are shown in, or ``None`` for the model's own.
+        same: for each id, the one that stands for it where names are compared, [ids], or ``None`` if each is itself.
     """
 
     prefix: NDArray[np.int64]
@@ -82,6 +86,8 @@ class Plan:
     start: int
     seed: int
     draws_per_name: int
+    case: Case | None
+    same: NDArray[np.unsignedinteger] | None
 
     @classmethod
     def of(
@@ -106,7 +112,10 @@ class Plan:
             raise _option_error("prefix", prefix, "a string")
         if not isinstance(suffix, str):
             raise _option_error("suffix", suffix, "a string")
-        prefix_ids, suffix_ids = vocabulary.encode(prefix), tuple(vocabulary.encode(suffix).tolist())
+        case = check_case(options.get("case"))
+        letters = None if case is None else letters_of(vocabulary)
+        spell, same = (_normal, None) if letters is None else (letters.spell, letters.same)
+        prefix_ids, suffix_ids = vocabulary.encode(spell(prefix)), tuple(vocabulary.encode(spell(suffix)).tolist())
         min_length = check_int("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
         requested = options.get("max_length")
         max_length = (
@@ -145,10 +154,13 @@ class Plan:
                     option="pattern",
                     value=pattern,
                 )
-            pattern = unicodedata.normalize("NFC", pattern)
-        avoid = _avoided_ids(options.get("avoid", ()), vocabulary, max_length)
+            pattern = _normal(pattern)
+        avoid = _avoided_ids(options.get("avoid", ()), vocabulary, max_length, spell)
+        start_ids: tuple[int, ...] = ()
+        if letters is not None and letters.are_several(prefix_ids):
+            start_ids, prefix_ids = tuple(prefix_ids.tolist()), prefix_ids[:0]
         constraint = Constraint(
-            vocabulary.symbols, min_length, max_length, pattern, suffix_ids, avoid, vocabulary.unknown
+            vocabulary.symbols, min_length, max_length, pattern, suffix_ids, avoid, vocabulary.unknown, start_ids, same
         )
         start = constraint.state(prefix_ids)
         possible = constraint.possible(len(prefix_ids), np.array([start]))
@@ -163,7 +175,7 @@ class Plan:
             top_p=None if top_p is None else _finite_number("top_p", top_p, positive=True, most=1.0),
             max_length=max_length,
             unique=_boolean("unique", options.get("unique", False)),
-            exclude=_excluded_rows(options.get("exclude", ()), vocabulary, max_length),
+            exclude=_excluded_rows(options.get("exclude", ()), vocabulary, max_length, spell),
             known=known if novel else None,
             constraint=constraint,
             drawable=vocabulary.drawable,
@@ -171,6 +183,8 @@ class Plan:
             start=start,
             seed=_seed(options.get("seed")),
             draws_per_name=draws_per_name(max(max_length, longest) + 1),
+            case=case,
+            same=same,
         )
 
     def check_enough(self, n: int) -> None:
@@ -185,6 +199,10 @@ class Plan:
                 f"unique: {n} different names were requested, but the constraints allow {available}; "
                 "ask for fewer names or loosen the options"
             )
+
+    def compared(self, names: Names) -> Names:
+        """Return names, as ids, such that those of the same letters are equal if they are shown in another case."""
+        return names if self.same is None else self.same[names]
 
     @property
     def key(self) -> Hashable:
@@ -250,9 +268,15 @@ def strings(option: str, values: object, expected: str = "a list of strings, eve
     return items
 
 
-def _excluded_rows(names: object, vocabulary: Vocabulary, max_length: int) -> frozenset[bytes]:
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _excluded_rows(
+    names: object, vocabulary: Vocabulary, max_length: int, spell: Callable[[str], str]
+) -> frozenset[bytes]:
     """Return names as :meth:`Vocabulary.rows` encodes them, without names that the model cannot draw."""
-    texts = (unicodedata.normalize("NFC", name) for name in strings("exclude", names))
+    texts = map(spell, strings("exclude", names))
     found = [ids for text in texts if (ids := _known_ids(text, vocabulary, max_length)) is not None]
     return frozenset(vocabulary.rows(vocabulary.padded(found, max_length)))
 
@@ -264,7 +288,9 @@ def _known_ids(text: str, vocabulary: Vocabulary, most: int) -> tuple[int, ...] 
     return None if None in ids else tuple(i for i in ids if i is not None)
 
 
-def _avoided_ids(texts: object, vocabulary: Vocabulary, max_length: int) -> frozenset[tuple[int, ...]]:
+def _avoided_ids(
+    texts: object, vocabulary: Vocabulary, max_length: int, spell: Callable[[str], str]
+) -> frozenset[tuple[int, ...]]:
     """Return strings as ids, without those that no name can contain."""
     found = set()
     for text in strings("avoid", texts):
@@ -272,7 +298,7 @@ def _avoided_ids(texts: object, vocabulary: Vocabulary, max_length: int) -> froz
             raise OptionError(
                 "avoid must not contain the empty string, which every name contains", option="avoid", value=""
             )
-        ids = _known_ids(unicodedata.normalize("NFC", text), vocabulary, max_length)
+        ids = _known_ids(spell(text), vocabulary, max_length)
         if ids is not None:
             found.add(ids)
     return frozenset(found)

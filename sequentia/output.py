@@ -3,20 +3,30 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NotRequired, TypedDict, Unpack
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .case import Case, in_case
 from .errors import OptionError
 from .vocabulary import Names, Vocabulary
 
 NAME: Final = "name"
 LOG_PROBABILITY: Final = "log_probability"
 UNKNOWN: Final = "unknown"
+SPELLED: Final = "spelled"
 
 Scores = NDArray[np.float64] | None
+
+
+class WriterOptions(TypedDict):
+    """The options of :class:`Writer`."""
+
+    scored: bool
+    unknown: NotRequired[bool]
+    case: NotRequired[Case | None]
 
 
 class Writer(ABC):
@@ -27,11 +37,17 @@ class Writer(ABC):
         vocabulary: the alphabet of the names.
         scored: whether each batch comes with log-probabilities.
         unknown: whether to add the symbols of each name that the vocabulary lacks, as text.
+        case: the letter case to write names in; by default the model's own. Beside their log-probabilities then stands
+            how the model spells them.
     """
 
-    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False) -> None:
-        self._file, self._vocabulary, self._unknown = file, vocabulary, unknown
-        self._columns = [NAME, *([LOG_PROBABILITY] if scored else []), *([UNKNOWN] if unknown else [])]
+    def __init__(
+        self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False, case: Case | None = None
+    ) -> None:
+        self._file, self._vocabulary, self._unknown, self._case = file, vocabulary, unknown, case
+        self._spelled = scored and case is not None
+        columns = {NAME: True, LOG_PROBABILITY: scored, UNKNOWN: unknown, SPELLED: self._spelled}
+        self._columns = [name for name, there in columns.items() if there]
 
     def write(self, names: Names, scores: Scores) -> None:
         """Write a batch of names, given as ids, and their log-probabilities, float64 [names], if the file has them."""
@@ -43,15 +59,17 @@ class Writer(ABC):
 
     def _rows_of(self, texts: list[str], scores: Scores) -> Iterator[tuple[object, ...]]:
         """Return the values of each name, in the order of the columns."""
-        return zip(texts, *([] if scores is None else [scores.tolist()]), *self._lacking(texts), strict=True)
+        shown = in_case(texts, self._case)
+        return zip(shown, *([] if scores is None else [scores.tolist()]), *self._beside(texts), strict=True)
 
     def _objects(self, texts: list[str], scores: Scores) -> Iterator[dict[str, object]]:
         return (dict(zip(self._columns, row, strict=True)) for row in self._rows_of(texts, scores))
 
-    def _lacking(self, texts: list[str]) -> list[list[str]]:
-        """Return the column of unknown symbols, if there is one."""
+    def _beside(self, texts: list[str]) -> list[list[str]]:
+        """Return the columns of unknown symbols and of the model's spelling, those that there are."""
         vocabulary = self._vocabulary
-        return [[vocabulary.separator.join(vocabulary.lacking(text)) for text in texts]] if self._unknown else []
+        lacking = [[vocabulary.separator.join(vocabulary.lacking(text)) for text in texts]] if self._unknown else []
+        return [*lacking, *([texts] if self._spelled else [])]
 
     def abandon(self) -> None:  # noqa: B027 - most formats need nothing
         """End a file that will not be kept, because of an error."""
@@ -61,20 +79,20 @@ class Writer(ABC):
 
 
 class Lines(Writer):
-    """One name per line, after its score and a tab if there are scores."""
+    """One name per line, after its score and a tab if there are scores; further columns follow, after tabs."""
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
         shown = [] if scores is None else [[f"{score:.4f}" for score in scores.tolist()]]
-        rows = zip(*shown, texts, *self._lacking(texts), strict=True)
+        rows = zip(*shown, in_case(texts, self._case), *self._beside(texts), strict=True)
         self._file.write("".join("\t".join(row) + "\n" for row in rows).encode())
 
 
 class Csv(Writer):
     """Comma-separated values, with a header."""
 
-    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False) -> None:
-        super().__init__(file, vocabulary, scored=scored, unknown=unknown)
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, **options: Unpack[WriterOptions]) -> None:
+        super().__init__(file, vocabulary, **options)
         self._rows(self._columns)
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
@@ -102,8 +120,8 @@ class JsonLines(Writer):
 class JsonArray(Writer):
     """One JSON array of names, or of objects if there are scores."""
 
-    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False) -> None:
-        super().__init__(file, vocabulary, scored=scored, unknown=unknown)
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, **options: Unpack[WriterOptions]) -> None:
+        super().__init__(file, vocabulary, **options)
         self._before = b"[\n  "
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
@@ -121,19 +139,22 @@ class JsonArray(Writer):
 class Parquet(Writer):
     """A Parquet file with one row group per batch."""
 
-    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False) -> None:
+    def __init__(self, file: BinaryIO, vocabulary: Vocabulary, **options: Unpack[WriterOptions]) -> None:
         from . import arrow
 
-        super().__init__(file, vocabulary, scored=scored, unknown=unknown)
+        super().__init__(file, vocabulary, **options)
         self._table = arrow.ParquetTable(file, self._columns)
 
     def write(self, names: Names, scores: Scores) -> None:
-        """Write a batch without making Python strings."""
-        self._table.write(names, self._vocabulary, scores)
+        """Write a batch, in the model's own case without making Python strings."""
+        if self._case is None:
+            self._table.write(names, self._vocabulary, scores)
+        else:
+            super().write(names, scores)
 
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
-        self._table.write_texts(texts, scores, *self._lacking(texts))
+        self._table.write_texts(in_case(texts, self._case), scores, *self._beside(texts))
 
     def abandon(self) -> None:
         """Close the library's writer, which would complain otherwise."""

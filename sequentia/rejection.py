@@ -69,7 +69,8 @@ class Rejection:
         if plan.known is not None:
             reasons[plan.known.contains(texts)] = _KNOWN
         if plan.exclude:
-            reasons[np.array([row in plan.exclude for row in vocabulary.rows(names)], dtype=bool)] = _EXCLUDED
+            rows = vocabulary.rows(plan.compared(names))
+            reasons[np.array([row in plan.exclude for row in rows], dtype=bool)] = _EXCLUDED
         if vocabulary.may_compose and not unicodedata.is_normalized("NFC", "\n".join(texts)):
             normal = [unicodedata.is_normalized("NFC", text) for text in texts]
             reasons[~np.array(normal, dtype=bool)] = _NOT_NFC
@@ -138,7 +139,8 @@ class Acceptance:
         attempts = np.zeros(len(names), dtype=int) if rejected is None else rejected[: len(names), _UNMET:].sum(axis=1)
         kept: list[int] = []
         used = 0
-        for row, attempts_at_name in zip(self._vocabulary.rows(names), attempts.tolist(), strict=True):
+        rows = self._vocabulary.rows(self._plan.compared(names))
+        for row, attempts_at_name in zip(rows, attempts.tolist(), strict=True):
             used += 1
             if row not in self._seen:
                 self._seen.add(row)

@@ -22,9 +22,9 @@ from sequentia import GenerationError, OptionError, SequenceModel, generation
 from sequentia.drawing import Attempts, draw_attempts
 from sequentia.export import export
 from sequentia.generation import stream_names
+from sequentia.loaded import loaded
 from sequentia.logit_cache import LogitCache
 from sequentia.lookahead import Methods
-from sequentia.model import _loaded
 from sequentia.novelty import KnownNames
 from sequentia.options import Plan
 from sequentia.pattern import compile_pattern
@@ -249,7 +249,7 @@ def test_every_way_to_generate_under_conditions_equals_the_reference(
 )
 def test_the_bundled_model_equals_the_reference(options: dict[str, Any]) -> None:
     model = sequentia.load()
-    with small_pilots(model, _loaded(None)) as patch:
+    with small_pilots(model, loaded(None)) as patch:
         reference = Reference(model, Options(seed=6, **options))
         n = 3 if options.get("temperature") == 0 else 100
         expected = list(itertools.islice(reference.names(), n))

@@ -78,8 +78,9 @@ def test_signature_of_generate() -> None:
         "pattern": None,
         "suffix": "",
         "seed": None,
+        "case": None,
     }
-    assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 15
+    assert [p.kind for p in signature.parameters.values()][1:] == [inspect.Parameter.KEYWORD_ONLY] * 16
 
 
 ERRORS = [
@@ -133,7 +134,7 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         "import sequentia\n"
-        "names: list[str] = sequentia.generate(3, prefix='a', seed=1)\n"
+        "names: list[str] = sequentia.generate(3, prefix='a', seed=1, case='title')\n"
         "model: sequentia.SequenceModel = sequentia.load(threads=1)\n"
         "first: str = next(model.stream(top_p=0.9, unique=True))\n"
         "best: float = max(model.score(names))\n"

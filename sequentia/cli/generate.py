@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import StreamOrFile, engine_options, json_option, model_option, texts_option, where_option
+from .options import StreamOrFile, case_option, engine_options, json_option, model_option, texts_option, where_option
 from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
 from .parameters import seed_of_word
 
@@ -36,6 +36,7 @@ _MANY = 100_000
 @click.option("--unique", is_flag=True, help="Generate no name twice.")
 @click.option("--novel", is_flag=True, help="Generate no name from the list that the model was made from.")
 @texts_option("--exclude", "NAME", "Never generate this name")
+@case_option
 @click.option(
     "--seed",
     type=seed_of_word,
@@ -106,7 +107,7 @@ def generate(
         threads = available_cores() if n >= _MANY else 1
     loaded = load(model, threads=threads)
     batches = loaded.batches(n, **options)
-    with writer_to(kind, output, loaded, scored=scores, total=n) as (writer, report):
+    with writer_to(kind, output, loaded, scored=scores, case=options["case"], total=n) as (writer, report):
         for names in batches:
             found = loaded.score(loaded.vocabulary.decode(names), where=options["where"]) if scores else None
             writer.write(names, found)

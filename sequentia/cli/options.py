@@ -51,6 +51,15 @@ def texts_option(name: str, metavar: str, text: str) -> Callable[..., Any]:
     )
 
 
+def case_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--case``."""
+    return click.option(
+        "--case",
+        type=click.Choice(["lower", "title", "upper"]),
+        help="Letter case of the output; options then take text in any case.  [default: the model's own]",
+    )(command)
+
+
 class OutputFolder(NonEmptyPath):
     """A folder to write; ``-`` is an error."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from sequentia.bulk import Manifest
+    from sequentia.case import Case
     from sequentia.config import Loss, Metrics
     from sequentia.model import SequenceModel
     from sequentia.output import Writer
@@ -50,6 +51,7 @@ def writer_to(
     *,
     scored: bool,
     unknown: bool = False,
+    case: "Case | None" = None,
     total: int | None,
 ) -> "Iterator[tuple[Writer, Callable[[int], object]]]":
     """Open a writer of names to a file or to standard output, and a function that advances the progress bar.
@@ -65,7 +67,7 @@ def writer_to(
         file, bar = standard_output(), None
         if isinstance(output, Path):
             file, bar = stack.enter_context(writing(output)), stack.enter_context(progress_bar(total, "names"))
-        writer = kind(file, model.vocabulary, scored=scored, unknown=unknown)
+        writer = kind(file, model.vocabulary, scored=scored, unknown=unknown, case=case)
         try:
             yield writer, report
         except BaseException as error:
