@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ._lazy import resolve as _resolve
 
 if TYPE_CHECKING:
+    from .composing import compose, compose_arrow
     from .errors import (
         ArtifactError,
         CorpusError,
@@ -42,6 +43,8 @@ __all__ = [
     "TrainingError",
     "VocabularyError",
     "__version__",
+    "compose",
+    "compose_arrow",
     "generate",
     "load",
 ]
@@ -49,6 +52,7 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(__all__, ".errors"),
     **dict.fromkeys(("SequenceModel", "load"), ".model"),
+    **dict.fromkeys(("compose", "compose_arrow"), ".composing"),
     "generate": ".loaded",
 }
 

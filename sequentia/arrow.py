@@ -41,17 +41,23 @@ def strings(names: Names, vocabulary: Vocabulary, case: Case | None = None) -> p
     return pa.StringArray.from_buffers(len(names), pa.py_buffer(offsets), pa.py_buffer(text))
 
 
+def table_of_texts(names: list[str], columns: list[list[str]]) -> pa.Table:
+    """Return columns of texts as a table."""
+    return pa.table([pa.array(column, pa.string()) for column in columns], names=names)
+
+
 class ParquetTable:
     """A Parquet file that is being written, one row group per batch of names.
 
     Args:
         file: the file to write to.
         columns: the name of the column of names, then that of the scores and of further texts if there are any.
+        scored: whether the second column is that of the scores.
     """
 
-    def __init__(self, file: BinaryIO, columns: list[str]) -> None:
-        types = (pa.string(), pa.float64(), pa.string())
-        self._schema = pa.schema([pa.field(name, kind, False) for name, kind in zip(columns, types, strict=False)])
+    def __init__(self, file: BinaryIO, columns: list[str], *, scored: bool) -> None:
+        types = [pa.float64() if scored and place == 1 else pa.string() for place in range(len(columns))]
+        self._schema = pa.schema([pa.field(name, kind, False) for name, kind in zip(columns, types, strict=True)])
         self._writer = parquet.ParquetWriter(file, self._schema)
 
     def write(self, names: Names, vocabulary: Vocabulary, scores: NDArray[np.float64] | None) -> None:

@@ -322,7 +322,7 @@ def write_shard(model: SequenceModel, job: Job, folder: Path, number: int) -> Sh
     first, count, where = job.first(number), job.rows(number), job.options.get("where")
     case = job.options.get("case")
     columns = [NAME, *([LOG_PROBABILITY] if job.scores else []), *([SPELLED] if job.scores and case else [])]
-    with writing(folder / _file_of(number)) as file, closing(ParquetTable(file, columns)) as table:
+    with writing(folder / _file_of(number)) as file, closing(ParquetTable(file, columns, scored=job.scores)) as table:
         if job.command == "generate":
             for names in model.shard(first, count, **job.options):
                 texts = model.vocabulary.decode(names) if job.scores or case else []

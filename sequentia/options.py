@@ -136,7 +136,7 @@ class Plan:
                     option=option,
                     value=text,
                 )
-        novel = _boolean("novel", options.get("novel", False))
+        novel = check_boolean("novel", options.get("novel", False))
         if novel and known is None:
             raise OptionError(
                 "novel: this model has no hashes of its training names, because its recipe sets novelty=false",
@@ -174,14 +174,14 @@ class Plan:
             top_k=None if top_k is None else check_int("top_k", top_k, least=1),
             top_p=None if top_p is None else _finite_number("top_p", top_p, positive=True, most=1.0),
             max_length=max_length,
-            unique=_boolean("unique", options.get("unique", False)),
+            unique=check_boolean("unique", options.get("unique", False)),
             exclude=_excluded_rows(options.get("exclude", ()), vocabulary, max_length, spell),
             known=known if novel else None,
             constraint=constraint,
             drawable=vocabulary.drawable,
             trivial=constraint.unrestricted and min_length == 1 and max_length >= longest,
             start=start,
-            seed=_seed(options.get("seed")),
+            seed=seed_number(options.get("seed")),
             draws_per_name=draws_per_name(max(max_length, longest) + 1),
             case=case,
             same=same,
@@ -251,7 +251,8 @@ def _finite_number(option: str, value: object, *, positive: bool, most: float = 
     return number
 
 
-def _boolean(option: str, value: object) -> bool:
+def check_boolean(option: str, value: object) -> bool:
+    """Return an option that is True or False, or raise :class:`OptionError`."""
     if not isinstance(value, bool):
         raise _option_error(option, value, "True or False")
     return value
@@ -330,7 +331,8 @@ def _no_match(options: Mapping[str, object], least: int, most: int, vocabulary: 
     )
 
 
-def _seed(value: object) -> int:
+def seed_number(value: object) -> int:
+    """Return the option ``seed`` as a number, a random one if it is None, or raise :class:`OptionError`."""
     if value is None:
         return secrets.randbits(64)
     try:

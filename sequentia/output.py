@@ -1,7 +1,7 @@
 """Write names to a file in batches: as lines of text, CSV, JSON, JSON Lines or Parquet."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NotRequired, TypedDict, Unpack
 
@@ -27,6 +27,7 @@ class WriterOptions(TypedDict):
     scored: bool
     unknown: NotRequired[bool]
     case: NotRequired[Case | None]
+    others: NotRequired[Sequence[str]]
 
 
 class Writer(ABC):
@@ -39,31 +40,45 @@ class Writer(ABC):
         unknown: whether to add the symbols of each name that the vocabulary lacks, as text.
         case: the letter case to write names in; by default the model's own. Beside their log-probabilities then stands
             how the model spells them.
+        others: names of further columns, of texts.
     """
 
     def __init__(
-        self, file: BinaryIO, vocabulary: Vocabulary, *, scored: bool, unknown: bool = False, case: Case | None = None
+        self,
+        file: BinaryIO,
+        vocabulary: Vocabulary,
+        *,
+        scored: bool,
+        unknown: bool = False,
+        case: Case | None = None,
+        others: Sequence[str] = (),
     ) -> None:
         self._file, self._vocabulary, self._unknown, self._case = file, vocabulary, unknown, case
         self._spelled = scored and case is not None
         columns = {NAME: True, LOG_PROBABILITY: scored, UNKNOWN: unknown, SPELLED: self._spelled}
-        self._columns = [name for name, there in columns.items() if there]
+        self._columns = [*[name for name, there in columns.items() if there], *others]
 
     def write(self, names: Names, scores: Scores) -> None:
         """Write a batch of names, given as ids, and their log-probabilities, float64 [names], if the file has them."""
         self.write_texts(self._vocabulary.decode(names), scores)
 
     @abstractmethod
-    def write_texts(self, texts: list[str], scores: Scores) -> None:
-        """Write a batch of names, given as text, and their log-probabilities, float64 [names], if the file has them."""
+    def write_texts(self, texts: list[str], scores: Scores, *others: list[str]) -> None:
+        """Write a batch of names, given as text, and their log-probabilities, float64 [names], if the file has them.
 
-    def _rows_of(self, texts: list[str], scores: Scores) -> Iterator[tuple[object, ...]]:
+        Args:
+            texts: the names.
+            scores: the log-probabilities.
+            others: the further columns.
+        """
+
+    def _rows_of(self, texts: list[str], scores: Scores, *others: list[str]) -> Iterator[tuple[object, ...]]:
         """Return the values of each name, in the order of the columns."""
         shown = in_case(texts, self._case)
-        return zip(shown, *([] if scores is None else [scores.tolist()]), *self._beside(texts), strict=True)
+        return zip(shown, *([] if scores is None else [scores.tolist()]), *self._beside(texts), *others, strict=True)
 
-    def _objects(self, texts: list[str], scores: Scores) -> Iterator[dict[str, object]]:
-        return (dict(zip(self._columns, row, strict=True)) for row in self._rows_of(texts, scores))
+    def _objects(self, texts: list[str], scores: Scores, *others: list[str]) -> Iterator[dict[str, object]]:
+        return (dict(zip(self._columns, row, strict=True)) for row in self._rows_of(texts, scores, *others))
 
     def _beside(self, texts: list[str]) -> list[list[str]]:
         """Return the columns of unknown symbols and of the model's spelling, those that there are."""
@@ -81,10 +96,10 @@ class Writer(ABC):
 class Lines(Writer):
     """One name per line, after its score and a tab if there are scores; further columns follow, after tabs."""
 
-    def write_texts(self, texts: list[str], scores: Scores) -> None:
+    def write_texts(self, texts: list[str], scores: Scores, *others: list[str]) -> None:
         """Write a batch."""
         shown = [] if scores is None else [[f"{score:.4f}" for score in scores.tolist()]]
-        rows = zip(*shown, in_case(texts, self._case), *self._beside(texts), strict=True)
+        rows = zip(*shown, in_case(texts, self._case), *self._beside(texts), *others, strict=True)
         self._file.write("".join("\t".join(row) + "\n" for row in rows).encode())
 
 
@@ -95,9 +110,9 @@ class Csv(Writer):
         super().__init__(file, vocabulary, **options)
         self._rows(self._columns)
 
-    def write_texts(self, texts: list[str], scores: Scores) -> None:
+    def write_texts(self, texts: list[str], scores: Scores, *others: list[str]) -> None:
         """Write a batch."""
-        self._rows(*self._rows_of(texts, scores))
+        self._rows(*self._rows_of(texts, scores, *others))
 
     def _rows(self, *rows: Iterable[object]) -> None:
         import csv
@@ -111,10 +126,10 @@ class Csv(Writer):
 class JsonLines(Writer):
     """One JSON object per line."""
 
-    def write_texts(self, texts: list[str], scores: Scores) -> None:
+    def write_texts(self, texts: list[str], scores: Scores, *others: list[str]) -> None:
         """Write a batch."""
         encode = msgspec.json.Encoder().encode
-        self._file.write(b"".join(encode(row) + b"\n" for row in self._objects(texts, scores)))
+        self._file.write(b"".join(encode(row) + b"\n" for row in self._objects(texts, scores, *others)))
 
 
 class JsonArray(Writer):
@@ -124,10 +139,10 @@ class JsonArray(Writer):
         super().__init__(file, vocabulary, **options)
         self._before = b"[\n  "
 
-    def write_texts(self, texts: list[str], scores: Scores) -> None:
+    def write_texts(self, texts: list[str], scores: Scores, *others: list[str]) -> None:
         """Write a batch."""
         encode = msgspec.json.Encoder().encode
-        for row in texts if self._columns == [NAME] else self._objects(texts, scores):
+        for row in texts if self._columns == [NAME] else self._objects(texts, scores, *others):
             self._file.write(self._before + encode(row))
             self._before = b",\n  "
 
@@ -143,7 +158,7 @@ class Parquet(Writer):
         from . import arrow
 
         super().__init__(file, vocabulary, **options)
-        self._table = arrow.ParquetTable(file, self._columns)
+        self._table = arrow.ParquetTable(file, self._columns, scored=options["scored"])
 
     def write(self, names: Names, scores: Scores) -> None:
         """Write a batch, in the model's own case without making Python strings."""
@@ -152,9 +167,9 @@ class Parquet(Writer):
         else:
             super().write(names, scores)
 
-    def write_texts(self, texts: list[str], scores: Scores) -> None:
+    def write_texts(self, texts: list[str], scores: Scores, *others: list[str]) -> None:
         """Write a batch."""
-        self._table.write_texts(in_case(texts, self._case), scores, *self._beside(texts))
+        self._table.write_texts(in_case(texts, self._case), scores, *self._beside(texts), *others)
 
     def abandon(self) -> None:
         """Close the library's writer, which would complain otherwise."""

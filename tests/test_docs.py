@@ -43,7 +43,7 @@ def test_the_first_snippet_prints_what_it_shows() -> None:
 
 def test_the_snippets_run() -> None:
     snippets = blocks("python", "python")
-    assert len(snippets) == 5
+    assert len(snippets) == 6
     scope: dict[str, object] = {}
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), scope)

@@ -29,6 +29,8 @@ def test_exported_names() -> None:
         "TrainingError",
         "VocabularyError",
         "__version__",
+        "compose",
+        "compose_arrow",
         "generate",
         "load",
     ]
@@ -145,6 +147,7 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
         "both: list[str] = sequentia.generate(2, where={'sex': 'f', 'decade': 1990})\n"
         "scores = model.score(both, where=[said, None])\n"
         "rows: list[dict[str, float]] = model.next_symbols(both, where=said)\n"
+        "full: list[str] = sequentia.compose('{a} {b}', 2, a={'model': 'people'}, b=dict(model='surnames'), seed=1)\n"
         "try:\n    model.generate(2, prefix='a', top_k=3)\n"
         "except sequentia.GenerationError as error:\n    counted: int = error.candidates\n"
         "sequentia.generate('3')  # a mistake that must be found\n"
@@ -161,7 +164,7 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
         for line in result.stdout.splitlines()
         if ": error: " in line and str(program) in line
     ]
-    assert found == ["17", "18", "19"], result.stdout
+    assert found == ["18", "19", "20"], result.stdout
 
 
 def test_what_the_command_imports_is_left_alone_by_the_garbage_collector(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import click
 
 from sequentia import __version__
 
+from .compose import compose
 from .errors import Commands, end_by_signal
 from .generate import generate
 from .hub import pull, push
@@ -26,6 +27,7 @@ def cli() -> None:
 
 for command in (
     generate,
+    compose,
     score,
     info,
     evaluate,

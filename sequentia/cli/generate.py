@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from .options import StreamOrFile, case_option, engine_options, json_option, model_option, texts_option, where_option
+from .naming import case_option, seed_option, texts_option, where_option
+from .options import StreamOrFile, engine_options, json_option, model_option
 from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
-from .parameters import seed_of_word
 
 _MANY = 100_000
 
@@ -37,12 +37,7 @@ _MANY = 100_000
 @click.option("--novel", is_flag=True, help="Generate no name from the list that the model was made from.")
 @texts_option("--exclude", "NAME", "Never generate this name")
 @case_option
-@click.option(
-    "--seed",
-    type=seed_of_word,
-    metavar="SEED",
-    help="A whole number from 0 on, or any other text, not empty. The same seed gives the same names everywhere.",
-)
+@seed_option
 @click.option("--scores", is_flag=True, help="Add the natural logarithm of each name's probability.")
 @click.option(
     "--threads",
@@ -107,7 +102,7 @@ def generate(
         threads = available_cores() if n >= _MANY else 1
     loaded = load(model, threads=threads)
     batches = loaded.batches(n, **options)
-    with writer_to(kind, output, loaded, scored=scores, case=options["case"], total=n) as (writer, report):
+    with writer_to(kind, output, loaded.vocabulary, scored=scores, case=options["case"], total=n) as (writer, report):
         for names in batches:
             found = loaded.score(loaded.vocabulary.decode(names), where=options["where"]) if scores else None
             writer.write(names, found)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from sequentia.bulk import Manifest
-    from sequentia.case import Case
     from sequentia.config import Loss, Metrics
-    from sequentia.model import SequenceModel
-    from sequentia.output import Writer
+    from sequentia.output import Writer, WriterOptions
+    from sequentia.vocabulary import Vocabulary
 
 _MOST_ROWS = 24
 
@@ -47,12 +46,10 @@ def format_for(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
 def writer_to(
     kind: "type[Writer]",
     output: Path | str | None,
-    model: "SequenceModel",
+    vocabulary: "Vocabulary",
     *,
-    scored: bool,
-    unknown: bool = False,
-    case: "Case | None" = None,
     total: int | None,
+    **options: "Unpack[WriterOptions]",
 ) -> "Iterator[tuple[Writer, Callable[[int], object]]]":
     """Open a writer of names to a file or to standard output, and a function that advances the progress bar.
 
@@ -67,7 +64,7 @@ def writer_to(
         file, bar = standard_output(), None
         if isinstance(output, Path):
             file, bar = stack.enter_context(writing(output)), stack.enter_context(progress_bar(total, "names"))
-        writer = kind(file, model.vocabulary, scored=scored, unknown=unknown, case=case)
+        writer = kind(file, vocabulary, **options)
         try:
             yield writer, report
         except BaseException as error:

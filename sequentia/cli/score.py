@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from .options import StreamOrFile, engine_options, json_option, model_option, where_option
+from .naming import where_option
+from .options import StreamOrFile, engine_options, json_option, model_option
 from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
 from .streams import STANDARD, notice, standard_input
 
@@ -94,7 +95,10 @@ def score(
     else:
         scored = score_lines(loaded, standard_input(), "standard input", where)
     lacking, watched = 0, loaded.vocabulary.unknown is not None and not unknown
-    with writer_to(kind, output, loaded, scored=True, unknown=unknown, total=len(names) or None) as (writer, report):
+    with writer_to(kind, output, loaded.vocabulary, scored=True, unknown=unknown, total=len(names) or None) as (
+        writer,
+        report,
+    ):
         for texts, scores in scored:
             writer.write_texts(texts, scores)
             report(len(texts))
