@@ -18,6 +18,7 @@ from .errors import GenerationError, OptionError
 from .generation import draw_shard, stream_names
 from .likelihood import name_losses, ranked_probabilities
 from .lookahead import Methods, Probability
+from .namer import Namer
 from .options import ConstraintOptions, Plan, SamplingOptions, check_int, check_names, strings
 from .pretrained import Pretrained
 from .resolve import locate
@@ -88,6 +89,19 @@ class SequenceModel(Pretrained):
         """
         batches = self._names(self._plan(options), options)
         return chain.from_iterable(self._texts(batch, options) for batch in batches)
+
+    def namer(self, **options: Unpack[SamplingOptions]) -> Namer:
+        """Return a function from seeds to names: ``namer(**options)(7)`` is ``generate(1, seed=7, **options)[0]``.
+
+        It checks the options once and remembers how names begin, so that it is many times as fast. Without a seed, it
+        returns a random name. See :func:`sequentia.generate` for the options; ``seed`` and ``unique`` are not allowed.
+
+        Raises:
+            OptionError: if an option is out of range or contradicts another.
+        """
+        if options.get("seed") is not None:
+            raise OptionError("seed: give each name's to the function", option="seed", value=options["seed"])
+        return Namer(self._methods(options), self.vocabulary, self._plan(options))
 
     def batches(self, n: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
         """Return the first ``n`` names of a stream as ids, in batches that are drawn on demand.

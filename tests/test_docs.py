@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 OF_WORDS = {name for name in recipe_names() if read_recipe(name).symbols == "words"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-GUIDES = README + "".join((DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("generate", "train", "hub"))
+GUIDES = README + "".join(
+    (DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("generate", "faker", "train", "hub")
+)
 
 
 def blocks(marker: str, language: str) -> list[str]:
@@ -43,7 +45,7 @@ def test_the_first_snippet_prints_what_it_shows() -> None:
 
 def test_the_snippets_run() -> None:
     snippets = blocks("python", "python")
-    assert len(snippets) == 6
+    assert len(snippets) == 8
     scope: dict[str, object] = {}
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), scope)

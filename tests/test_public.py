@@ -138,6 +138,7 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
         "import sequentia\n"
         "names: list[str] = sequentia.generate(3, prefix='a', seed=1, case='title')\n"
         "model: sequentia.SequenceModel = sequentia.load(threads=1)\n"
+        "namer = model.namer(top_k=5); single: str = namer('a')\n"
         "first: str = next(model.stream(top_p=0.9, unique=True))\n"
         "best: float = max(model.score(names))\n"
         "mass: dict[str, float] = model.next_symbols('a')\n"
@@ -164,7 +165,7 @@ def test_a_consumers_program_type_checks(tmp_path: Path) -> None:
         for line in result.stdout.splitlines()
         if ": error: " in line and str(program) in line
     ]
-    assert found == ["18", "19", "20"], result.stdout
+    assert found == ["19", "20", "21"], result.stdout
 
 
 def test_what_the_command_imports_is_left_alone_by_the_garbage_collector(tmp_path: Path) -> None:
