@@ -86,7 +86,7 @@ def _facts(
 @click.option(
     "--split",
     type=click.Choice(["lecture", "dedup", "all", "column"]),
-    help="How to split CORPUS.  [default: as in the training of MODEL]",
+    help="How to split CORPUS.  [default: as in the training of MODEL; not, if CORPUS is another list]",
 )
 @column_options
 @click.option("--against", multiple=True, metavar="MODEL", help="Compare with this model; repeatable.")
@@ -101,9 +101,11 @@ def evaluate(
 ) -> None:
     """Print the loss of MODEL on the names of CORPUS, in nats (natural-logarithm units) per symbol.
 
-    --against compares another model with MODEL on the dev and test parts. It prints how much higher the other model's
-    loss is, a 95 % interval of that difference from 10,000 resamples of the names (paired bootstrap), and the share of
-    resamples in which MODEL is better.
+    The list that MODEL was trained on is split into parts. Another list, or table, is measured as a whole.
+
+    --against compares another model with MODEL on the dev and test parts, or on the other list. It prints how much
+    higher the other model's loss is, a 95 % interval of that difference from 10,000 resamples of the names (paired
+    bootstrap), and the share of resamples in which MODEL is better.
     """
     import msgspec
 
@@ -123,27 +125,28 @@ def evaluate(
         click.echo(format_json({**msgspec.to_builtins(metrics), **({"against": rows} if rows else {})}), nl=False)
         return
     print_metrics(metrics)
-    if metrics.dev is None and evaluated.config.metrics.dev is not None:
+    if metrics.names is not None:
+        notice(f"{corpus} is not the list that {model} was trained on, so it is not split.")
+    elif metrics.dev is None and evaluated.config.metrics.dev is not None:
         notice(
             f"{model} has learnt from this whole list. The losses that were measured before are printed by: "
             f"sequentia info {shlex.quote(model)}"
         )
-    if any(getattr(comparison, part) for _, comparison in comparisons for part in comparison.__struct_fields__):
+    if any(comparison.parts for _, comparison in comparisons):
         click.echo()
         _print_comparisons(comparisons)
+    for label, comparison in comparisons:
+        if comparison.learnt:
+            notice(f"{label} has learnt from other parts of this list, so it may know dev and test by heart.")
 
 
 def _print_comparisons(comparisons: "list[tuple[str, Comparison]]") -> None:
     width = max(len("against"), *(len(label) for label, _ in comparisons))
     click.echo(f"{'against':<{width}} {'part':<12} {'difference':>11} {'95 % interval':>18} {'better':>7}")
     for label, comparison in comparisons:
-        for part in comparison.__struct_fields__:
-            found = getattr(comparison, part)
-            if found is not None:
-                interval = f"{found.low:+.4f} {found.high:+.4f}"
-                click.echo(
-                    f"{label:<{width}} {part:<12} {found.difference:>+11.4f} {interval:>18} {found.better:>7.1%}"
-                )
+        for part, found in comparison.parts.items():
+            interval = f"{found.low:+.4f} {found.high:+.4f}"
+            click.echo(f"{label:<{width}} {part:<12} {found.difference:>+11.4f} {interval:>18} {found.better:>7.1%}")
 
 
 @click.command()
