@@ -1,7 +1,10 @@
-/** Build the package: types and modules by tsc, one minified file by esbuild and terser, and the bundled model. */
+/**
+ * Build the package: types and modules by tsc, one minified file by esbuild and terser, and the bundled model. Also write
+ * the page that `sequentia page` puts a model into.
+ */
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { minify } from "terser";
@@ -10,20 +13,33 @@ process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 rmSync("dist", { recursive: true, force: true });
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc"], { stdio: "inherit" });
 
-const bundle = await build({
-    entryPoints: ["src/index.ts"],
-    bundle: true,
-    format: "esm",
-    target: "es2022",
-    minify: true,
-    legalComments: "none",
-    write: false,
-});
-const { code } = await minify(bundle.outputFiles[0].text, {
-    module: true,
-    compress: { ecma: 2022, passes: 3, unsafe_arrows: true, keep_fargs: false },
-});
-writeFileSync("dist/sequentia.min.js", code);
+execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "--project", "page"], { stdio: "inherit" });
+
+/** Return one minified file with a module and all that it imports. */
+async function bundled(entry, format) {
+    const bundle = await build({
+        entryPoints: [entry],
+        bundle: true,
+        format,
+        target: "es2022",
+        minify: true,
+        legalComments: "none",
+        write: false,
+    });
+    const { code } = await minify(bundle.outputFiles[0].text, {
+        module: format === "esm",
+        compress: { ecma: 2022, passes: 3, unsafe_arrows: true, keep_fargs: false },
+        format: { inline_script: true },
+    });
+    return code;
+}
+
+writeFileSync("dist/sequentia.min.js", await bundled("src/index.ts", "esm"));
+
+const style = await build({ entryPoints: ["page/page.css"], minify: true, write: false });
+const parts = { style: style.outputFiles[0].text, program: await bundled("page/main.ts", "iife") };
+const page = readFileSync("page/page.html", "utf8").replace(/{{(style|program)}}/g, (_, part) => parts[part].trim());
+writeFileSync("../sequentia/page.html", page);
 
 const model = "../sequentia/models/names";
 mkdirSync("dist/models/names", { recursive: true });
