@@ -18,7 +18,13 @@ export function sha256(data: Uint8Array): Uint8Array<ArrayBuffer> {
         }
     }
     const round = Int32Array.from(primes, (prime) => fraction(Math.cbrt(prime)));
-    const state = Int32Array.from(primes.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
+    // The standard's a and e of each round, after those of the state; its b, c, d and f, g, h are those of earlier rounds.
+    const as = new Int32Array(68);
+    const es = new Int32Array(68);
+    for (let i = 0; i < 4; i++) {
+        as[i] = fraction(Math.sqrt(primes[3 - i]));
+        es[i] = fraction(Math.sqrt(primes[7 - i]));
+    }
 
     const padded = new DataView(new ArrayBuffer((data.length + 72) & -64));
     new Uint8Array(padded.buffer).set(data);
@@ -27,29 +33,40 @@ export function sha256(data: Uint8Array): Uint8Array<ArrayBuffer> {
     const turned = (x: number, bits: number): number => (x >>> bits) | (x << (32 - bits));
     const words = new Int32Array(64);
     for (let start = 0; start < padded.byteLength; start += 64) {
-        let [a, b, c, d, e, f, g, h] = state;
         for (let i = 0; i < 64; i++) {
             if (i < 16) {
                 words[i] = padded.getInt32(start + 4 * i);
             } else {
-                const [x, y] = [words[i - 15], words[i - 2]];
-                const low = turned(x, 7) ^ turned(x, 18) ^ (x >>> 3);
-                const high = turned(y, 17) ^ turned(y, 19) ^ (y >>> 10);
-                words[i] = words[i - 16] + low + words[i - 7] + high;
+                const x = words[i - 15];
+                const y = words[i - 2];
+                words[i] =
+                    words[i - 16] +
+                    (turned(x, 7) ^ turned(x, 18) ^ (x >>> 3)) +
+                    words[i - 7] +
+                    (turned(y, 17) ^ turned(y, 19) ^ (y >>> 10));
             }
-            const s1 = turned(e, 6) ^ turned(e, 11) ^ turned(e, 25);
-            const t1 = (h + s1 + ((e & f) ^ (~e & g)) + round[i] + words[i]) | 0;
-            const s0 = turned(a, 2) ^ turned(a, 13) ^ turned(a, 22);
-            const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-            [a, b, c, d, e, f, g, h] = [(t1 + t2) | 0, a, b, c, (d + t1) | 0, e, f, g];
+            const a = as[i + 3];
+            const b = as[i + 2];
+            const e = es[i + 3];
+            const g = es[i + 1];
+            const sum =
+                es[i] +
+                (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) +
+                (g ^ (e & (es[i + 2] ^ g))) +
+                round[i] +
+                words[i];
+            es[i + 4] = as[i] + sum;
+            as[i + 4] = sum + (turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + ((a & b) | (as[i + 1] & (a | b)));
         }
-        [a, b, c, d, e, f, g, h].forEach((word, i) => {
-            state[i] += word;
-        });
+        for (let i = 0; i < 4; i++) {
+            as[i] += as[64 + i];
+            es[i] += es[64 + i];
+        }
     }
-    state.forEach((word, i) => {
-        padded.setInt32(4 * i, word);
-    });
+    for (let i = 0; i < 4; i++) {
+        padded.setInt32(4 * i, as[3 - i]);
+        padded.setInt32(16 + 4 * i, es[3 - i]);
+    }
     return new Uint8Array(padded.buffer, 0, 32);
 }
 
