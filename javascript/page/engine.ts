@@ -13,6 +13,8 @@ export interface About {
     maxLength: number;
     /** Whether its symbols are words. */
     ofWords: boolean;
+    /** Whether its names run from right to left. */
+    fromRight: boolean;
     conditions: Record<string, string[]>;
     /** Whether the option `novel` is there. */
     knowsItsNames: boolean;
@@ -21,43 +23,83 @@ export interface About {
 /** A symbol that may follow, and its probability. Nothing stands for the end. */
 export type Share = [symbol: string, probability: number];
 
-/** How a name was drawn. */
+/** How a name is drawn. */
 export interface Drawn {
     /** Natural logarithm of the name's probability. */
     score: number;
-    steps: { before: string; symbol: string; shares: Share[] }[];
+    /** The words that the model lacks; the steps end before the first of them. */
+    lacking: string[];
+    steps: Step[];
 }
 
-/** Names, and what was wrong if there are fewer than asked for. */
+/** How a symbol is drawn. */
+export interface Step {
+    before: string;
+    symbol: string;
+    /** The most probable symbols, and the drawn one. */
+    shares: Share[];
+}
+
+/** The names so far. */
 export interface Invented {
     names: string[];
+    /** Why there are fewer than asked for, and no more to come. */
     problem?: string;
+    /** Whether there are more to come; `continue` asks for them. */
+    more: boolean;
 }
 
 export type Request =
     | { kind: "open"; files: Packed }
     | { kind: "invent"; count: number; options: Options }
+    | { kind: "continue" }
     | { kind: "look"; name: string; options: Options; most: number };
 
 /** Ask a model; the answer to `open` is {@link About}, to `invent` {@link Invented}, to `look` {@link Drawn}. */
 export type Ask = <T>(request: Request) => Promise<T>;
 
+const SLICE = 8; // milliseconds, after which names are shown and newer options are looked at
+
 /** Return what answers requests, without a worker. */
 export function engine(): Ask {
-    let model: Model | undefined;
+    let model: Model;
+    let names: string[];
+    let stream: Iterator<string> | undefined;
+    let wanted = 0;
 
     async function answer(request: Request): Promise<unknown> {
-        if (request.kind === "open") {
-            const files = Object.entries(request.files).map(async ([name, text]) => [name, await unpacked(text)]);
-            model = Model.from(Object.fromEntries(await Promise.all(files)) as Files);
-            return about(model);
+        switch (request.kind) {
+            case "open": {
+                const files = Object.entries(request.files).map(async ([name, text]) => [name, await unpacked(text)]);
+                model = Model.from(Object.fromEntries(await Promise.all(files)) as Files);
+                return about(model);
+            }
+            case "invent":
+                [names, stream, wanted] = [[], undefined, request.count];
+                return invented(() => {
+                    stream = model.stream(request.options);
+                });
+            case "continue":
+                return invented(() => {});
+            case "look":
+                return drawn(model, request.name, request.options, request.most);
         }
-        if (model === undefined) {
-            throw new Error("no model is open");
+    }
+
+    function invented(start: () => void): Invented {
+        const until = performance.now() + SLICE;
+        try {
+            start();
+            while (names.length < wanted && (!names.length || performance.now() < until)) {
+                names.push(stream!.next().value);
+            }
+        } catch (error) {
+            if (!(error instanceof SequentiaError)) {
+                throw error;
+            }
+            return { names, problem: error.message, more: false };
         }
-        return request.kind === "invent"
-            ? invented(model, request.count, request.options)
-            : drawn(model, request.name, request.options, request.most);
+        return { names, more: names.length < wanted };
     }
 
     return answer as Ask;
@@ -76,44 +118,51 @@ export function serve(): void {
 }
 
 async function unpacked(text: string): Promise<Uint8Array> {
-    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-function about(model: Model): About {
+/** Return what a text in base64 holds; `Uint8Array.fromBase64` is newer than two years. */
+function bytesOf(text: string): Uint8Array<ArrayBuffer> {
+    const { fromBase64 } = Uint8Array as { fromBase64?: (text: string) => Uint8Array<ArrayBuffer> };
+    if (fromBase64) {
+        return fromBase64.call(Uint8Array, text);
+    }
+    const characters = atob(text);
+    const bytes = new Uint8Array(characters.length);
+    for (let i = 0; i < bytes.length; i++) {
+        bytes[i] = characters.charCodeAt(i);
+    }
+    return bytes;
+}
+
+function about({ config, vocabulary, conditions, knowsItsNames }: Model): About {
+    const letters = vocabulary.symbols.join("").match(/\p{L}/gu) ?? [];
+    const fromRight =
+        /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}]/u;
     return {
-        maxLength: model.config.max_length,
-        ofWords: model.vocabulary.unknown > 0,
-        conditions: model.conditions,
-        knowsItsNames: model.knowsItsNames,
+        maxLength: config.max_length,
+        ofWords: vocabulary.unknown > 0,
+        fromRight: 2 * letters.filter((letter) => fromRight.test(letter)).length > letters.length,
+        conditions,
+        knowsItsNames,
     };
 }
 
-function invented(model: Model, count: number, options: Options): Invented {
-    try {
-        return { names: model.generate(count, options) };
-    } catch (error) {
-        if (!(error instanceof SequentiaError)) {
-            throw error;
-        }
-        const names = "names" in error ? (error.names as string[]) : [];
-        return { names, problem: error.message };
-    }
-}
-
-function drawn(model: Model, name: string, { where, temperature, topK, topP }: Options, most: number): Drawn {
-    const ids = model.vocabulary.encode(name, model.vocabulary.unknown);
+function drawn(model: Model, name: string, { where, temperature }: Options, most: number): Drawn {
+    const { vocabulary } = model;
     const score = model.score(name, { where: where ?? null });
-    const symbols = [...ids].map((id) => model.vocabulary.symbols[id - 1]);
-    const steps = [...symbols, ""].map((symbol, place) => {
-        const before = model.vocabulary.decode([...ids].slice(0, place));
-        const all = [...model.nextSymbols(before, { where, temperature, topK, topP })];
+    const lacking = vocabulary.unknown ? model.unknownWords(name) : [];
+    const symbols = [...vocabulary.split(name.normalize("NFC")), ""];
+    const known = lacking.length ? symbols.indexOf(lacking[0]) : symbols.length;
+    const steps = symbols.slice(0, known).map((symbol, place) => {
+        const before = symbols.slice(0, place).join(vocabulary.separator);
+        const all = [...model.nextSymbols(before, { where, temperature })];
         const shares = all.slice(0, most);
         if (!shares.some(([each]) => each === symbol)) {
-            shares[most - 1] = all.find(([each]) => each === symbol) ?? [symbol, 0];
+            shares.splice(-1, 1, all.find(([each]) => each === symbol)!);
         }
         return { before, symbol, shares };
     });
-    return { score, steps };
+    return { score, lacking, steps };
 }

@@ -1,8 +1,10 @@
-/** The page of a model: names that change with the options, how each was drawn, and the alphabet as a picture. */
+/** The page of a model: names that change with the options, how each is drawn, and the alphabet as a picture. */
 
 import type { Options } from "../src/options.js";
+import { checkBox, choice, created, element, numberField, slider, textField } from "./elements.js";
 import type { About, Ask, Drawn, Invented, Packed } from "./engine.js";
 import { type Point, picture } from "./picture.js";
+import { rarity, stepTable } from "./steps.js";
 
 /** What `sequentia page` puts into the page beside the program. */
 export interface Contents {
@@ -13,116 +15,131 @@ export interface Contents {
     points: Point[];
 }
 
-const AT_FIRST = 40;
-const STEP = 40;
-const MOST = 4000;
-const SHARES = 8;
-
 type State = Record<string, string>;
+
+const STEP = 40; // names at first, and more of them each time
+const MOST = 1000;
+const SHARES = 8; // symbols that are shown of each step
+const AT_ONCE = 200; // names that are shown within one frame
+const PAUSE = 400; // milliseconds between changes of the address, of which browsers allow few
 
 /** Show a model. */
 export async function show(contents: Contents, ask: Ask): Promise<void> {
     const about = await ask<About>({ kind: "open", files: contents.files });
-    const what = about.ofWords ? "titles" : "names";
+    await new Page(about, ask).start();
     element("about").textContent =
-        `Invented by a small neural network that learnt from ${contents.learnt.toLocaleString("en")} ${what}.`;
-    new Page(about, ask).start();
+        `Invented by a model that learnt from ${count(contents.learnt)} ${about.ofWords ? "texts" : "names"}, ` +
+        "and that runs in this page.";
     picture(contents.points, about.ofWords);
 }
 
-function element<T extends HTMLElement>(id: string): T {
-    return document.getElementById(id) as T;
+function count(value: number): string {
+    return value.toLocaleString("en");
 }
 
-function created<K extends keyof HTMLElementTagNameMap>(
-    tag: K,
-    properties: Partial<HTMLElementTagNameMap[K]> = {},
-    ...children: (Node | string)[]
-): HTMLElementTagNameMap[K] {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
+function frame(): Promise<unknown> {
+    return new Promise(requestAnimationFrame);
 }
 
 class Page {
     private state: State = {};
     private names: string[] = [];
-    private running = false;
-    private wanted = false;
+    private address = "";
+    private pause = 0;
+    private isWanted = false;
+    private isRunning = false;
+    private isChosen = false; // else the first name is looked at
 
     constructor(
         private readonly about: About,
         private readonly ask: Ask,
     ) {}
 
-    start(): void {
+    /** Start the page, until its first names are shown. */
+    async start(): Promise<void> {
+        const { ofWords, fromRight } = this.about;
+        if (ofWords) {
+            element("names-title").textContent = "Texts";
+            element("again").textContent = "Other texts";
+        }
+        for (const id of ["list", "name", "steps"]) {
+            element(id).dir = fromRight ? "rtl" : "ltr";
+        }
+        element("steps").classList.toggle("words", ofWords);
         this.build();
-        this.read();
         window.addEventListener("hashchange", () => this.read());
-        element("options").addEventListener("input", () => this.changed());
+        document.addEventListener("input", ({ target }) => {
+            if ((target as HTMLInputElement).form) {
+                this.changed();
+            }
+        });
         element("options").addEventListener("submit", (event) => event.preventDefault());
         element("again").onclick = () => this.set("seed", newSeed());
         element("more").onclick = () => this.set("n", String(Math.min(MOST, this.count() + STEP)));
         element("copy").onclick = () => this.copy();
         element("download").onclick = () => this.download();
-        element("name").addEventListener("input", () => this.look());
+        element("list").onclick = ({ target }) => this.choose((target as Element).closest("button"));
+        element("list").onkeydown = (event) => this.move(event);
+        element("name").oninput = () => {
+            this.isChosen = true;
+            this.mark();
+            this.look();
+        };
+        await this.read();
     }
 
     /** Make a field for each option that this model has. */
     private build(): void {
-        const [one, many] = this.about.ofWords ? ["word", "words"] : ["letter", "letters"];
-        const fields = element("fields");
-        fields.append(
-            text("prefix", "Starts with"),
-            text("suffix", "Ends with"),
-            ...Object.entries(this.about.conditions).map(([name, values]) => choice(`where.${name}`, name, values)),
-            slider("temperature", "How daring", "0.1", "2", "0.05", "1"),
-            created(
-                "div",
-                { className: "pair" },
-                number("min", `Least ${many}`, 1, this.about.maxLength, "1"),
-                number("max", `Most ${many}`, 1, this.about.maxLength, String(this.about.maxLength)),
-            ),
-            text("avoid", `Without (${one}s, commas between)`),
-            check("unique", "Each name once", true),
-            ...(this.about.knowsItsNames ? [check("novel", "Only new ones, none of its list", false)] : []),
-            text("seed", "Seed: a number or a text"),
+        const { ofWords, fromRight, conditions, maxLength, knowsItsNames } = this.about;
+        const dir = fromRight ? "rtl" : "ltr";
+        element("fields").prepend(
+            textField("prefix", "Starts with", dir),
+            textField("suffix", "Ends with", dir),
+            ...Object.entries(conditions).map(([name, values]) => choice(`where.${name}`, name, values)),
+            slider("temperature", "Temperature", 0.1, 2, 0.05, 1),
+        );
+        element("further").append(
+            numberField("min", ofWords ? "Fewest words" : "Shortest", maxLength, 1),
+            numberField("max", ofWords ? "Most words" : "Longest", maxLength, maxLength),
+            textField("avoid", "Without (commas between)", dir),
+            checkBox("unique", ofWords ? "Each text once" : "Each name once", true),
+            ...(knowsItsNames ? [checkBox("novel", "None from its list", false)] : []),
         );
     }
 
     /** Take the options over from the address. */
-    private read(): void {
+    private read(): Promise<void> {
         this.state = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
         this.state.seed ||= newSeed();
         for (const field of this.fields()) {
             const value = this.state[field.name];
-            if (field instanceof HTMLInputElement && field.type === "checkbox") {
+            if (isBox(field)) {
                 field.checked = value === undefined ? field.defaultChecked : value === "1";
             } else {
-                field.value = value ?? (field instanceof HTMLInputElement ? field.defaultValue : "");
+                field.value = value ?? unchanged(field);
             }
         }
-        this.write();
-        this.invent();
+        const further = element("further").querySelectorAll<HTMLInputElement>("input");
+        const isGiven = [...further].some(({ name }) => name in this.state);
+        element<HTMLDetailsElement>("details").open = isGiven || matchMedia("(min-width: 56rem)").matches;
+        return this.update();
     }
 
     /** Take the options over from the fields. */
     private changed(): void {
-        const state: State = this.state.n === undefined ? {} : { n: this.state.n };
+        const { n, seed } = this.state;
+        this.state = n === undefined ? {} : { n };
         for (const field of this.fields()) {
-            if (field instanceof HTMLInputElement && field.type === "checkbox") {
+            if (isBox(field)) {
                 if (field.checked !== field.defaultChecked) {
-                    state[field.name] = field.checked ? "1" : "0";
+                    this.state[field.name] = field.checked ? "1" : "0";
                 }
-            } else if (field.value !== (field instanceof HTMLInputElement ? field.defaultValue : "")) {
-                state[field.name] = field.value;
+            } else if (field.value !== unchanged(field)) {
+                this.state[field.name] = field.value;
             }
         }
-        state.seed ||= this.state.seed;
-        this.state = state;
-        this.write();
-        this.invent();
-        this.look();
+        this.state.seed ||= seed;
+        this.update();
     }
 
     private set(key: string, value: string): void {
@@ -130,138 +147,208 @@ class Page {
         if (key === "seed") {
             element<HTMLInputElement>("seed").value = value;
         }
-        this.write();
-        this.invent();
+        this.update();
     }
 
+    private update(): Promise<void> {
+        element("temperature-value").textContent = element<HTMLInputElement>("temperature").value;
+        this.address = `#${new URLSearchParams(this.state)}`;
+        this.write();
+        delete element("list").dataset.of;
+        return this.invent();
+    }
+
+    /** Write the options into the address, now or after a pause. */
     private write(): void {
-        for (const slider of document.querySelectorAll<HTMLInputElement>("input[type=range]")) {
-            element(`${slider.id}-value`).textContent = slider.value;
+        if (this.pause || location.hash === this.address) {
+            return;
         }
-        history.replaceState(null, "", `#${new URLSearchParams(this.state)}`);
+        try {
+            history.replaceState(null, "", this.address);
+        } catch {
+            return; // a page in a sandbox has no address
+        }
+        this.pause = window.setTimeout(() => {
+            this.pause = 0;
+            this.write();
+        }, PAUSE);
     }
 
     private fields(): (HTMLInputElement | HTMLSelectElement)[] {
-        return [
-            ...element<HTMLFormElement>("options").querySelectorAll<HTMLInputElement | HTMLSelectElement>(
-                "input, select",
-            ),
-        ];
+        const { elements } = element<HTMLFormElement>("options");
+        return ([...elements] as (HTMLInputElement | HTMLSelectElement)[]).filter(({ name }) => name);
     }
 
     private count(): number {
         const count = Number(this.state.n);
-        return Number.isInteger(count) && count > 0 ? Math.min(MOST, count) : AT_FIRST;
+        return Number.isInteger(count) && count > 0 ? Math.min(MOST, count) : STEP;
     }
 
     private options(): Options {
-        const state = this.state;
-        const where = Object.fromEntries(
-            Object.keys(this.about.conditions)
-                .filter((name) => state[`where.${name}`])
-                .map((name) => [name, state[`where.${name}`]]),
-        );
-        const avoid = (state.avoid ?? "")
-            .split(",")
-            .map((each) => each.trim())
-            .filter(Boolean);
+        const { state, about } = this;
+        const said = Object.keys(about.conditions).filter((name) => state[`where.${name}`]);
+        const avoid = (state.avoid ?? "").split(",").map((each) => each.trim());
         return {
             seed: /^\d+$/.test(state.seed) ? BigInt(state.seed) : state.seed,
-            prefix: state.prefix ?? "",
-            suffix: state.suffix ?? "",
-            where,
+            prefix: state.prefix,
+            suffix: state.suffix,
+            where: Object.fromEntries(said.map((name) => [name, state[`where.${name}`]])),
             temperature: Number(state.temperature ?? 1),
             minLength: Number(state.min || 1),
-            maxLength: Number(state.max || this.about.maxLength),
+            maxLength: state.max ? Number(state.max) : undefined,
             unique: state.unique !== "0",
             novel: state.novel === "1",
-            avoid,
+            avoid: avoid.filter(Boolean),
         };
     }
 
     /** Ask for the names; while an answer is on its way, only the newest options wait. */
     private async invent(): Promise<void> {
-        this.wanted = true;
-        if (this.running) {
+        this.isWanted = true;
+        if (this.isRunning) {
             return;
         }
-        this.running = true;
-        const late = setTimeout(() => document.body.classList.add("waiting"), 150);
+        this.isRunning = true;
+        const late = setTimeout(() => element("list").setAttribute("aria-busy", "true"), 200);
         try {
-            while (this.wanted) {
-                this.wanted = false;
-                const asked = location.hash;
-                const request = { kind: "invent", count: this.count(), options: this.options() } as const;
-                this.showNames(await this.ask<Invented>(request));
-                element("list").dataset.of = asked;
-                await new Promise(requestAnimationFrame);
+            while (this.isWanted) {
+                this.isWanted = false;
+                const { address } = this;
+                let found = await this.ask<Invented>({ kind: "invent", count: this.count(), options: this.options() });
+                await this.showNames(found);
+                while (found.more && !this.isWanted) {
+                    found = await this.ask<Invented>({ kind: "continue" });
+                    await this.showNames(found);
+                }
+                if (!this.isWanted) {
+                    await this.look();
+                    element("list").dataset.of = address;
+                }
+                await frame();
             }
         } catch (error) {
-            this.showNames({ names: [], problem: String(error) });
+            this.say(String(error), true);
         } finally {
-            this.running = false;
+            this.isRunning = false;
             clearTimeout(late);
-            document.body.classList.remove("waiting");
+            element("list").removeAttribute("aria-busy");
         }
     }
 
-    private showNames({ names, problem }: Invented): void {
+    private async showNames({ names, problem, more }: Invented): Promise<void> {
         this.names = names;
         const list = element("list");
-        while (list.children.length > names.length) {
+        while (list.children.length > names.length && !more) {
             list.lastChild?.remove();
         }
-        while (list.children.length < names.length) {
-            const button = created("button", { type: "button", dir: "auto" });
-            button.onclick = () => this.choose(button.textContent ?? "");
-            list.append(created("li", {}, button));
-        }
-        const chosen = element<HTMLInputElement>("name").value;
-        let widest = 0;
+        const widest = names.reduce((most, name) => Math.max(most, name.length), 0);
+        list.style.setProperty("--widest", `${Math.min(40, Math.max(7, 0.6 * widest + 1.5)).toFixed(1)}rem`);
         for (const [i, name] of names.entries()) {
-            const button = list.children[i].firstChild as HTMLButtonElement;
+            if (i && i % AT_ONCE === 0) {
+                await frame();
+                if (this.isWanted) {
+                    return;
+                }
+            }
+            const item = list.children[i] ?? list.appendChild(created("li", {}, created("button", { type: "button" })));
+            const button = item.firstChild as HTMLButtonElement;
             if (button.textContent !== name) {
                 button.textContent = name;
+                button.ariaLabel = name.trim() ? null : "white space";
+                button.dir = "auto";
             }
-            button.toggleAttribute("aria-current", name === chosen);
-            widest = Math.max(widest, name.length);
         }
-        list.style.setProperty("--widest", `${Math.min(22, Math.max(8, 0.62 * widest + 2)).toFixed(1)}rem`);
-        element("status").textContent =
-            problem ?? `${names.length.toLocaleString("en")} names, seed ${this.state.seed}`;
-        element<HTMLButtonElement>("more").disabled = problem !== undefined || this.count() >= MOST;
+        if (!this.isChosen) {
+            element<HTMLInputElement>("name").value = names[0] ?? "";
+        }
+        this.mark();
+        const things = this.about.ofWords ? "text" : "name";
+        const found = `${count(names.length)} ${things}${names.length === 1 ? "" : "s"}`;
+        this.say(
+            problem === undefined ? found : `${names.length ? `${found}. ` : ""}${problem}`,
+            problem !== undefined,
+        );
+        element<HTMLButtonElement>("more").hidden = problem !== undefined || this.count() >= MOST;
     }
 
-    private choose(name: string): void {
-        element<HTMLInputElement>("name").value = name;
-        for (const each of element("list").querySelectorAll("button")) {
-            each.toggleAttribute("aria-current", each.textContent === name);
+    private say(text: string, isProblem = false): void {
+        const status = element("status");
+        status.classList.toggle("problem", isProblem);
+        if (status.textContent !== text) {
+            status.textContent = text;
         }
-        this.look();
-        element("closer").scrollIntoView({ block: "nearest" });
+    }
+
+    /** Mark the name that is looked at. */
+    private mark(): void {
+        const { value } = element<HTMLInputElement>("name");
+        for (const button of element("list").querySelectorAll("button")) {
+            if (button.textContent === value) {
+                button.setAttribute("aria-current", "true");
+            } else {
+                button.removeAttribute("aria-current");
+            }
+        }
+    }
+
+    private choose(button: HTMLButtonElement | null): void {
+        if (button) {
+            element<HTMLInputElement>("name").value = button.textContent ?? "";
+            this.isChosen = true;
+            this.mark();
+            this.look();
+            element("closer").scrollIntoView({ block: "nearest" });
+        }
+    }
+
+    /** Move the focus from name to name by the arrow keys. */
+    private move(event: KeyboardEvent): void {
+        const buttons = [...element("list").querySelectorAll("button")];
+        const at = buttons.indexOf(document.activeElement as HTMLButtonElement);
+        const columns = buttons.filter(({ offsetTop }) => offsetTop === buttons[0].offsetTop).length;
+        const right = this.about.fromRight ? -1 : 1;
+        const moves: Record<string, number> = {
+            ArrowRight: at + right,
+            ArrowLeft: at - right,
+            ArrowDown: at + columns,
+            ArrowUp: at - columns,
+            Home: 0,
+            End: buttons.length - 1,
+        };
+        const to = buttons[moves[event.key]];
+        if (to) {
+            event.preventDefault();
+            to.focus();
+        }
     }
 
     /** Show how the chosen name is drawn. */
     private async look(): Promise<void> {
-        const name = element<HTMLInputElement>("name").value.trim();
-        const steps = element("steps");
-        const verdict = element("verdict");
-        if (!name) {
-            steps.replaceChildren();
-            verdict.textContent = "";
-            return;
+        const read = () => element<HTMLInputElement>("name").value;
+        const [name, steps, verdict] = [read(), element("steps"), element("verdict")];
+        if (this.isChosen) {
+            verdict.role = "status"; // to be read aloud, now that somebody asked
         }
+        let parts: (Node | string)[] = [];
+        let tables: Node[] = [];
         try {
-            const found = await this.ask<Drawn>({ kind: "look", name, options: this.options(), most: SHARES });
-            if (name !== element<HTMLInputElement>("name").value.trim()) {
-                return; // a newer one is on its way
+            if (name) {
+                const options = this.options();
+                const found = await this.ask<Drawn>({ kind: "look", name, options, most: SHARES });
+                if (name !== read()) {
+                    return; // a newer one is on its way
+                }
+                const [first] = found.lacking;
+                const score = `log-probability ${found.score.toFixed(2)}`;
+                const unknown = first === undefined ? "" : ` The model does not know the word “${first}”.`;
+                parts = [created("bdi", {}, name), `: ${rarity(found.score)} (${score}).${unknown}`];
+                tables = found.steps.map((step) => stepTable(step, this.about.ofWords));
             }
-            verdict.textContent = `${oneIn(found.score)} is “${name}”.`;
-            steps.replaceChildren(...found.steps.map((step) => table(step, this.about.ofWords)));
         } catch (error) {
-            verdict.textContent = error instanceof Error ? error.message : String(error);
-            steps.replaceChildren();
+            parts = [error instanceof Error ? error.message : String(error)];
         }
+        verdict.replaceChildren(...parts);
+        steps.replaceChildren(...tables);
     }
 
     private async copy(): Promise<void> {
@@ -269,13 +356,14 @@ class Page {
         try {
             await navigator.clipboard.writeText(text);
         } catch {
-            const area = created("textarea", { value: text }); // pages opened from a file may have no clipboard
+            const area = created("textarea", { value: text }); // some pages in frames have no clipboard
             document.body.append(area);
             area.select();
             document.execCommand("copy");
             area.remove();
+            element("copy").focus();
         }
-        element("status").textContent = `${this.names.length.toLocaleString("en")} copied`;
+        this.say(`${count(this.names.length)} copied`);
     }
 
     private download(): void {
@@ -289,72 +377,10 @@ function newSeed(): string {
     return String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
 }
 
-function field(id: string, label: string, input: HTMLElement, ...others: Node[]): HTMLElement {
-    Object.assign(input, { id, name: id });
-    return created("p", { className: "field" }, created("label", { htmlFor: id }, label, ...others), input);
+function isBox(field: HTMLElement): field is HTMLInputElement {
+    return field instanceof HTMLInputElement && field.type === "checkbox";
 }
 
-function text(id: string, label: string): HTMLElement {
-    return field(
-        id,
-        label,
-        created("input", { dir: "auto", autocomplete: "off", autocapitalize: "off", spellcheck: false }),
-    );
-}
-
-function number(id: string, label: string, least: number, most: number, value: string): HTMLElement {
-    return field(
-        id,
-        label,
-        created("input", { type: "number", min: String(least), max: String(most), defaultValue: value }),
-    );
-}
-
-function slider(id: string, label: string, min: string, max: string, step: string, value: string): HTMLElement {
-    const shown = created("output", { id: `${id}-value`, htmlFor: id } as never);
-    return field(id, label, created("input", { type: "range", min, max, step, defaultValue: value }), shown);
-}
-
-function check(id: string, label: string, value: boolean): HTMLElement {
-    const input = created("input", { type: "checkbox", defaultChecked: value, id, name: id });
-    return created("p", { className: "field check" }, input, created("label", { htmlFor: id }, label));
-}
-
-function choice(id: string, label: string, values: string[]): HTMLElement {
-    const options = ["", ...values].map((value) => created("option", { value }, value || "any"));
-    return field(id, label, created("select", {}, ...options));
-}
-
-function oneIn(score: number): string {
-    const chance = Math.exp(score);
-    if (chance >= 0.01) {
-        return `${(100 * chance).toFixed(1)} % of all that it invents`;
-    }
-    const rarity = Math.exp(-score);
-    return Number.isFinite(rarity)
-        ? `One in ${Number(rarity.toPrecision(2)).toLocaleString("en")} that it invents`
-        : "Next to none that it invents";
-}
-
-function table({ before, symbol, shares }: Drawn["steps"][number], ofWords: boolean): HTMLElement {
-    const shown = (each: string) => (each === "" ? "end" : each === " " ? "space" : each);
-    const rows = shares.map(([each, share]) => {
-        const percent = `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
-        const cell = created("td", {}, percent);
-        cell.style.setProperty("--share", `${(100 * share).toFixed(1)}%`);
-        return created(
-            "tr",
-            { className: each === symbol ? "chosen" : "" },
-            created("th", { scope: "row", dir: "auto", title: shown(each) }, shown(each)),
-            cell,
-        );
-    });
-    const gap = before && ofWords ? " " : "";
-    const chosen = created("b", {}, symbol === "" ? "." : symbol);
-    return created(
-        "table",
-        {},
-        created("caption", { dir: "auto" }, before + gap, chosen),
-        created("tbody", {}, ...rows),
-    );
+function unchanged(field: HTMLInputElement | HTMLSelectElement): string {
+    return field instanceof HTMLInputElement ? field.defaultValue : "";
 }

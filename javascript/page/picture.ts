@@ -1,10 +1,12 @@
 /** The embedding of a model's symbols as a picture. */
 
+import { element } from "./elements.js";
+
 /** A symbol and where it lies, from 0 to 1. Nothing stands for the end. */
 export type Point = [symbol: string, x: number, y: number];
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDE = { width: 800, height: 560 };
+const WIDE = { width: 900, height: 400 };
 const NARROW = { width: 380, height: 420 };
 const MARGIN = 24;
 
@@ -45,9 +47,8 @@ export function picture(points: readonly Point[], ofWords: boolean): void {
             svg.append(drawn("circle", { cx: x, cy: y, r: 2.5 }));
         }
     }
-    const text = document.getElementById("map-text") as HTMLElement;
-    const section = document.getElementById("map") as HTMLElement;
-    text.textContent = `The network learnt where each of its ${what} belongs. Those that it treats alike lie near each other.`;
-    document.getElementById("picture")?.replaceChildren(svg);
-    section.hidden = false;
+    element("map-title").textContent = `How the model sees its ${ofWords ? "words" : "alphabet"}`;
+    element("map-text").textContent = `It treats ${what} alike that lie near each other.`;
+    element("picture").replaceChildren(svg);
+    element("map").hidden = false;
 }

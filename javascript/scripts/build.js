@@ -4,6 +4,7 @@
  */
 
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -36,9 +37,11 @@ async function bundled(entry, format) {
 
 writeFileSync("dist/sequentia.min.js", await bundled("src/index.ts", "esm"));
 
-const style = await build({ entryPoints: ["page/page.css"], minify: true, write: false });
-const parts = { style: style.outputFiles[0].text, program: await bundled("page/main.ts", "iife") };
-const page = readFileSync("page/page.html", "utf8").replace(/{{(style|program)}}/g, (_, part) => parts[part].trim());
+const style = (await build({ entryPoints: ["page/page.css"], minify: true, write: false })).outputFiles[0].text.trim();
+const program = (await bundled("page/main.ts", "iife")).trim();
+const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+const parts = { style, "style-hash": hash(style), program, "program-hash": hash(program) };
+const page = readFileSync("page/page.html", "utf8").replace(/{{([\w-]+)}}/g, (place, part) => parts[part] ?? place);
 writeFileSync("../sequentia/page.html", page);
 
 const model = "../sequentia/models/names";

@@ -1,10 +1,11 @@
 /**
  * Open pages in Chromium as people do, and print what they show: JSON on standard input and output.
  *
- * Each page has `file`, and perhaps `width`, `scheme` (`light` or `dark`), `picture` (a file for a screenshot) and
- * `steps`: the fields to fill, by id, then what to click. After each step the result has the names that are shown.
+ * Each page has `file`, and perhaps `hash`, `width`, `scheme` (`light` or `dark`) and `steps`: fields to fill by id, what
+ * to click, keys to press. After each step the result has the names that are shown, and what is said of them.
  */
 
+import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 import axe from "axe-core";
@@ -23,8 +24,11 @@ const browser = await chromium.launch({
     args: FLAGS.map((flag) => `--${flag}`),
 });
 
-async function browse({ file, hash = "", width = 1280, scheme = "light", picture, steps = [] }) {
-    const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme: scheme });
+async function browse({ file, hash = "", width = 1280, scheme = "light", steps = [] }) {
+    const viewport = { width, height: 900 };
+    const context = await browser.newContext({ viewport, colorScheme: scheme, reducedMotion: "reduce" });
+    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    const page = await context.newPage();
     const found = { problems: [], requests: [], shown: [] };
     page.on("pageerror", (error) => found.problems.push(error.message));
     page.on("console", (message) => {
@@ -44,38 +48,61 @@ async function browse({ file, hash = "", width = 1280, scheme = "light", picture
             names: [...document.querySelectorAll("#list li")].map((item) => item.textContent),
             status: document.getElementById("status").textContent,
             hash: location.hash,
+            focus: document.activeElement.id || document.activeElement.textContent,
         }));
     }
 
     await page.goto(`${pathToFileURL(file)}${hash}`);
     found.shown.push(await shown());
-    for (const { fill = {}, click = [] } of steps) {
+    for (const { fill = {}, click = [], press = [] } of steps) {
         for (const [id, value] of Object.entries(fill)) {
             const field = page.locator(`[id="${id}"]`);
-            const kind = await field.evaluate((each) => (each.tagName === "SELECT" ? "select" : each.type));
-            await (kind === "select" ? field.selectOption(value) : field.fill(value));
+            const isChoice = await field.evaluate((each) => each.tagName === "SELECT");
+            await (isChoice ? field.selectOption(value) : field.fill(value));
         }
         for (const selector of click) {
             await page.click(selector);
         }
+        for (const key of press) {
+            await page.keyboard.press(key);
+        }
+        await page.evaluate(() => new Promise(requestAnimationFrame));
         found.shown.push(await shown());
     }
-    await page.locator("#list button").first().click();
-    await page.waitForSelector("#steps table");
-    found.verdict = await page.textContent("#verdict");
-    found.steps = await page.$$eval("#steps table", (tables) =>
-        tables.map((table) => [table.caption.textContent, table.querySelector(".chosen td").textContent]),
+
+    await page.locator("#list button").nth(1).focus();
+    await page.keyboard.press("Home");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => {
+        const name = document.querySelector("#list button").textContent;
+        return document.querySelector("#verdict").textContent.startsWith(`${name}:`);
+    });
+    Object.assign(
+        found,
+        await page.evaluate(() => ({
+            verdict: document.querySelector("#verdict").textContent,
+            steps: [...document.querySelectorAll("#steps table")].map((table) => [
+                table.caption.textContent,
+                table.querySelector(".drawn td").textContent,
+            ]),
+            direction: document.getElementById("list").dir,
+            places: document.querySelectorAll("#picture text, #picture circle").length,
+            isTooWide: document.documentElement.scrollWidth > innerWidth,
+        })),
     );
-    found.sideways = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
-    await page.addScriptTag({ content: axe.source });
+    await page.click("#copy");
+    await page.waitForFunction(() => document.getElementById("status").textContent.endsWith("copied"));
+    found.copied = await page.evaluate(() => navigator.clipboard.readText());
+    const downloading = page.waitForEvent("download");
+    await page.click("#download");
+    found.downloaded = readFileSync(await (await downloading).path(), "utf8");
+
+    await page.evaluate(axe.source);
     const { violations } = await page.evaluate(() => globalThis.axe.run());
     found.violations = violations
         .filter(({ impact }) => impact === "serious" || impact === "critical")
         .map(({ id, nodes }) => `${id}: ${nodes[0].html}`);
-    if (picture) {
-        await page.screenshot({ path: picture, fullPage: true });
-    }
-    await page.close();
+    await context.close();
     return found;
 }
 
