@@ -59,5 +59,6 @@ def _points(read: Artifact) -> list[tuple[str, Any, Any]]:
     shown = vectors[: len(symbols)].astype(np.float64)
     left, sizes, _ = np.linalg.svd(shown - shown.mean(axis=0), full_matrices=False)
     places = left[:, :2] * sizes[:2]
+    places *= np.where(places.max(axis=0) < -places.min(axis=0), -1, 1)  # the decomposition leaves the signs open
     places = (places - places.min(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-9)
     return [(symbol, round(x, 3), round(y, 3)) for symbol, (x, y) in zip(symbols, places.tolist(), strict=True)]

@@ -7,7 +7,12 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import msgspec
@@ -116,6 +121,20 @@ def browsed(pages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Serve a folder as a static web server does, for instance that of a Space."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def percent(share: float) -> str:
     return "<0.1%" if share < 0.001 else f"{100 * share:.1f}%" if share < 0.1 else f"{100 * share:.0f}%"
 
@@ -134,7 +153,7 @@ def test_names_follow_the_options_and_are_those_of_python(tmp_path: Path) -> Non
                 {"fill": {"seed": "a text"}, "click": ["#unique"]},
                 {"fill": {"prefix": "E"}},
                 {"fill": {"prefix": "", "min": "6"}},
-                {"fill": {"min": "1", "max": "15", "avoid": ""}, "click": ["#more"]},
+                {"fill": {"min": "1", "max": "15", "avoid": "", "temperature": "1"}, "click": ["#more"]},
             ],
         },
         {"hash": "#seed=8&where.sex=f", "width": 390, "scheme": "dark", "steps": [{"fill": {"where.sex": "m"}}]},
@@ -153,7 +172,7 @@ def test_names_follow_the_options_and_are_those_of_python(tmp_path: Path) -> Non
             names.generate(40, seed="a text", temperature=0.7, max_length=5, avoid=["e", "i"], novel=True),
             [],
             [],
-            names.generate(80, seed="a text", temperature=0.7, novel=True),
+            names.generate(80, seed="a text", novel=True),
         ],
         [
             people.generate(40, seed=8, unique=True, where={"sex": "f"}),
@@ -174,17 +193,15 @@ def test_names_follow_the_options_and_are_those_of_python(tmp_path: Path) -> Non
 
     for each, model, options in (found[0], names, {}), (found[1], people, {"where": {"sex": "m"}}):
         first = each["shown"][-1]["names"][0]
-        assert f"(log-probability {model.score([first], **options)[0]:.2f})" in each["verdict"]
-        warmth = 0.7 if model is names else 1.0
+        assert f"(log-probability {model.score([first], **options)[0]:.2f})" in each["verdict"].replace(
+            "\N{MINUS SIGN}", "-"
+        )
         drawn = [
-            percent(model.next_symbols(first[:place], temperature=warmth, **options)[(*first, "")[place]])
+            percent(model.next_symbols(first[:place], **options)[(*first, "")[place]])
             for place in range(len(first) + 1)
         ]
         assert [share for _, share in each["steps"]] == drawn
-        assert [caption for caption, _ in each["steps"]][:8] == [
-            *(first[: i + 1] for i in range(len(first))),
-            f"{first} end",
-        ][:8]
+        assert [caption[-1] for caption, _ in each["steps"]] == [*first, "d"], "a last step is called end"
 
 
 @pytest.mark.node
@@ -230,6 +247,7 @@ def test_a_script_that_runs_from_right_to_left(tmp_path: Path) -> None:
     export(tmp_path / "run", tmp_path / "run")
     path = tmp_path / "page.html"
     path.write_text(page(artifact.read(tmp_path / "run")), encoding="utf-8")
-    (each,) = browsed([{"file": str(path), "hash": "#seed=3&n=15", "width": 390}])
+    with serving(tmp_path) as address:
+        (each,) = browsed([{"file": f"{address}/page.html", "hash": "#seed=3&n=15", "width": 390}])
     assert each["shown"][0]["names"] == sequentia.load(tmp_path / "run").generate(15, seed=3, unique=True)
     assert each["direction"] == "rtl"

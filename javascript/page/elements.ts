@@ -36,11 +36,17 @@ export function numberField(id: string, label: string, most: number, value: numb
     return labelled(id, label, created("input", properties));
 }
 
-/** Return a slider that shows its value. */
-export function slider(id: string, label: string, min: number, max: number, step: number, value: number): HTMLElement {
-    const range = { min: String(min), max: String(max), step: String(step), defaultValue: String(value) };
+/** Return a slider that shows its value, with words for its two ends. */
+export function slider(
+    id: string,
+    label: string,
+    range: { min: string; max: string; step: string; defaultValue: string },
+    [low, high]: [string, string],
+): HTMLElement {
     const shown = created("output", { id: `${id}-value`, htmlFor: id } as never);
-    return labelled(id, label, created("input", { type: "range", ...range }), shown);
+    const field = labelled(id, label, created("input", { type: "range", ...range }), shown);
+    field.append(created("div", { className: "hints" }, created("span", {}, low), created("span", {}, high)));
+    return field;
 }
 
 /** Return a box to tick. */

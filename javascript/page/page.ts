@@ -19,6 +19,7 @@ type State = Record<string, string>;
 
 const STEP = 40; // names at first, and more of them each time
 const MOST = 1000;
+const TEMPERATURES = { min: "0.1", max: "2", step: "0.05", defaultValue: "1" };
 const SHARES = 8; // symbols that are shown of each step
 const AT_ONCE = 200; // names that are shown within one frame
 const PAUSE = 400; // milliseconds between changes of the address, of which browsers allow few
@@ -65,7 +66,9 @@ class Page {
         for (const id of ["list", "name", "steps"]) {
             element(id).dir = fromRight ? "rtl" : "ltr";
         }
-        element("steps").classList.toggle("words", ofWords);
+        for (const id of ["list", "steps"]) {
+            element(id).classList.toggle("words", ofWords);
+        }
         this.build();
         window.addEventListener("hashchange", () => this.read());
         document.addEventListener("input", ({ target }) => {
@@ -96,7 +99,7 @@ class Page {
             textField("prefix", "Starts with", dir),
             textField("suffix", "Ends with", dir),
             ...Object.entries(conditions).map(([name, values]) => choice(`where.${name}`, name, values)),
-            slider("temperature", "Temperature", 0.1, 2, 0.05, 1),
+            slider("temperature", "Temperature", TEMPERATURES, ["usual", "unusual"]),
         );
         element("further").append(
             numberField("min", ofWords ? "Fewest words" : "Shortest", maxLength, 1),
@@ -268,7 +271,10 @@ class Page {
             problem === undefined ? found : `${names.length ? `${found}. ` : ""}${problem}`,
             problem !== undefined,
         );
-        element<HTMLButtonElement>("more").hidden = problem !== undefined || this.count() >= MOST;
+        for (const id of ["copy", "download"]) {
+            element<HTMLButtonElement>(id).disabled = !names.length;
+        }
+        element("more").hidden = problem !== undefined || this.count() >= MOST;
     }
 
     private say(text: string, isProblem = false): void {
@@ -339,7 +345,7 @@ class Page {
                     return; // a newer one is on its way
                 }
                 const [first] = found.lacking;
-                const score = `log-probability ${found.score.toFixed(2)}`;
+                const score = `log-probability ${found.score.toFixed(2).replace("-", "−")}`;
                 const unknown = first === undefined ? "" : ` The model does not know the word “${first}”.`;
                 parts = [created("bdi", {}, name), `: ${rarity(found.score)} (${score}).${unknown}`];
                 tables = found.steps.map((step) => stepTable(step, this.about.ofWords));

@@ -38,7 +38,7 @@ export function picture(points: readonly Point[], ofWords: boolean): void {
         const y = MARGIN + down * (height - 2 * MARGIN);
         const label = symbol || "end";
         const half = Math.max(size / 2, 0.32 * size * [...label].length);
-        const box: [number, number, number, number] = [x - half, y - size / 2, x + half, y + size / 2];
+        const box: [number, number, number, number] = [x - half, y - 0.4 * size, x + half, y + 0.4 * size];
         const isFree = !taken.some(([a, b, c, d]) => box[0] < c && box[2] > a && box[1] < d && box[3] > b);
         if (isFree) {
             taken.push(box);

@@ -25,13 +25,18 @@ export function stepTable({ before, symbol, shares }: Step, ofWords: boolean): H
     // Only its colour tells the next symbol: in a bold face, letters of scripts such as Arabic would not be joined.
     const next = created("span", { className: "next" }, ...(isVisible ? [symbol] : shown(symbol)));
     const gap = before && (ofWords || !isVisible) ? " " : "";
-    const caption = created("caption", {}, ending(before, ofWords) + gap, next);
+    const caption = created(
+        "caption",
+        {},
+        ending(before, ofWords ? 1 : isVisible ? 7 : 4, ofWords ? " " : "") + gap,
+        next,
+    );
     return created("table", {}, caption, created("tbody", {}, ...rows));
 }
 
-/** Return the end of a text, if the whole would not fit above a table. */
-function ending(text: string, ofWords: boolean): string {
-    const [parts, separator, most] = ofWords ? [text.split(" "), " ", 1] : [[...text], "", 8];
+/** Return the last symbols of a text, for the whole may not fit above a table. */
+function ending(text: string, most: number, separator: string): string {
+    const parts = separator ? text.split(separator) : [...text];
     return parts.length > most ? `…${parts.slice(-most).join(separator)}` : text;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Open pages in Chromium as people do, and print what they show: JSON on standard input and output.
  *
- * Each page has `file`, and perhaps `hash`, `width`, `scheme` (`light` or `dark`) and `steps`: fields to fill by id, what
+ * Each page has `file`, a path or an address, and perhaps `hash`, `width`, `scheme` (`light` or `dark`) and `steps`: fields to fill by id, what
  * to click, keys to press. After each step the result has the names that are shown, and what is said of them.
  */
 
@@ -52,7 +52,7 @@ async function browse({ file, hash = "", width = 1280, scheme = "light", steps =
         }));
     }
 
-    await page.goto(`${pathToFileURL(file)}${hash}`);
+    await page.goto(`${file.includes("://") ? file : pathToFileURL(file)}${hash}`);
     found.shown.push(await shown());
     for (const { fill = {}, click = [], press = [] } of steps) {
         for (const [id, value] of Object.entries(fill)) {
