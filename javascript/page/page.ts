@@ -21,7 +21,7 @@ const STEP = 40; // names at first, and more of them each time
 const MOST = 1000;
 const TEMPERATURES = { min: "0.1", max: "2", step: "0.05", defaultValue: "1" };
 const SHARES = 8; // symbols that are shown of each step
-const AT_ONCE = 200; // names that are shown within one frame
+const AT_ONCE = 80; // names that are shown within one frame
 const PAUSE = 400; // milliseconds between changes of the address, of which browsers allow few
 
 /** Show a model. */
