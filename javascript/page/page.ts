@@ -245,7 +245,11 @@ class Page {
             list.lastChild?.remove();
         }
         const widest = names.reduce((most, name) => Math.max(most, name.length), 0);
-        list.style.setProperty("--widest", `${Math.min(40, Math.max(7, 0.6 * widest + 1.5)).toFixed(1)}rem`);
+        const width = 2 * Math.ceil(0.3 * widest + 0.75); // in steps: a change moves all names
+        const columns = `repeat(auto-fill, minmax(min(${Math.min(40, Math.max(8, width))}rem, 100%), 1fr))`;
+        if (list.style.gridTemplateColumns !== columns) {
+            list.style.gridTemplateColumns = columns;
+        }
         for (const [i, name] of names.entries()) {
             if (i && i % AT_ONCE === 0) {
                 await frame();
