@@ -19,12 +19,9 @@ export function sha256(data: Uint8Array): Uint8Array<ArrayBuffer> {
     }
     const round = Int32Array.from(primes, (prime) => fraction(Math.cbrt(prime)));
     // The standard's a and e of each round, after those of the state; its b, c, d and f, g, h are those of earlier rounds.
-    const as = new Int32Array(68);
-    const es = new Int32Array(68);
-    for (let i = 0; i < 4; i++) {
-        as[i] = fraction(Math.sqrt(primes[3 - i]));
-        es[i] = fraction(Math.sqrt(primes[7 - i]));
-    }
+    const state = (last: number): Int32Array =>
+        Int32Array.from({ length: 68 }, (_, i) => fraction(Math.sqrt(primes[last - i]))); // more than 4 do not matter
+    const [as, es] = [state(3), state(7)];
 
     const padded = new DataView(new ArrayBuffer((data.length + 72) & -64));
     new Uint8Array(padded.buffer).set(data);
@@ -32,7 +29,7 @@ export function sha256(data: Uint8Array): Uint8Array<ArrayBuffer> {
     padded.setBigUint64(padded.byteLength - 8, BigInt(data.length) << 3n);
     const turned = (x: number, bits: number): number => (x >>> bits) | (x << (32 - bits));
     const words = new Int32Array(64);
-    for (let start = 0; start < padded.byteLength; start += 64) {
+    const compress = (start: number): void => {
         for (let i = 0; i < 64; i++) {
             if (i < 16) {
                 words[i] = padded.getInt32(start + 4 * i);
@@ -62,6 +59,9 @@ export function sha256(data: Uint8Array): Uint8Array<ArrayBuffer> {
             as[i] += as[64 + i];
             es[i] += es[64 + i];
         }
+    };
+    for (let start = 0; start < padded.byteLength; start += 64) {
+        compress(start); // a function of its own soon runs fast
     }
     for (let i = 0; i < 4; i++) {
         padded.setInt32(4 * i, as[3 - i]);

@@ -79,11 +79,8 @@ export class Bounds implements Arithmetic<Interval> {
                 high: new Float64Array(width).fill(-LIMIT),
                 width,
             };
-            for (let row = first * width; row <= last * width; row += width) {
-                for (let i = 0; i < width; i++) {
-                    found.low[i] = Math.min(found.low[i], low[row + i]);
-                    found.high[i] = Math.max(found.high[i], high[row + i]);
-                }
+            for (let row = first; row <= last; row++) {
+                widen(found, low, high, row * width);
             }
             if (length > 1) {
                 const [from, to] = [found.low[0], found.high[0]];
@@ -179,6 +176,14 @@ export class Bounds implements Arithmetic<Interval> {
         if (this.steps > MOST_STEPS) {
             throw new Error(`a context takes more steps than ${MOST_STEPS}`);
         }
+    }
+}
+
+/** Widen an interval to hold those of a row; a function of its own soon runs fast. */
+function widen({ low, high, width }: Interval, lows: Numbers, highs: Numbers, at: number): void {
+    for (let i = 0; i < width; i++) {
+        low[i] = Math.min(low[i], lows[at + i]);
+        high[i] = Math.max(high[i], highs[at + i]);
     }
 }
 
