@@ -2,21 +2,42 @@
 
 import { element } from "./elements.js";
 import { type Ask, engine, type Request, serve } from "./engine.js";
-import { show } from "./page.js";
+import { type Contents, show } from "./page.js";
+
+const LARGE = 4_000_000; // characters of a model that takes long to open
 
 if (typeof document === "undefined") {
     serve();
 } else {
-    const ask = inWorker(element("program").textContent ?? ""); // it starts while the browser reads the model
-    document.addEventListener("DOMContentLoaded", () => {
-        show(JSON.parse(element("model").textContent ?? ""), ask).catch((error: unknown) => {
-            element("status").textContent = String(error);
-        });
+    run().catch((error: unknown) => {
+        element("status").textContent = String(error);
     });
 }
 
+/**
+ * Show the model. A worker keeps the page free while names are searched, but takes as long to start as the first names:
+ * these come from the page itself, unless the model is large.
+ */
+async function run(): Promise<void> {
+    const text = element("model").textContent ?? "";
+    const contents: Contents = JSON.parse(text);
+    let newest: Ask = text.length < LARGE ? engine() : inWorker();
+    let inventing = newest; // names go on where they have begun
+    await show(contents, (request) => {
+        if (request.kind === "invent") {
+            inventing = newest;
+        }
+        return (request.kind === "continue" ? inventing : newest)(request);
+    });
+    if (text.length < LARGE) {
+        const worker = inWorker();
+        await worker({ kind: "open", files: contents.files });
+        newest = worker;
+    }
+}
+
 /** Return what asks a worker, or answers by itself where a page may not start one. */
-function inWorker(program: string): Ask {
+function inWorker(): Ask {
     type Waiting = { request: Request; resolve: (answer: unknown) => void; reject: (error: Error) => void };
     const waiting = new Map<number, Waiting>();
     let last = 0;
@@ -31,7 +52,8 @@ function inWorker(program: string): Ask {
         waiting.clear();
     };
     try {
-        worker = new Worker(URL.createObjectURL(new Blob([program], { type: "text/javascript" })));
+        const program = new Blob([element("program").textContent ?? ""], { type: "text/javascript" });
+        worker = new Worker(URL.createObjectURL(program));
         worker.onerror = answerHere;
         worker.onmessage = ({ data: [number, answer, problem] }: MessageEvent<[number, unknown, string?]>) => {
             const { resolve, reject } = waiting.get(number)!;
