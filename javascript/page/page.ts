@@ -272,7 +272,7 @@ class Page {
         const things = this.about.ofWords ? "text" : "name";
         const found = `${count(names.length)} ${things}${names.length === 1 ? "" : "s"}`;
         this.say(
-            problem === undefined ? found : `${names.length ? `${found}. ` : ""}${problem}`,
+            problem === undefined ? found : `${names.length ? `${found}; ` : ""}${problem}`,
             problem !== undefined,
         );
         for (const id of ["copy", "download"]) {
