@@ -32,7 +32,8 @@ export function sha256(data: Uint8Array): Uint8Array<ArrayBuffer> {
             if (i < 16) {
                 words[i] = padded.getInt32(start + 4 * i);
             } else {
-                const [x, y] = [words[i - 15], words[i - 2]];
+                const x = words[i - 15];
+                const y = words[i - 2];
                 const low = turned(x, 7) ^ turned(x, 18) ^ (x >>> 3);
                 const high = turned(y, 17) ^ turned(y, 19) ^ (y >>> 10);
                 words[i] = words[i - 16] + low + words[i - 7] + high;
@@ -41,7 +42,14 @@ export function sha256(data: Uint8Array): Uint8Array<ArrayBuffer> {
             const t1 = (h + s1 + ((e & f) ^ (~e & g)) + round[i] + words[i]) | 0;
             const s0 = turned(a, 2) ^ turned(a, 13) ^ turned(a, 22);
             const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-            [a, b, c, d, e, f, g, h] = [(t1 + t2) | 0, a, b, c, (d + t1) | 0, e, f, g];
+            h = g; // one by one, because that is fast
+            g = f;
+            f = e;
+            e = (d + t1) | 0;
+            d = c;
+            c = b;
+            b = a;
+            a = (t1 + t2) | 0;
         }
         [a, b, c, d, e, f, g, h].forEach((word, i) => {
             state[i] += word;

@@ -198,16 +198,15 @@ function joined(xs: readonly Numbers[], ys: readonly Numbers[]): readonly Number
     if (x.data.length * count > MOST_PAIRS) {
         return [...xs, ...ys];
     }
-    const table = new Int32Array(x.data.length * count).map((_, i) => {
-        const row = Math.floor(i / width);
-        return x.data[Math.floor(row / count) * width + (i % width)] + data[i % data.length];
-    });
-    const pair = rowOf(
-        table,
-        width,
-        each(x.index!, y.index!, (a, b) => a * count + b),
-    );
-    return [...xs.slice(0, -1), pair, ...ys.slice(1)];
+    const table = new Int32Array(x.data.length * count);
+    for (let i = 0; i < table.length; i += data.length) {
+        const row = (i / data.length) * width;
+        for (let j = 0; j < data.length; j++) {
+            table[i + j] = x.data[row + (j % width)] + data[j];
+        }
+    }
+    const index = each(x.index!, y.index!, (a, b) => a * count + b);
+    return [...xs.slice(0, -1), rowOf(table, width, index), ...ys.slice(1)];
 }
 
 /** Return the sum of rows. */
