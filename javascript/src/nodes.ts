@@ -55,7 +55,9 @@ export class Nodes {
 
     /** Say how logits become weights, from now on. */
     use(sampling: Sampling): void {
-        if (sampling !== this.sampling) {
+        const { temperature, topK, topP } = sampling;
+        const { sampling: last } = this;
+        if (temperature !== last?.temperature || topK !== last.topK || topP !== last.topP) {
             this.sampling = sampling;
             this.time++;
         }
