@@ -29,7 +29,7 @@ interface Numbers {
 
 /** Computes the logits after a context, in steps of 1/256 nat, by steps that write into numbers of their own. */
 export class Program implements Arithmetic<Numbers> {
-    private readonly steps = new Set<() => void>();
+    private readonly steps: readonly (() => void)[];
     private readonly context: Int32Array;
     private readonly said: Int32Array;
     private readonly result: Numbers;
@@ -45,13 +45,15 @@ export class Program implements Arithmetic<Numbers> {
         this.context = new Int32Array(inputs.blockSize);
         this.said = new Int32Array(inputs.values.length);
         this.result = network<Numbers>(this);
+        const steps = new Set<() => void>();
         const plan = ({ compute, from = [] }: Numbers): void => {
-            if (compute && !this.steps.has(compute)) {
+            if (compute && !steps.has(compute)) {
                 from.forEach(plan);
-                this.steps.add(compute);
+                steps.add(compute);
             }
         };
         plan(this.result);
+        this.steps = [...steps];
     }
 
     /**
@@ -67,7 +69,9 @@ export class Program implements Arithmetic<Numbers> {
             step();
         }
         const { data, at: start, length } = this.result;
-        to.set(data.subarray(start, start + length), at);
+        for (let i = 0; i < length; i++) {
+            to[at + i] = data[start + i];
+        }
     }
 
     tensor(name: string): Numbers {
