@@ -8,7 +8,7 @@
 import { type Arithmetic, type Inputs, LIMIT, type Tensors } from "./base.js";
 
 const UNIT = 2 ** 26; // a double holds `x + UNIT * y` exactly for whole numbers below 2^24
-const MOST_PAIRS = 2 ** 19; // numbers in a table for pairs of indexes
+const MOST_PAIRS = 2 ** 21; // numbers in all tables for pairs of indexes
 
 /** Numbers of a network: `length` of them, from the place `at` of some data on, in rows of `width`. */
 interface Numbers {
@@ -33,6 +33,8 @@ export class Program implements Arithmetic<Numbers> {
     private readonly context: Int32Array;
     private readonly said: Int32Array;
     private readonly result: Numbers;
+    private paired = 0; // numbers in tables for pairs
+    private readonly matrices = new Map<Int32Array, Float64Array>();
 
     /**
      * @param network - states the network, whose bounds must be proven.
@@ -92,13 +94,9 @@ export class Program implements Arithmetic<Numbers> {
     }
 
     product(x: Numbers, { data: weights, width }: Numbers): Numbers {
-        // Two columns at a time: one stands UNIT times higher in the same double.
         const half = Math.ceil(width / 2);
-        const pairs = new Float64Array(x.length * half);
-        weights.forEach((weight, i) => {
-            const column = i % width;
-            pairs[Math.floor(i / width) * half + (column % half)] += column < half ? weight : weight * UNIT;
-        });
+        const matrix = this.matrices.get(weights) ?? columnPairs(weights, width);
+        this.matrices.set(weights, matrix); // recurrent networks use the same one at each place
         const sums = new Float64Array(half);
         const units = new Int32Array(x.length + 4);
         const places = new Int32Array(x.length + 4);
@@ -106,7 +104,7 @@ export class Program implements Arithmetic<Numbers> {
         return computed(width, [from], (to) => {
             const used = gather(from, low, high, units, places);
             sums.fill(0);
-            addProducts(sums, pairs, units, places, used);
+            addProducts(sums, matrix, units, places, used);
             for (let j = 0; j < half; j++) {
                 const upper = Math.floor(sums[j] / UNIT + 0.5);
                 to[j + half] = upper; // of an odd width, the last one has no place
@@ -118,7 +116,7 @@ export class Program implements Arithmetic<Numbers> {
     add(x: Numbers, y: Numbers): Numbers {
         const rows = [x, y].map((each) => each.rows ?? (each.index ? [each] : []));
         return rows[0].length && rows[1].length
-            ? sumOf(joined(rows[0], rows[1]))
+            ? sumOf(this.joined(rows[0], rows[1]))
             : computed(x.length, [x, y], (to) => {
                   const { data: xs, at: from } = x;
                   const { data: ys, at: other } = y;
@@ -159,6 +157,27 @@ export class Program implements Arithmetic<Numbers> {
     numbered(x: Numbers, count: number, y: Numbers): Numbers {
         return each(x, y, (a, b) => a * count + b);
     }
+
+    /** Return the rows of two sums; two of them become one row of a table for pairs of indexes, if there is room. */
+    private joined(xs: readonly Numbers[], ys: readonly Numbers[]): readonly Numbers[] {
+        const [x, y] = [xs[xs.length - 1], ys[0]];
+        const { data, width } = y;
+        const count = data.length / width;
+        const size = x.data.length * count;
+        if (this.paired + size > MOST_PAIRS) {
+            return [...xs, ...ys];
+        }
+        this.paired += size;
+        const table = new Int32Array(size);
+        for (let i = 0; i < table.length; i += data.length) {
+            const row = (i / data.length) * width;
+            for (let j = 0; j < data.length; j++) {
+                table[i + j] = x.data[row + (j % width)] + data[j];
+            }
+        }
+        const index = each(x.index!, y.index!, (a, b) => a * count + b);
+        return [...xs.slice(0, -1), rowOf(table, width, index), ...ys.slice(1)];
+    }
 }
 
 function given(data: Int32Array, at: number, length = 1, width = 1): Numbers {
@@ -180,6 +199,17 @@ function each(x: Numbers, y: Numbers, make: (x: number, y: number) => number): N
     });
 }
 
+/** Return a matrix with two columns in each number: one of the first half, and UNIT times one of the other half. */
+function columnPairs(matrix: Int32Array, width: number): Float64Array {
+    const half = Math.ceil(width / 2);
+    const pairs = new Float64Array((matrix.length / width) * half);
+    for (let i = 0; i < matrix.length; i++) {
+        const column = i % width;
+        pairs[Math.floor(i / width) * half + (column % half)] += column < half ? matrix[i] : matrix[i] * UNIT;
+    }
+    return pairs;
+}
+
 function clip(value: number, low: number, high: number): number {
     const above = value - low;
     return Math.min(low + (above & ~(above >> 31)), high); // `Math.max` would branch
@@ -192,25 +222,6 @@ function rowOf(data: Int32Array, width: number, index: Numbers): Numbers {
         row.at = index.data[index.at] * width;
     };
     return row;
-}
-
-/** Return the rows of two sums; two of them become one row of a table for pairs of indexes, if it is not too large. */
-function joined(xs: readonly Numbers[], ys: readonly Numbers[]): readonly Numbers[] {
-    const [x, y] = [xs[xs.length - 1], ys[0]];
-    const { data, width } = y;
-    const count = data.length / width;
-    if (x.data.length * count > MOST_PAIRS) {
-        return [...xs, ...ys];
-    }
-    const table = new Int32Array(x.data.length * count);
-    for (let i = 0; i < table.length; i += data.length) {
-        const row = (i / data.length) * width;
-        for (let j = 0; j < data.length; j++) {
-            table[i + j] = x.data[row + (j % width)] + data[j];
-        }
-    }
-    const index = each(x.index!, y.index!, (a, b) => a * count + b);
-    return [...xs.slice(0, -1), rowOf(table, width, index), ...ys.slice(1)];
 }
 
 /** Return the sum of rows. */
