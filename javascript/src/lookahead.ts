@@ -71,8 +71,8 @@ export class Lookahead {
         to[0] = sum;
         const chances = this.chances[length + 1];
         const { transitions } = constraint.automaton;
-        const kept = order ? (nodes.code(node, order) % (contexts / ids)) * ids : 0;
-        const step = order ? 1 : 0;
+        const kept = (nodes.code(node, order) % (contexts / ids)) * ids; // 0 if it looks at none
+        const step = Math.min(order, 1);
         for (let i = 1; i < ids; i++) {
             const after = transitions[state * ids + i];
             if (chances && after >= 0) {
@@ -102,8 +102,8 @@ export class Lookahead {
                     const from = (place + context) * ids;
                     let chance = ends * probabilities[from];
                     if (later !== undefined) {
-                        const kept = order ? (context % older) * ids : 0;
-                        const step = order ? 1 : 0;
+                        const kept = (context % older) * ids;
+                        const step = Math.min(order, 1);
                         for (let i = 1; i < ids; i++) {
                             const after = transitions[row + i];
                             if (after >= 0) {

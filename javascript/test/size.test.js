@@ -16,7 +16,7 @@ test("the minified file is small", () => {
     assert.ok(code.length <= MOST_BYTES, `${code.length} bytes`);
 });
 
-test("the minified file is small when it is compressed", { todo: "it has 16 KB, not 15" }, () => {
+test("the minified file is small when it is compressed", { todo: "it has 16.5 KB, not 15" }, () => {
     const compressed = gzipSync(code, { level: 9 }).length;
     assert.ok(compressed <= MOST_COMPRESSED, `${compressed} bytes compressed`);
 });

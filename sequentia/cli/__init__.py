@@ -11,6 +11,7 @@ from .generate import generate
 from .hub import pull, push
 from .inspect import evaluate, info, models, recipes
 from .mix import mix
+from .page import page
 from .reproduce import reproduce
 from .score import score
 from .streams import open_closed_descriptors
@@ -38,6 +39,7 @@ for command in (
     plot,
     reproduce,
     export,
+    page,
     push,
     pull,
 ):
