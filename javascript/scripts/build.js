@@ -13,7 +13,7 @@ import { minify } from "terser";
 // Properties that only the package itself uses: neither its interface, nor keys of its files, nor what the platform has.
 const INTERNAL = `
     acceptance accepting accepts after allowed artifact attempt attempts automaton bindings blockSize bound chances
-    checked clipped code combined compute computed condition constant constraint context contexts count counted
+    checked clipped codeOf combined compute computed condition constant constraint context contexts count counted
     counts data draw draws each finish guided high ids inARow index isOfWords joined key known lengths links lookUp
     lookahead low makeRoom markov matrices maximum met method methods missing most multiply network nodes numbered
     numbers observe paired plan probabilities product program proposal propose reject result room row rows run said

@@ -109,7 +109,7 @@ export class Nodes {
     }
 
     /** Return the number whose digits are the newest `order` ids of a node's context. */
-    code(node: number, order: number): number {
+    codeOf(node: number, order: number): number {
         const end = (node + 1) * this.blockSize;
         return this.contexts.subarray(end - order, end).reduce((code, id) => code * this.ids + id, 0);
     }
