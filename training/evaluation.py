@@ -46,7 +46,7 @@ class Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             positive if this model is better.
         low: lower end of its 95 % interval.
         high: upper end.
-        better: share of the resamples in which this model is better.
+        better: share of the resamples in which this model is better; of those where both are equal, half count.
         names: number of names that were resampled.
     """
 
@@ -386,6 +386,6 @@ def _difference(gaps: NDArray[np.float64], windows: NDArray[np.int64]) -> Differ
         difference=float(gaps.sum() / windows.sum()),
         low=float(low),
         high=float(high),
-        better=float(np.mean(resampled > 0)),
+        better=float(np.mean(resampled > 0) + np.mean(resampled == 0) / 2),
         names=len(gaps),
     )

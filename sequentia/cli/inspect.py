@@ -58,9 +58,13 @@ def _facts(
     folder: Path, config: "Config", known: "KnownNames | None", cached: Mapping[str, str | int]
 ) -> dict[str, str]:
     from sequentia.conditions import listed
+    from sequentia.config import SPLITS
+    from sequentia.text import counted
 
-    architecture, training, corpus = config.architecture, config.training, config.training.corpus
-    vocabulary = config.alphabet
+    architecture, training, samples, unit = config.architecture, config.training, config.samples, config.alphabet.unit
+    corpus = training.corpus
+    split = str(training.settings.get("split", training.split))
+    again = "; then it learnt from the whole list" if training.settings.get("final") == "all" else ""
     return {
         "name": config.name,
         "folder": str(folder),
@@ -68,15 +72,16 @@ def _facts(
         **({"cached": f"{cached['size']:,} bytes"} if cached else {}),
         "model": architecture.describe(),
         "parameters": f"{architecture.parameters:,}",
-        "context": f"{config.block_size} {vocabulary.unit}{'' if config.block_size == 1 else 's'}",
-        "alphabet": vocabulary.describe(),
+        "sees": f"the last {counted(config.block_size, unit)}",
+        config.alphabet.collection: config.alphabet.describe(),
         **{f"where {name}=…": listed(values) for name, values in config.conditions.items()},
-        "longest name": f"{config.max_length} {vocabulary.unit}s",
-        "corpus": f"{corpus.file}, {corpus.names:,} names, {corpus.distinct:,} distinct",
+        "longest name": counted(config.max_length, unit),
+        "learnt from": f"{corpus.file}: {counted(corpus.names, 'name')}, {corpus.distinct:,} of them different",
+        "invents": f"{samples.new:.0%} new names, and {1 - samples.new:.0%} that are in its list"
+        + ("" if known is None else "; --novel leaves these out"),
         "recipe": " ".join([training.recipe, *training.overrides]),
         "seed": str(training.seed),
-        "split": training.split,
-        "novel names": "not available" if known is None else f"--novel avoids {len(known):,} known names",
+        "parts": f"{SPLITS.get(split, split)}{again} ({split})",
     }
 
 
