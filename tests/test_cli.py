@@ -257,7 +257,7 @@ def test_evaluate_against_other_models(trained: Path) -> None:
         of_part = getattr(found, part)
         numbers = [f"{value:+.4f}" for value in (of_part.difference, of_part.low, of_part.high)]
         assert row.split() == ["names", part, *numbers, f"{of_part.better:.1%}"]
-    assert [row.split() for row in rows[4:]] == [[str(trained), part, *["+0.0000"] * 3, "0.0%"] for part in parts]
+    assert [row.split() for row in rows[4:]] == [[str(trained), part, *["+0.0000"] * 3, "50.0%"] for part in parts]
 
     values = json.loads(succeed("evaluate", trained, MOONS, "--against", "names", "--json"))
     assert values.pop("against") == [{"model": "names", **msgspec.to_builtins(found)}]

@@ -130,9 +130,7 @@ def evaluate(
         click.echo(format_json({**msgspec.to_builtins(metrics), **({"against": rows} if rows else {})}), nl=False)
         return
     print_metrics(metrics)
-    if metrics.names is not None:
-        notice(f"{corpus} is not the list that {model} was trained on, so it is not split.")
-    elif metrics.dev is None and evaluated.config.metrics.dev is not None:
+    if metrics.train is not None and metrics.dev is None and evaluated.config.metrics.dev is not None:
         notice(
             f"{model} has learnt from this whole list. The losses that were measured before are printed by: "
             f"sequentia info {shlex.quote(model)}"
