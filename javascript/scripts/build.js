@@ -57,6 +57,8 @@ const parts = { style, "style-hash": hash(style), program, "program-hash": hash(
 const page = readFileSync("page/page.html", "utf8").replace(/{{([\w-]+)}}/g, (place, part) => parts[part] ?? place);
 writeFileSync("../sequentia/page.html", page);
 
+cpSync("../LICENSE", "LICENSE"); // npm packs it
+
 const model = "../sequentia/models/names";
 mkdirSync("dist/models/names", { recursive: true });
 for (const file of ["config.json", "model.safetensors", "novelty.crc32"]) {

@@ -45,6 +45,7 @@ export async function use(): Promise<void> {
     }
     Model.from(files);
     const quick: string[] = await generate(3, { ...options, model: "owner/name" });
+    quick.push(...(await generate(1, { model: bundled, prefix: null, temperature: null, unique: null })));
 
     const names: string[] = bundled.generate(10, options);
     const first: string = bundled.stream({ seed: "a text" }).next().value;
