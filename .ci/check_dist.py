@@ -10,6 +10,7 @@ ALLOWED = (
     ".py",
     ".toml",
     "/py.typed",
+    "sequentia/page.html",
     "/config.json",
     "/model.onnx",
     "/model.safetensors",
@@ -19,6 +20,7 @@ ALLOWED = (
 )
 NEEDED = {
     "sequentia/__init__.py",
+    "sequentia/page.html",
     "sequentia/py.typed",
     "sequentia/models/names/config.json",
     "sequentia/models/names/model.onnx",

@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from sequentia.arithmetic import Bounds
 from sequentia.artifact import PICTURES, SHOWN, Artifact
 from sequentia.conditions import listed
-from sequentia.config import Columns, Config, Loss
+from sequentia.config import SPLITS, Columns, Config, Loss
 from sequentia.generation import stream_names
 from sequentia.logit_cache import LogitCache
 from sequentia.lookahead import Methods
@@ -42,15 +42,6 @@ _PARTS: Final = {
     "dev_not_said": "dev, no condition said",
     "test": "test",
     "test_unseen": "test, names unseen in training",
-}
-
-_SPLITS: Final = {
-    "lecture": "the lines are shuffled, then 80 % are for training, 10 % (dev) for choices and 10 % (test) for the "
-    "figure to quote",
-    "dedup": "repeated lines are dropped and the rest shuffled, then 80 % are for training, 10 % (dev) for choices and "
-    "10 % (test) for the figure to quote",
-    "all": "all lines are for training",
-    "column": "the list itself says which part a row is in",
 }
 
 _UNKNOWN: Final = (
@@ -198,7 +189,7 @@ def _figures(config: Config) -> str:
         "The loss is the mean negative log-likelihood of the next symbol, in nats (natural logarithms); lower is "
         f"better. A symbol is a {config.symbols[:-1]}, and the end of a name counts as one more. A window is one "
         f"prediction: the symbols before, and the one that follows. The split is "
-        f"`{_split(config)}`: {_SPLITS[_split(config)]}.",
+        f"`{_split(config)}`: {SPLITS[_split(config)]}.",
         "",
         *([_UNKNOWN, ""] if config.symbols == "words" else []),
         *([_FINAL, ""] if config.training.settings.get("final") == "all" else []),

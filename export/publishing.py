@@ -24,11 +24,15 @@ from sequentia import artifact, hub
 from sequentia.artifact import CARD, CONFIG, FILES, PICTURES, WEIGHTS, Artifact
 from sequentia.errors import ArtifactError, ModelNotFoundError, OptionError
 from sequentia.hub_cache import snapshot_at
+from sequentia.page import page as page_of
 from sequentia.session import Session
 
 from .card import model_card
 from .origins import CardFacts
 from .parity import check_parity
+
+PAGE: Final = "index.html"
+"""The path of a page in a repository: a static web server shows it, and so does a static Space of the hub."""
 
 _MAIN: Final = constants.DEFAULT_REVISION
 _TIMEOUT: Final = 6 * constants.HF_HUB_DOWNLOAD_TIMEOUT  # seconds
@@ -65,13 +69,14 @@ def check(folder: Path) -> Artifact:
     return read
 
 
-def assemble(checked: Artifact, repo_id: str, facts: CardFacts) -> dict[str, bytes]:
-    """Return the files of an artifact's repository by path: the artifact with a new card, and its pictures.
+def assemble(checked: Artifact, repo_id: str, facts: CardFacts, *, page: bool = False) -> dict[str, bytes]:
+    """Return the files of an artifact's repository by path: the artifact with a new card, its pictures, and its page.
 
     Args:
         checked: the artifact.
         repo_id: the repository, for the card.
         facts: what the card says; a missing fact is taken from the artifact's present card.
+        page: whether there is a page.
     """
     folder, config = checked.folder, checked.config
     files = {name: artifact.read_listed(folder, name, config) for name in config.files}
@@ -79,7 +84,10 @@ def assemble(checked: Artifact, repo_id: str, facts: CardFacts) -> dict[str, byt
     told = facts.or_else(CardFacts.of(_present(folder)))
     card = model_card(checked, pictures, repo_id=repo_id, facts=told)
     files[CARD] = card.encode()
-    return artifact.pack(folder, config, files) | {f"{PICTURES}/{name}": data for name, data in pictures.items()}
+    packed = artifact.pack(folder, config, files) | {f"{PICTURES}/{name}": data for name, data in pictures.items()}
+    if page:
+        packed[PAGE] = page_of(checked).encode()
+    return packed
 
 
 def _present(folder: Path) -> CardData | None:
@@ -111,6 +119,7 @@ def publish(
     revision: str | None = None,
     private: bool | None = None,
     create_pr: bool = False,
+    page: bool = False,
     commit_message: str | None = None,
     token: str | bool | None = None,
     announce: Callable[[Mapping[str, bytes]], None] = lambda _files: None,
@@ -126,6 +135,8 @@ def publish(
         revision: a branch.
         private: whether a new repository is private.
         create_pr: open a pull request.
+        page: also publish a page that invents names in a browser, as ``index.html``; without it, a page that is there
+            stays as it is.
         commit_message: the title of the commit.
         token: a token that may write.
         announce: called with the files before any of them is sent.
@@ -138,7 +149,7 @@ def publish(
     if cached is not None:  # loading from a repository fetches no pictures
         with suppress(ModelNotFoundError):
             hub.fetch(cached.repo_id, revision=cached.revision, cache_dir=cached.cache_dir, token=token, pictures=True)
-    files = assemble(checked, repo_id, facts.or_else(CardFacts.of(_card_data(api, repo_id, branch))))
+    files = assemble(checked, repo_id, facts.or_else(CardFacts.of(_card_data(api, repo_id, branch))), page=page)
     announce(files)
     with hub.translated_errors(repo_id, repo_id), _timeout():
         before = _prepare(api, repo_id, branch, private)

@@ -35,6 +35,15 @@ _EQUAL: Final = 1e-4  # nats that make no difference
 _BY_HEART: Final = 0.9  # the loss on train, as a share of that on dev, below which the model knows train too well
 
 SplitName = Literal["lecture", "dedup", "all", "column"]
+SPLITS: Final[dict[str, str]] = {
+    "lecture": "the lines are shuffled, then 80 % are for training, 10 % (dev) for choices and 10 % (test) for the "
+    "figure to quote",
+    "dedup": "repeated lines are dropped and the rest shuffled, then 80 % are for training, 10 % (dev) for choices and "
+    "10 % (test) for the figure to quote",
+    "all": "all lines are for training",
+    "column": "the list itself says which part a row is in",
+}
+"""What each split does."""
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):

@@ -350,8 +350,8 @@ def _nodes(cache: LogitCache, plan: Plan, count: int, lookahead: Lookahead | Non
 def _too_rare(method: Method, plan: Plan) -> str:
     if plan.constant:
         return (
-            f"temperature=0 and top_k=1 give the same name every time, and it has more than {plan.max_length} symbols "
-            "or does not meet the other options; most_likely finds the most probable names that do"
+            f"temperature=0 and top_k=1 give the same name every time, and it is longer than {plan.max_length} or "
+            "does not meet the other options; most_likely finds the most probable names that do"
         )
     if not method.value:
         return (

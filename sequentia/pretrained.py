@@ -64,6 +64,7 @@ class Pretrained:
         token: str | bool | None = None,
         revision: str | None = None,
         create_pr: bool = False,
+        page: bool = False,
         license: str | None = None,  # noqa: A002 - the hub's own word
         language: str | Sequence[str] | None = None,
         datasets: str | Sequence[str] | None = None,
@@ -80,6 +81,8 @@ class Pretrained:
             token: a token that may write; by default the stored one, or the variable ``HF_TOKEN``.
             revision: a branch, created if it does not exist; ``main`` by default.
             create_pr: open a pull request instead of committing to the branch.
+            page: also publish ``index.html``, a page that invents names in a browser; see ``sequentia page``. Without
+                it, a page that is there stays as it is.
             license: for the card, an identifier of the hub such as ``mit``; by default that of the present card.
             language: for the card, ISO 639 codes; by default those of the present card.
             datasets: for the card, datasets on the hub; by default those of the present card.
@@ -109,4 +112,5 @@ class Pretrained:
             token=token,
             revision=revision,
             create_pr=create_pr,
+            page=page,
         ).url

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from .text import TextError
+from .text import TextError, counted
 
 Numbered = tuple[int, str]
 Cells = tuple[str, ...]
@@ -166,7 +166,7 @@ class DelimitedTable:
         for number, row in self._rows:
             if len(row) != width:
                 raise TextError(
-                    f"line {number} has {_count(len(row), 'value')}, but line {self._start} has {width:,}: "
+                    f"line {number} has {counted(len(row), 'value')}, but line {self._start} has {width:,}: "
                     "check for missing quotation marks",
                     number,
                 )
@@ -348,10 +348,6 @@ def _look(items: Iterator[_Item], length: Callable[[_Item], int]) -> list[_Item]
 def _selector(places: list[int]) -> Callable[[list[str]], Cells]:
     """Return a function that picks the values at some places of a row."""
     return itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _object(number: int, value: object) -> dict[str, object]:

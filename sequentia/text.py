@@ -35,6 +35,11 @@ _HINTS: Final = {
 }
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts: ``1 name``, ``1,000 names``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 class TextError(ValueError):
     """A line that cannot be read; the message does not name the file, so the caller adds it.
 
@@ -75,7 +80,7 @@ class RemovedCharacters:
         kinds = [f"{count:,} x {describe(character)}" for character, count in self.counts.most_common(_MOST_LISTED)]
         kinds += ["…"] if len(self.counts) > _MOST_LISTED else []
         warnings.warn(
-            f"{source}: removed {total:,} invisible character{'' if total == 1 else 's'} ({', '.join(kinds)}), "
+            f"{source}: removed {counted(total, 'invisible character')} ({', '.join(kinds)}), "
             f"the first in line {self.first_line:,}",
             stacklevel=2,
         )

@@ -240,7 +240,7 @@ def test_the_command(trained: Path, tmp_path: Path, address: str) -> None:
     ray = ("--engine", "ray", "--address", address)
     drawn = run_cli("generate", 50, "--model", trained, "--seed", 1, *ray, "-o", tmp_path / "drawn")
     assert (drawn.returncode, drawn.stdout) == (0, "")
-    assert drawn.stderr.endswith(f"50 names in 1 files; {tmp_path / 'drawn' / MANIFEST} lists them.\n")
+    assert drawn.stderr.endswith(f"50 names in 1 file; {tmp_path / 'drawn' / MANIFEST} lists them.\n")
     (shard,) = (tmp_path / "drawn").glob("*.parquet")
     names = parquet.read_table(shard).column("name").to_pylist()
     assert names == sequentia.generate(50, model=trained, seed=1)

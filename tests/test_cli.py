@@ -115,13 +115,33 @@ def test_score_and_info(trained: Path) -> None:
         "moons",
         "tanh",
         f"{model.config.architecture.parameters:,}",
-        "moons.txt, 150",
-        "lecture",
+        "moons.txt: 150 names, 150 of them different",
+        "are for training, 10 % (dev) for choices",
+        f"{model.config.samples.new:.0%} new names",
     ):
         assert fact in shown
     facts = json.loads(succeed("info", "-m", trained, "--json"))
     assert facts["folder"] == str(trained)
     assert facts["vocabulary"] == list(model.vocabulary.symbols)
+
+
+def test_the_command_alone_says_what_to_do_first(tmp_path: Path) -> None:
+    """Each of the commands that it shows is one."""
+    shown = succeed()
+    commands = re.findall(r"(?m)^  (sequentia \S+)", shown)
+    assert len(commands) == 5
+    for command in commands:
+        assert succeed(*command.split()[1:], "--help").startswith("Usage: sequentia")
+    assert "sequentia --help" in shown
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    def completed(words: str, number: int) -> list[str]:
+        asked = {"_SEQUENTIA_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)}
+        return succeed(**asked).splitlines()
+
+    assert "plain,generate" in completed("sequentia ge", 1)
+    assert {"plain,--prefix", "plain,--pattern"} <= {*completed("sequentia generate --p", 2)}
 
 
 def test_names_and_scores_under_conditions(tmp_path: Path) -> None:
@@ -237,7 +257,7 @@ def test_evaluate_against_other_models(trained: Path) -> None:
         of_part = getattr(found, part)
         numbers = [f"{value:+.4f}" for value in (of_part.difference, of_part.low, of_part.high)]
         assert row.split() == ["names", part, *numbers, f"{of_part.better:.1%}"]
-    assert [row.split() for row in rows[4:]] == [[str(trained), part, *["+0.0000"] * 3, "0.0%"] for part in parts]
+    assert [row.split() for row in rows[4:]] == [[str(trained), part, *["+0.0000"] * 3, "50.0%"] for part in parts]
 
     values = json.loads(succeed("evaluate", trained, MOONS, "--against", "names", "--json"))
     assert values.pop("against") == [{"model": "names", **msgspec.to_builtins(found)}]

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sequentia import CorpusError
+from sequentia.training import train
 from sequentia.training.corpus import Corpus, read_corpus
 from sequentia.training.parts import Part, Tokens, fingerprint, split, texts
 from sequentia.windows import windows
@@ -43,10 +44,6 @@ def test_a_file_becomes_its_names(tmp_path_factory: pytest.TempPathFactory, item
     items = [unicodedata.normalize("NFC", item) for item in items]
     path = tmp_path_factory.mktemp("corpus") / "items.txt"
     path.write_bytes("\n".join(items).encode())
-    if len(set(items)) == 1:
-        with pytest.raises(CorpusError, match="every line holds the same item"):
-            read_corpus(path)
-        return
     corpus = read_corpus(path)
     symbols = ("\n", *corpus.vocabulary.symbols)
     assert "".join(symbols[token] for token in corpus.tokens) == "".join(f"{item}\n" for item in items)
@@ -130,7 +127,6 @@ def test_alphabets_wider_than_a_byte(write_corpus: Write) -> None:
     [
         (b"", "holds no items", None, None),
         (b"\n  \r\n\t\n", "holds no items", None, None),
-        (b"same\nsame\r\nsame\n", "every line holds the same item", None, None),
         (b"good\nb\xe9d\n", r"byte 6 \(line 2\) is not UTF-8", 2, 6),
         ("müller\n".encode("utf-16"), r"byte 0 \(line 1\) is not UTF-8", 1, 0),
         (b"a\nb\0c\n", "line 2 contains NUL", 2, None),
@@ -152,6 +148,15 @@ def test_a_file_that_is_no_corpus(
     with pytest.raises(CorpusError, match=message) as caught:
         read_corpus(path)
     assert (caught.value.path, caught.value.line, caught.value.byte) == (path, line, byte)
+
+
+def test_nothing_is_learnt_from_one_item(write_corpus: Write, tmp_path: Path) -> None:
+    path = write_corpus(b"same\nsame\r\nsame\n")
+    assert read_corpus(path).record.distinct == 1
+    with pytest.raises(CorpusError, match="all items are the same; there is nothing to learn") as caught:
+        train(path, tmp_path / "run", recipe="bigram-counts")
+    assert caught.value.path == path
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -776,9 +776,9 @@ def test_another_name_is_hardly_ever_taken_for_a_known_one() -> None:
 
 
 def test_a_private_list_leaves_no_hashes(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    train(MOONS, folder, recipe="bigram-counts")
-    export(folder, folder)
+    folder = tmp_path / "model"
+    train(MOONS, tmp_path / "run", recipe="bigram-counts")
+    export(tmp_path / "run", folder)
     assert len(sequentia.load(folder).generate(5, novel=True)) == 5
     known = (folder / "novelty.crc32").read_bytes()
     assert known == KnownNames.of(MOON_NAMES).to_bytes()

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from sequentia import (
     artifact,
 )
 from sequentia.export import export
+from sequentia.page import page
 from sequentia.training import train
 
 from .conftest import MOONS, SMALL
@@ -663,6 +665,23 @@ def test_what_an_earlier_artifact_left_goes_and_what_is_not_ours_stays(signed_in
     sequentia.load(run).push_to_hub(REPO)
     kept = {artifact.CONFIG, *artifact.REQUIRED, artifact.CARD, "notes.md", ".gitattributes"}
     assert set(signed_in.files(REPO)) == kept, "the card is a new one"
+
+
+def test_a_page_beside_the_model(signed_in: HubServer, run: Path, cache: Path) -> None:
+    planned = run_here("push", run, REPO, "--page", "--dry-run").stderr
+    pushed = run_here("push", run, REPO, "--page")
+    assert pushed.stderr.startswith(planned)
+    with urllib.request.urlopen(f"{signed_in.url}/{REPO}/resolve/main/index.html") as answer:
+        published = answer.read()
+    size = f"{len(published):,}"
+    assert re.search(rf"^ +{size}  index\.html$", planned, re.MULTILINE)
+    assert published.decode() == page(artifact.read(run))
+    head = signed_in.head(REPO)
+    load(cache).push_to_hub(REPO, page=True)
+    assert signed_in.head(REPO) == head, "the same page"
+    assert "index.html" not in downloads(signed_in)[1:], "loading a model needs no page"
+    load(cache).push_to_hub(REPO, license="mit")
+    assert signed_in.files(REPO)["index.html"] == published, "it stays"
 
 
 def test_branches_pull_requests_and_private_repositories(signed_in: HubServer, run: Path, cache: Path) -> None:

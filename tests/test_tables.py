@@ -342,7 +342,6 @@ FULL: tuple[Any, ...] = ("name", ["sex"], "births", "part")
         ("a.jsonl", "\n", FULL, "the table is empty"),
         ("a.jsonl", "\n", (), "the file holds no items; it needs one a line"),
         ("a.csv", "name,sex\n", ("name",), "the file holds no items; it needs one a row"),
-        ("a.csv", "name,x\nanna,1\nanna,2\n", ("name",), "every row holds the same item"),
         ("a.csv", HEAD, ("nam",), "there is no column 'nam', only 'name', 'sex', 'births', 'part'"),
         ("a.csv", HEAD, ("name", ["x=age"]), "there is no column 'age', only 'name'"),
         ("a.csv", HEAD, ("name", [], "3"), "there is no column '3', only .*; give all columns by their names, or all"),

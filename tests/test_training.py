@@ -22,6 +22,7 @@ from torch.nn import functional
 import sequentia
 from sequentia import CorpusError, RecipeError, TrainingError, VocabularyError
 from sequentia.arithmetic import Inputs
+from sequentia.columns import ColumnRequest
 from sequentia.export import export
 from sequentia.generation import stream_names
 from sequentia.logit_cache import LogitCache
@@ -406,14 +407,16 @@ def test_a_run_with_patience_goes_on_bit_for_bit(tmp_path: Path, overrides: tupl
 # Evaluation
 
 
-def test_losses_are_those_of_the_definition(trained: Path) -> None:
+def test_losses_are_those_of_the_definition(tmp_path: Path) -> None:
     """Recompute the losses, in nats per symbol, from the score of each name; unseen: not in the training part."""
-    model = sequentia.load(trained)
     words = MOONS.read_text(encoding="utf-8").split()
     words += words[:40]
-    path = trained.parent / "repeated.txt"
+    path = tmp_path / "repeated.txt"
     path.write_text("\n".join(words), encoding="utf-8")
-    metrics = evaluate_model(model, path, "lecture")
+    train(path, tmp_path / "run", recipe="bigram-counts")
+    export(tmp_path / "run", tmp_path / "run")
+    model = sequentia.load(tmp_path / "run")
+    metrics = evaluate_model(model, path)
     random.Random(42).shuffle(words)
     first, second = int(0.8 * len(words)), int(0.9 * len(words))
     parts = {"train": words[:first], "dev": words[first:second], "test": words[second:]}
@@ -425,6 +428,29 @@ def test_losses_are_those_of_the_definition(trained: Path) -> None:
         assert (loss.names, loss.windows) == (len(names), windows)
         assert loss.loss == pytest.approx(-model.score(names).sum() / windows, rel=1e-12)
     assert 0 < len(parts["dev_unseen"]) < len(parts["dev"])
+
+
+def test_another_list_is_measured_as_a_whole(trained: Path, tmp_path: Path) -> None:
+    """It has no parts and nothing unseen; a split that is asked for cuts it, but says nothing of what was seen."""
+    model, path = sequentia.load(trained), tmp_path / "others.csv"
+    names = ["titan", "rhea", "nereid", "oberon", "titan"] * 4
+    path.write_text("moon,size\n" + "\n".join(f"{name},{size}" for size, name in enumerate(names)), encoding="utf-8")
+    found = evaluate_model(model, path, columns=ColumnRequest("moon"))
+    assert found.parts.keys() == {"names"}
+    assert found.names is not None
+    assert found.names.loss == pytest.approx(
+        -model.score(names).sum() / sum(len(name) + 1 for name in names), rel=1e-12
+    )
+    assert (found.names.names, found.warning) == (20, "")
+    assert evaluate_model(model, path, "lecture", columns=ColumnRequest("moon")).parts.keys() == {
+        "train",
+        "dev",
+        "test",
+    }
+    assert evaluate_model(model, MOONS, "dedup").parts.keys() == {"train", "dev", "test"}
+    path = tmp_path / "one.txt"
+    path.write_text("titan\n", encoding="utf-8")
+    assert evaluate_model(model, path).parts.keys() == {"names"}
 
 
 def test_the_artifact_has_the_losses_of_the_network(trained: Path) -> None:

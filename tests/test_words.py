@@ -379,7 +379,7 @@ def test_training_goes_on_from_a_model_of_words(folder: Path, list_of_streets: P
 
 def test_info_speaks_of_words(folder: Path) -> None:
     printed = succeed("info", str(folder))
-    assert "context      3 words" in printed
+    assert "sees         the last 3 words" in printed
     assert "longest name 4 words" in printed
 
 
@@ -426,7 +426,7 @@ def test_auto_takes_words_where_they_make_dev_more_probable(tmp_path: Path) -> N
     planned = plan(found.recipe, found.parts.train, found.corpus.vocabulary.symbols, {})
     assert planned.recipe.symbols == "words"
     assert planned.recipe.final == "all"
-    assert planned.recipe.teachers == ["ngram order=2", "ngram order=3", "words"]
+    assert planned.recipe.teachers == [*(f"ngram order={order}" for order in (2, 3, 4, 6)), "words"]
     assert f"a vocabulary of {len(found.corpus.vocabulary.symbols) - 1}" in planned.lines[0]
 
 

@@ -157,8 +157,8 @@ def read_corpus(
 
     Raises:
         CorpusError: if the file is missing, empty or not UTF-8, has an item of more than 4,096 characters, more than
-            65,535 different ones, a character that no item may hold, or only one distinct item; if its lines look
-            like a table and no columns are given; if a column does not exist, or a value in it is missing or wrong.
+            65,535 different ones, or a character that no item may hold; if its lines look like a table and no
+            columns are given; if a column does not exist, or a value in it is missing or wrong.
         MissingExtraError: if the file is Parquet and pyarrow is missing.
 
     Warns:
@@ -186,8 +186,6 @@ def read_corpus(
     fingerprints.sort()
     distinct = 1 + int(np.count_nonzero(fingerprints[1:] != fingerprints[:-1]))
     del fingerprints
-    if distinct == 1:
-        raise CorpusError(f"{path}: every {source.unit} holds the same item; there is nothing to learn", path=path)
     record = CorpusRecord(
         file=printable_name(path),
         sha256=source.digest.hexdigest(),

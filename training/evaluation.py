@@ -27,6 +27,7 @@ _RESAMPLING_SEED: Final = 0
 _INTERVAL: Final = (0.025, 0.975)
 # Names drawn at once: 1.5 MB of indices, losses and windows, unless a part has more names than this.
 _MOST_DRAWS: Final = 1 << 16
+_UNSEEN: Final = ("dev_unseen", "test_unseen")
 
 _Summary = TypeVar("_Summary")
 
@@ -45,7 +46,7 @@ class Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             positive if this model is better.
         low: lower end of its 95 % interval.
         high: upper end.
-        better: share of the resamples in which this model is better.
+        better: share of the resamples in which this model is better; of those where both are equal, half count.
         names: number of names that were resampled.
     """
 
@@ -56,13 +57,36 @@ class Difference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     names: int
 
 
-class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Differences by part of the split, as :class:`~sequentia.config.Metrics`; ``None`` where a part is empty."""
+class Measured(Metrics, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Losses on a list, which may be another than the model's own.
 
-    dev: Difference | None
-    test: Difference | None
-    dev_unseen: Difference | None
-    test_unseen: Difference | None
+    Attributes:
+        names: all names of another list; its parts are ``None`` then, unless a split is asked for.
+    """
+
+    names: Loss | None = None
+
+
+class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Differences by part of the split, as :class:`Measured`; ``None`` where a part is empty.
+
+    Attributes:
+        learnt: whether the other model has learnt from the same file by another split, so that it may know dev and test
+            names by heart.
+    """
+
+    dev: Difference | None = None
+    test: Difference | None = None
+    dev_unseen: Difference | None = None
+    test_unseen: Difference | None = None
+    names: Difference | None = None
+    learnt: bool = False
+
+    @property
+    def parts(self) -> dict[str, Difference]:
+        """The differences by name, without those of empty parts."""
+        found = {name: getattr(self, name) for name in self.__struct_fields__ if name != "learnt"}
+        return {name: difference for name, difference in found.items() if difference is not None}
 
 
 def losses_of(inputs: Inputs, predict: ConditionedPredict) -> Losses:
@@ -128,15 +152,16 @@ def _by_value(
 
 def evaluate_model(
     model: SequenceModel, corpus: Path, name: SplitName | None = None, *, columns: ColumnRequest | Columns | None = None
-) -> Metrics:
+) -> Measured:
     """Return the losses of a model on a corpus, computed from its artifact alone.
 
-    On the list and the split that it was trained on, the baselines are those of its configuration.
+    Only on its own list and split is it known which names it has not seen in training. Another list is measured as a
+    whole, or by the split that is asked for.
 
     Args:
         model: a loaded model.
         corpus: a UTF-8 text file, one item per line.
-        name: the split; by default the one used to train the model.
+        name: the split; by default the one used to train the model, and none for another list.
         columns: those of a table to read; by default as in the training of the model.
 
     Raises:
@@ -147,9 +172,23 @@ def evaluate_model(
     losses = _losses_of(model, data, corpus)
     conditions = {name: values for name, values in data.values.items() if name in model.conditions}
     values, unknown = data.values if conditions else {}, lacking(model.vocabulary, data.vocabulary)
-    metrics = evaluate(_parts(model, data, name), losses, values, unknown)
+    whole = _whole(model, data, name)
+    if whole is not None:
+        mean, measured = partial(_mean, unknown=unknown), losses(whole)
+        by_value = _by_value(whole, measured, values, mean)
+        return Measured(
+            train=None,
+            dev=None,
+            test=None,
+            dev_unseen=None,
+            test_unseen=None,
+            by_value=by_value,
+            names=mean(measured, whole),
+        )
+    found = msgspec.structs.asdict(evaluate(_parts(model, data, name), losses, values, unknown))
     if not _is_own(model, data, name):
-        return metrics
+        return Measured(**(found | dict.fromkeys(_UNSEEN)))
+    metrics = Measured(**found)
     if metrics.compared != model.config.metrics.compared:  # it has learnt from what it was measured on before
         return metrics
     return msgspec.structs.replace(metrics, baselines=model.config.metrics.baselines)
@@ -174,8 +213,8 @@ def compare(
         model: a loaded model.
         other: another, whose vocabulary and context may differ.
         corpus: a UTF-8 text file, one item per line.
-        name: the split for both models; by default the one used to train ``model``. If the other model was trained on
-            another split, it may know dev and test names by heart.
+        name: the split for both models; by default the one used to train ``model``, and none for another list. If the
+            other model was trained on another split, it may know dev and test names by heart.
         columns: those of a table to read; by default as in the training of ``model``. A condition that a model does not
             have is not said to it.
 
@@ -201,8 +240,17 @@ def compare(
             value=other.config.name,
         )
     ours, theirs = (_losses_of(each, data, corpus) for each in (model, other))
-    parts = _parts(model, data, name)
-    return Comparison(**_held_out(parts, lambda part: theirs(part) - ours(part), _difference_on))
+
+    def gaps(part: Part) -> NDArray[np.float64]:
+        return theirs(part) - ours(part)
+
+    whole = _whole(model, data, name)
+    if whole is not None:
+        return Comparison(names=_difference_on(gaps(whole), whole))
+    found = _held_out(_parts(model, data, name), gaps, _difference_on)
+    training = other.config.training
+    learnt = training.corpus.sha256 == data.record.sha256 and training.split != (name or model.config.training.split)
+    return Comparison(**(found if _is_own(model, data, name) else found | dict.fromkeys(_UNSEEN)), learnt=learnt)
 
 
 def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
@@ -270,12 +318,23 @@ def _columns(model: SequenceModel, corpus: Path) -> Columns | None:
     return None if is_text and not was_text else record.columns
 
 
+def _whole(model: SequenceModel, data: Corpus, name: SplitName | None) -> Part | None:
+    """Return all names of a list that is not the model's own, if no split is asked for."""
+    if name is not None or _is_own(model, data, name):
+        return None
+    return split(data, "all", 0, _weight_power(model)).train
+
+
 def _parts(model: SequenceModel, data: Corpus, name: SplitName | None) -> Split:
     """Split a corpus as asked, by default as for the model. The training part is cut to what the model saw of it."""
     training = model.config.training
     first_names = training.first_names if _is_own(model, data, name) else 0
-    power = training.settings.get("weight_power", 1.0)
-    return split(data, name or training.split, first_names, float(power) if isinstance(power, int | float) else 1.0)
+    return split(data, name or training.split, first_names, _weight_power(model))
+
+
+def _weight_power(model: SequenceModel) -> float:
+    power = model.config.training.settings.get("weight_power", 1.0)
+    return float(power) if isinstance(power, int | float) else 1.0
 
 
 def _is_own(model: SequenceModel, data: Corpus, name: SplitName | None) -> bool:
@@ -327,6 +386,6 @@ def _difference(gaps: NDArray[np.float64], windows: NDArray[np.int64]) -> Differ
         difference=float(gaps.sum() / windows.sum()),
         low=float(low),
         high=float(high),
-        better=float(np.mean(resampled > 0)),
+        better=float(np.mean(resampled > 0) + np.mean(resampled == 0) / 2),
         names=len(gaps),
     )

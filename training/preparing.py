@@ -47,6 +47,8 @@ def prepare(corpus: Path, recipe: Recipe, columns: ColumnRequest | Columns | Non
     """
     lines: list[str] = []
     data = read_corpus(corpus, columns, "characters" if recipe.symbols == "auto" else recipe.symbols)
+    if data.record.distinct == 1:
+        raise CorpusError(f"{corpus}: all items are the same; there is nothing to learn", path=corpus)
     recipe = for_corpus(recipe, data)
     if recipe.symbols == "auto" or (recipe.auto is not None and recipe.symbols == "characters"):
         found = Suited("characters", [])

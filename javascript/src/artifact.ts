@@ -67,8 +67,11 @@ export function readFiles(
     place: string,
 ): Artifact {
     const file = (name: string): Uint8Array | undefined => {
-        const data = files[name];
-        return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+        const data = files?.[name];
+        if (ArrayBuffer.isView(data)) {
+            return new Uint8Array(data.buffer, data.byteOffset, data.byteLength); // a Buffer's methods differ
+        }
+        return data instanceof ArrayBuffer ? new Uint8Array(data) : undefined;
     };
     const config = readConfig(file(CONFIG), place);
 
@@ -77,13 +80,13 @@ export function readFiles(
         const [path, data] = [`${place}/${name}`, file(name)];
         const { size, sha256 } = config.files.get(name)!;
         checkSize(path, size, MAX_BYTES);
-        if (!(data instanceof Uint8Array)) {
+        if (!data) {
             throw new ArtifactError(`${path}: missing; ${COPY_AGAIN}`, { path, expected: "a file", found: "nothing" });
         }
-        const found = data.length === size ? sha256Hex(data) : "another";
-        if (found !== sha256) {
-            const bytes = `${size} bytes of sha256 ${sha256}, as config.json says`;
-            throw wrongFile(path, bytes, `${data.length} bytes of sha256 ${found}`);
+        const found = `${data.length} bytes${data.length === size ? ` of sha256 ${sha256Hex(data)}` : ""}`;
+        const bytes = `${size} bytes of sha256 ${sha256}`;
+        if (found !== bytes) {
+            throw wrongFile(path, `${bytes}, as config.json says`, found);
         }
         try {
             return read(data);

@@ -13,12 +13,11 @@ import { grouped, wrongOption } from "./errors.js";
 
 /** Bounds on the length of names, and an automaton that accepts them. */
 export class Constraint {
-    /** Accepts the names that end in the suffix and contain no string to avoid. */
-    readonly automaton: Automaton;
     /** Whether it asks for nothing but lengths. */
     readonly unrestricted: boolean;
     /** Equal for equal constraints. */
     readonly key: string;
+    private combined: Automaton | undefined;
     private ways: Float32Array | undefined;
 
     /**
@@ -46,7 +45,7 @@ export class Constraint {
                 ...(avoid.length ? [matchNoneOf(avoid, ids)] : []),
                 ...(never ? [matchNoneOf([[never]], ids)] : []),
             ];
-            this.automaton = parts.length ? parts.reduce(intersect) : matchAll(ids);
+            this.combined = parts.length ? parts.reduce(intersect) : undefined;
         } catch (error) {
             if (!(error instanceof TooManyStatesError)) {
                 throw error;
@@ -61,9 +60,15 @@ export class Constraint {
         }
     }
 
+    /** Accepts the names that end in the suffix and contain no string to avoid. */
+    get automaton(): Automaton {
+        this.combined ??= matchAll(this.ids);
+        return this.combined;
+    }
+
     /** Return the state after one more id, or -1. */
     after(state: number, id: number): number {
-        return state < 0 ? -1 : this.automaton.transitions[state * this.ids + id];
+        return this.unrestricted || state < 0 ? state : this.automaton.transitions[state * this.ids + id];
     }
 
     /** Return whether names of `length` symbols in a state can still meet the constraints. */
@@ -73,7 +78,8 @@ export class Constraint {
 
     /** Return whether a name of `length` symbols in a state meets the constraints. */
     met(length: number, state: number): boolean {
-        return length >= this.minLength && length <= this.maxLength && state >= 0 && this.automaton.accepting[state];
+        const isAccepted = this.unrestricted || (state >= 0 && this.automaton.accepting[state]);
+        return length >= this.minLength && length <= this.maxLength && isAccepted;
     }
 
     /** Return how many names that meet the constraints continue from `length` symbols in `state`. */

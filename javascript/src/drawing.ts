@@ -13,7 +13,7 @@ export class Drawing {
     readonly ids: Uint16Array;
     length = 0;
     private readonly uniforms: Uniforms;
-    private readonly guided: Float64Array;
+    private guided: Float64Array | undefined; // sums of what is proposed
 
     /**
      * @param markov - counts the symbols that the network expects, if it is given.
@@ -26,7 +26,6 @@ export class Drawing {
     ) {
         this.ids = new Uint16Array(plan.constraint.maxLength + 1);
         this.uniforms = new Uniforms(key, plan.draws);
-        this.guided = new Float64Array(nodes.ids);
     }
 
     /**
@@ -37,7 +36,7 @@ export class Drawing {
      * @param lookahead - how symbols are proposed; as the network has them by default.
      */
     draw(name: number, attempt: number, constraint = this.plan.constraint, lookahead?: Lookahead): number {
-        const { nodes, ids, uniforms, guided, markov } = this;
+        const { nodes, ids, uniforms, markov } = this;
         const { prefix, sampling, start } = this.plan;
         nodes.use(sampling);
         uniforms.start(name, attempt);
@@ -50,15 +49,16 @@ export class Drawing {
             let sums: Float64Array = nodes.sums;
             markov?.observe(nodes, node, length);
             if (lookahead) {
-                const expected = lookahead.propose(length, state, nodes, node, guided);
-                weight *= expected > 0 ? guided[guided.length - 1] / expected : 0;
+                this.guided ??= new Float64Array(nodes.ids);
+                sums = this.guided;
+                const expected = lookahead.propose(length, state, nodes, node, sums);
+                weight *= expected > 0 ? sums[sums.length - 1] / expected : 0;
                 if (!weight) {
                     return 0;
                 }
-                sums = guided;
                 row = 0;
             }
-            const id = choose(sums, row, guided.length, uniforms.at(draw));
+            const id = choose(sums, row, nodes.ids, uniforms.at(draw));
             this.length = length;
             if (!id) {
                 return constraint.met(length, state) ? weight : 0;

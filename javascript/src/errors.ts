@@ -14,8 +14,6 @@ export const COPY_AGAIN = "copy or download the model again, or export its run a
 
 /** The base class of all errors of this library; the message says what was wrong and what to do. */
 export class SequentiaError extends Error {
-    override name = "SequentiaError";
-
     /** @internal */
     constructor(message: string, details: object = {}) {
         super(message);
@@ -25,7 +23,6 @@ export class SequentiaError extends Error {
 
 /** A file of a model is missing, damaged or inconsistent. */
 export class ArtifactError extends SequentiaError {
-    override name = "ArtifactError";
     /** The offending file. */
     declare readonly path: string;
     /** What the file should contain. */
@@ -42,7 +39,6 @@ export function wrongFile(path: string, expected: string, found: unknown, advice
 
 /** The options allow too few names. */
 export class GenerationError extends SequentiaError {
-    override name = "GenerationError";
     /** Number of names and attempts at names that were sampled. */
     declare readonly candidates: number;
     /** Number of names accepted. */
@@ -55,21 +51,18 @@ export class GenerationError extends SequentiaError {
 
 /** The hub cannot be reached or refuses a request. */
 export class HubError extends SequentiaError {
-    override name = "HubError";
     /** The HTTP status of the answer, if there was one. */
     declare readonly status?: number;
 }
 
 /** The requested model does not exist. */
 export class ModelNotFoundError extends SequentiaError {
-    override name = "ModelNotFoundError";
     /** The name or path that was requested. */
     declare readonly model: string;
 }
 
 /** An option is out of range or contradicts another. */
 export class OptionError extends SequentiaError {
-    override name = "OptionError";
     /** Its name. */
     declare readonly option: string;
     /** The given value. */
@@ -88,11 +81,23 @@ export function mustBe(option: string, value: unknown, expected: string): Option
 
 /** A text contains a symbol that is not in the vocabulary. */
 export class VocabularyError extends SequentiaError {
-    override name = "VocabularyError";
     /** The symbol. */
     declare readonly symbol: string;
     /** Its index in the text from 0 on, after NFC normalisation. */
     declare readonly position: number;
+}
+
+// In minified files, classes have other names.
+for (const [name, { prototype }] of Object.entries({
+    SequentiaError,
+    ArtifactError,
+    GenerationError,
+    HubError,
+    ModelNotFoundError,
+    OptionError,
+    VocabularyError,
+})) {
+    prototype.name = name;
 }
 
 /** Return a value for a message, as JavaScript spells it. */

@@ -6,7 +6,7 @@
 
 import type { HubOptions } from "./hub.js";
 import { Model } from "./model.js";
-import { checkNames, type Options } from "./options.js";
+import { given, type Options } from "./options.js";
 import { locate, type ModelSource } from "./resolve.js";
 
 export type { Files } from "./artifact.js";
@@ -30,31 +30,36 @@ const HUB_OPTIONS = ["revision", "endpoint", "token", "signal"];
 /**
  * Load a model.
  *
- * @param model - where it is; by default, the one that comes with the package, which is called `names`.
+ * @param model - where it is, or a model that is loaded; by default, the one of the package, which is called `names`.
  * @param options - for a model on the hub.
  * @throws {@link ModelNotFoundError} if there is no such model.
  * @throws {@link ArtifactError} if a file of the model is missing, damaged or inconsistent.
  * @throws {@link HubError} if the hub cannot be reached or refuses.
  * @throws {@link OptionError} if an option is wrong.
  */
-export async function load(model?: ModelSource, options: HubOptions = {}): Promise<Model> {
-    checkNames(options, HUB_OPTIONS);
-    return new Model(await locate(model, options));
+export async function load(model?: ModelSource | Model, options: HubOptions = {}): Promise<Model> {
+    const asked = given(options, HUB_OPTIONS);
+    return model instanceof Model ? model : new Model(await locate(model, asked));
 }
 
-const loaded = new Map<string | undefined, Promise<Model>>();
+/** The options of `generate`, and which model invents. */
+export interface ModelOptions extends Options {
+    /** A loaded model, or a name or address as for `load`, which stays loaded. */
+    model?: string | URL | Model | null | undefined;
+}
+
+const loaded = new Map<string | Model | undefined, Promise<Model>>();
 
 /**
  * Invent names: the first `n` of a stream; see {@link Model.generate}.
  *
- * @param options - those of `generate`, and `model`: a name or address as for {@link load}, which stays loaded.
  */
-export async function generate(n = 1, options: Options & { model?: string | URL | undefined } = {}): Promise<string[]> {
-    const { model, ...others } = options;
-    const key = model instanceof URL ? model.href : model;
+export async function generate(n = 1, options: ModelOptions | null = {}): Promise<string[]> {
+    const { model, ...others } = options ?? {};
+    const key = model instanceof URL ? model.href : (model ?? undefined);
     let found = loaded.get(key);
     if (found === undefined) {
-        found = load(model);
+        found = load(key);
         loaded.set(key, found);
         found.catch(() => loaded.delete(key)); // so that the next call tries again
     }

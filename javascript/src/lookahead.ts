@@ -55,7 +55,7 @@ export class Lookahead {
 
     /** Return the chance for a name of so many symbols. */
     at(length: number, state: number, nodes: Nodes, node: number): number {
-        return state < 0 ? 0 : this.chances[length]![state * this.contexts + nodes.code(node, this.order)];
+        return state < 0 ? 0 : this.chances[length]![state * this.contexts + nodes.codeOf(node, this.order)];
     }
 
     /**
@@ -71,8 +71,8 @@ export class Lookahead {
         to[0] = sum;
         const chances = this.chances[length + 1];
         const { transitions } = constraint.automaton;
-        const kept = order ? (nodes.code(node, order) % (contexts / ids)) * ids : 0;
-        const step = order ? 1 : 0;
+        const kept = (nodes.codeOf(node, order) % (contexts / ids)) * ids; // 0 if it looks at none
+        const step = Math.min(order, 1);
         for (let i = 1; i < ids; i++) {
             const after = transitions[state * ids + i];
             if (chances && after >= 0) {
@@ -102,8 +102,8 @@ export class Lookahead {
                     const from = (place + context) * ids;
                     let chance = ends * probabilities[from];
                     if (later !== undefined) {
-                        const kept = order ? (context % older) * ids : 0;
-                        const step = order ? 1 : 0;
+                        const kept = (context % older) * ids;
+                        const step = Math.min(order, 1);
                         for (let i = 1; i < ids; i++) {
                             const after = transitions[row + i];
                             if (after >= 0) {
@@ -219,8 +219,8 @@ export function checkRarity({ accepted, value }: Method, plan: Plan): void {
     }
     if (plan.constant) {
         throw new GenerationError(
-            "temperature=0 and topK=1 give the same name every time, and it has more than " +
-                `${plan.constraint.maxLength} symbols or does not meet the other options`,
+            "temperature=0 and topK=1 give the same name every time, and it is longer than " +
+                `${plan.constraint.maxLength} or does not meet the other options`,
         );
     }
     if (!value) {

@@ -27,7 +27,7 @@ export class MarkovModel {
     /** Count the next symbols of a name of so many symbols, as the network expects them. */
     observe(nodes: Nodes, node: number, length: number): void {
         const { counts, ids } = this;
-        const place = Math.min(length, this.lengths - 1) * this.contexts + nodes.code(node, this.order);
+        const place = Math.min(length, this.lengths - 1) * this.contexts + nodes.codeOf(node, this.order);
         const from = nodes.row(node);
         const { sums } = nodes;
         const scale = UNIT / sums[from + ids - 1];

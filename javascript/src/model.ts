@@ -9,7 +9,7 @@ import { streamNames } from "./generation.js";
 import { logLikelihood } from "./likelihood.js";
 import {
     checkEnough,
-    checkNames,
+    given,
     integer,
     type Options,
     planOf,
@@ -68,7 +68,7 @@ export class Model {
      * @throws {@link VocabularyError} if the prefix or the suffix contains a symbol that the model does not know.
      * @throws {@link GenerationError} if the options allow too few names; `error.names` is the list of those found.
      */
-    generate(n = 1, options: Options = {}): string[] {
+    generate(n = 1, options: Options | null = {}): string[] {
         integer("n", n, 0);
         const plan = this.plan(options);
         checkEnough(plan, n);
@@ -76,7 +76,7 @@ export class Model {
     }
 
     /** Return an endless iterator of names; {@link generate} returns its start. */
-    stream(options: Options = {}): Generator<string, never, void> {
+    stream(options: Options | null = {}): Generator<string, never, void> {
         return streamNames(this.bound(options), this.vocabulary, this.plan(options));
     }
 
@@ -85,7 +85,7 @@ export class Model {
      *
      * @throws {@link OptionError} also with `unique`, which depends on other shards.
      */
-    shard(first: number, count: number, options: Options = {}): string[] {
+    shard(first: number, count: number, options: Options | null = {}): string[] {
         integer("first", first, 0);
         integer("count", count, 0);
         const plan = this.plan(options);
@@ -106,17 +106,17 @@ export class Model {
     score(names: string, options?: { where?: Where | null }): number;
     score(names: Iterable<string>, options?: { where?: Where | null }): number[];
     score(names: string | Iterable<string>, options: { where?: Where | null } = {}): number | number[] {
-        checkNames(options, ["where"]);
+        const { where } = given(options, ["where"]);
         const texts = typeof names === "string" ? [names] : strings("names", names);
         const ids = texts.map((text) => this.vocabulary.encode(text, this.vocabulary.unknown));
-        const bound = this.bound(options);
+        const bound = this.bound({ where });
         const scores = ids.map((each) => logLikelihood(each, bound));
         return typeof names === "string" ? scores[0] : scores;
     }
 
     /** Return the words of a name that the model lacks, or the characters if it is a model of characters. */
     unknownWords(name: string): string[] {
-        return this.vocabulary.lacking(name);
+        return this.vocabulary.lacking(strings("name", [name])[0]);
     }
 
     /**
@@ -129,11 +129,11 @@ export class Model {
      * @throws {@link VocabularyError} if the prefix contains an unknown symbol.
      */
     nextSymbols(prefix = "", options: SymbolOptions = {}): Map<string, number> {
-        checkNames(options, ["where", "temperature", "topK", "topP"]);
+        const asked = given(options, ["where", "temperature", "topK", "topP"]);
         const [ids] = strings("prefix", [prefix]).map((text) => this.vocabulary.encode(text));
-        const sampling = samplingOf(options);
-        const bound = this.bound(options);
-        const isPlain = [options.temperature, options.topK, options.topP].every((each) => (each ?? null) === null);
+        const { where, ...others } = asked;
+        const [sampling, bound] = [samplingOf(others), this.bound({ where })];
+        const isPlain = !Object.keys(others).length;
         const found = isPlain ? softmax(bound.logits(ids)) : bound.shares(ids, sampling);
         const order = Array.from(found, (_, id) => id).sort((a, b) => found[b] - found[a] || a - b);
         return new Map(order.map((id) => [id ? this.vocabulary.symbols[id - 1] : "", found[id]]));
@@ -144,12 +144,12 @@ export class Model {
         return this.bound(options).logits(ids);
     }
 
-    private plan(options: Options) {
+    private plan(options: Options | null) {
         return planOf(options, this.vocabulary, this.config.max_length, this.artifact.known);
     }
 
-    private bound({ where }: { where?: Where | null | undefined }): Bound {
-        return this.bindings.of(saidBy(where, this.config.conditions));
+    private bound(options: { where?: Where | null | undefined } | null): Bound {
+        return this.bindings.of(saidBy(options?.where, this.config.conditions));
     }
 
     private take(count: number, stream: Generator<string, never, void>): string[] {

@@ -26,7 +26,8 @@ export class Nodes {
     private room = 0;
     private count = 0;
     private readonly most: number;
-    private readonly known = new Map<string, number>();
+    private slots = new Int32Array(1); // a hash table of the nodes
+    private readonly context: Uint16Array; // to be found
     private readonly weights: Float64Array;
     private readonly allowed: boolean[][]; // at the start of a name, and later
     private sampling: Sampling | undefined;
@@ -44,8 +45,9 @@ export class Nodes {
     ) {
         this.ids = ids;
         this.blockSize = blockSize;
-        this.most = Math.max(FEWEST, Math.floor(BYTES / (16 * ids + 2 * blockSize + 100)));
+        this.most = Math.max(FEWEST, Math.floor(BYTES / (16 * ids + 2 * blockSize + 20)));
         this.weights = new Float64Array(ids);
+        this.context = new Uint16Array(blockSize);
         this.allowed = [1, 0].map((least) =>
             Array.from(this.weights, (_, id) => id >= least && (!id || id !== unknown)),
         );
@@ -53,7 +55,9 @@ export class Nodes {
 
     /** Say how logits become weights, from now on. */
     use(sampling: Sampling): void {
-        if (sampling !== this.sampling) {
+        const { temperature, topK, topP } = sampling;
+        const { sampling: last } = this;
+        if (temperature !== last?.temperature || topK !== last.topK || topP !== last.topP) {
             this.sampling = sampling;
             this.time++;
         }
@@ -61,7 +65,12 @@ export class Nodes {
 
     /** Return the node after the first ids of a name; it holds until the next call of any method. */
     start(prefix: ArrayLike<number>): number {
-        return this.find(Uint16Array.from(this.context(), (_, i) => prefix[prefix.length - this.blockSize + i]));
+        const { context } = this;
+        context.fill(0);
+        for (let i = 1; i <= Math.min(prefix.length, context.length); i++) {
+            context[context.length - i] = prefix[prefix.length - i];
+        }
+        return this.find();
     }
 
     /** Return the node that a symbol leads to; it holds until the next call of any method. */
@@ -70,10 +79,13 @@ export class Nodes {
         if (this.links[link]) {
             return this.links[link] - 1;
         }
-        const context = this.context();
-        context.set(this.contexts.subarray(node * this.blockSize + 1, (node + 1) * this.blockSize));
-        context[this.blockSize - 1] = id;
-        const found = this.find(context);
+        const { context, contexts } = this;
+        const last = context.length - 1;
+        for (let i = 0; i < last; i++) {
+            context[i] = contexts[node * context.length + i + 1];
+        }
+        context[last] = id;
+        const found = this.find();
         if (found < this.most) {
             this.links[link] = found + 1;
         }
@@ -97,47 +109,71 @@ export class Nodes {
     }
 
     /** Return the number whose digits are the newest `order` ids of a node's context. */
-    code(node: number, order: number): number {
+    codeOf(node: number, order: number): number {
         const end = (node + 1) * this.blockSize;
         return this.contexts.subarray(end - order, end).reduce((code, id) => code * this.ids + id, 0);
     }
 
-    private context(): Uint16Array<ArrayBuffer> {
-        return new Uint16Array(this.blockSize);
-    }
-
-    private find(context: Uint16Array): number {
-        const key = String.fromCharCode(...context);
-        let node = this.known.get(key);
-        if (node === undefined) {
-            node = this.count;
-            this.makeRoom();
-            if (node < this.most) {
-                this.known.set(key, node);
-                this.count++;
-            }
-            // The node after the last one that is remembered serves for all others.
-            this.links.fill(0, node * this.ids, (node + 1) * this.ids);
-            this.weighed[node] = 0;
-            this.contexts.set(context, node * this.blockSize);
-            this.program.run(context, this.said, this.logits, node * this.ids);
+    /** Return the node of {@link context}. */
+    private find(): number {
+        const { context, slots } = this;
+        let slot = this.slotOf(context, 0);
+        if (slots[slot]) {
+            return slots[slot] - 1;
         }
+        const node = this.count;
+        if (node === this.room) {
+            this.makeRoom();
+            slot = this.slotOf(context, 0);
+        }
+        if (node < this.most) {
+            this.slots[slot] = node + 1;
+            this.count++;
+        }
+        // The node after the last one that is remembered serves for all others.
+        this.links.fill(0, node * this.ids, (node + 1) * this.ids);
+        this.weighed[node] = 0;
+        this.contexts.set(context, node * this.blockSize);
+        this.program.run(context, this.said, this.logits, node * this.ids);
         return node;
     }
 
+    /** Return the slot of the context that starts at a place of some ids: an empty one, if it is not known. */
+    private slotOf(from: Uint16Array, at: number): number {
+        const { slots, contexts, blockSize } = this;
+        let hash = 0;
+        for (let i = 0; i < blockSize; i++) {
+            hash = Math.imul(hash ^ from[at + i], 0x9e3779b1);
+            hash ^= hash >>> 15;
+        }
+        for (let slot = hash; ; slot++) {
+            slot &= slots.length - 1;
+            const known = (slots[slot] - 1) * blockSize;
+            let i = 0;
+            while (known >= 0 && i < blockSize && contexts[known + i] === from[at + i]) {
+                i++;
+            }
+            if (known < 0 || i === blockSize) {
+                return slot;
+            }
+        }
+    }
+
     private makeRoom(): void {
-        if (this.count === this.room) {
-            this.room = Math.min(Math.max(2 * this.room, 16), this.most + 1);
-            const larger = <T extends Int32Array | Uint16Array | Float64Array>(old: T, width: number): T => {
-                const found = new (old.constructor as new (length: number) => T)(this.room * width);
-                found.set(old);
-                return found;
-            };
-            this.logits = larger(this.logits, this.ids);
-            this.sums = larger(this.sums, this.ids);
-            this.links = larger(this.links, this.ids);
-            this.contexts = larger(this.contexts, this.blockSize);
-            this.weighed = larger(this.weighed, 1);
+        this.room = Math.min(Math.max(2 * this.room, 16), this.most + 1);
+        const larger = <T extends Int32Array | Uint16Array | Float64Array>(old: T, width: number): T => {
+            const found = new (old.constructor as new (length: number) => T)(this.room * width);
+            found.set(old);
+            return found;
+        };
+        this.logits = larger(this.logits, this.ids);
+        this.sums = larger(this.sums, this.ids);
+        this.links = larger(this.links, this.ids);
+        this.contexts = larger(this.contexts, this.blockSize);
+        this.weighed = larger(this.weighed, 1);
+        this.slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * this.room)));
+        for (let node = 0; node < this.count; node++) {
+            this.slots[this.slotOf(this.contexts, node * this.blockSize)] = node + 1;
         }
     }
 }

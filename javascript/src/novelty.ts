@@ -19,9 +19,15 @@ export function crc32(text: string): number {
  */
 export function knownNames(data: Uint8Array): Set<number> {
     const view = new DataView(data.buffer, data.byteOffset, data.length);
-    const hashes = Array.from({ length: Math.floor(data.length / 4) }, (_, i) => view.getUint32(4 * i, true));
-    if (data.length % 4 || hashes.some((hash, i) => i && hash <= hashes[i - 1])) {
-        throw new Error("numbers that are not in increasing order");
+    const hashes = new Set<number>();
+    let last = -1;
+    for (let i = 0; i < data.length; i += 4) {
+        const hash = i + 4 > data.length ? -1 : view.getUint32(i, true);
+        if (hash <= last) {
+            throw new Error("numbers that are not in increasing order");
+        }
+        hashes.add(hash);
+        last = hash;
     }
-    return new Set(hashes);
+    return hashes;
 }

@@ -17,7 +17,7 @@ export interface SymbolOptions {
      */
     where?: Where | null | undefined;
     /** Below 1 gives more usual names, above 1 less usual ones; 0 always takes the most probable symbol. 1 by default. */
-    temperature?: number | undefined;
+    temperature?: number | null | undefined;
     /** Draw each symbol from this many of the most probable ones; from all by default. */
     topK?: number | null | undefined;
     /** Draw each symbol from the smallest set of most probable ones with at least this total probability. */
@@ -27,24 +27,24 @@ export interface SymbolOptions {
 /** The options of `generate` and `stream`. */
 export interface Options extends SymbolOptions {
     /** Start of every name, normalised to NFC; of whole words for a model of words. */
-    prefix?: string | undefined;
+    prefix?: string | null | undefined;
     /** End of every name, normalised to NFC; of whole words for a model of words. */
-    suffix?: string | undefined;
+    suffix?: string | null | undefined;
     /** Fewest symbols, that is characters or words, in a name, the prefix included. 1 by default. */
-    minLength?: number | undefined;
+    minLength?: number | null | undefined;
     /**
      * Most symbols in a name, the prefix included. By default the length of the longest name of the list; if
      * `minLength`, the prefix or the suffix is longer, that.
      */
     maxLength?: number | null | undefined;
     /** Return no name twice in one call. */
-    unique?: boolean | undefined;
+    unique?: boolean | null | undefined;
     /** Return no name of the list that the model was made from. */
-    novel?: boolean | undefined;
+    novel?: boolean | null | undefined;
     /** Names not to return, spelled as the model spells them. */
-    exclude?: Iterable<string> | undefined;
+    exclude?: Iterable<string> | null | undefined;
     /** Strings that no name contains; of whole words for a model of words. */
-    avoid?: Iterable<string> | undefined;
+    avoid?: Iterable<string> | null | undefined;
     /** A whole number from 0 to 2^128 - 1, or a string, taken as it is; by default a random number for each call. */
     seed?: number | bigint | string | null | undefined;
 }
@@ -64,6 +64,8 @@ const NAMES = [
     "unique",
     "seed",
 ];
+
+type Given<T> = { [K in keyof T]: Exclude<T[K], null> };
 
 /** Checked options for one seeded stream of names and one vocabulary. */
 export interface Plan {
@@ -101,18 +103,17 @@ export interface Plan {
  * @throws {@link VocabularyError} if the prefix or the suffix contains an unknown symbol.
  */
 export function planOf(
-    options: Options,
+    asked: Options | null,
     vocabulary: Vocabulary,
     longest: number,
     known: ReadonlySet<number> | undefined,
 ): Plan {
-    checkNames(options, NAMES);
+    const options = given(asked, NAMES);
     const prefix = vocabulary.encode(string("prefix", options.prefix));
     const suffix = vocabulary.encode(string("suffix", options.suffix));
     const minLength = integer("minLength", options.minLength ?? 1, 1, MAX_LENGTH);
-    const maxLength = isAbsent(options.maxLength)
-        ? Math.max(longest, minLength, prefix.length, suffix.length)
-        : integer("maxLength", options.maxLength, 1, MAX_LENGTH);
+    const least = Math.max(longest, minLength, prefix.length, suffix.length);
+    const maxLength = integer("maxLength", options.maxLength ?? least, 1, MAX_LENGTH);
     if (minLength > maxLength) {
         throw wrongOption("minLength", minLength, `minLength ${minLength} is greater than maxLength ${maxLength}`);
     }
@@ -164,7 +165,7 @@ export function planOf(
 }
 
 /** Return how logits become weights. */
-export function samplingOf({ temperature = 1, topK, topP }: SymbolOptions): Sampling {
+export function samplingOf({ temperature = 1, topK, topP }: Given<SymbolOptions>): Sampling {
     return {
         temperature: valid(
             "temperature",
@@ -172,10 +173,11 @@ export function samplingOf({ temperature = 1, topK, topP }: SymbolOptions): Samp
             "a finite number 0 or more",
             is(temperature, 0, Number.MAX_VALUE),
         ),
-        topK: isAbsent(topK) ? undefined : integer("topK", topK, 1),
-        topP: isAbsent(topP)
-            ? undefined
-            : valid("topP", topP, "a finite number greater than 0 and at most 1", is(topP, Number.MIN_VALUE, 1)),
+        topK: topK === undefined ? topK : integer("topK", topK, 1),
+        topP:
+            topP === undefined
+                ? topP
+                : valid("topP", topP, "a finite number greater than 0 and at most 1", is(topP, Number.MIN_VALUE, 1)),
     };
 }
 
@@ -194,9 +196,13 @@ export function checkEnough({ unique, constraint, prefix, start }: Plan, n: numb
     }
 }
 
-/** Throw a TypeError for an option that does not exist; `pattern` is one that only Python has. */
-export function checkNames(options: object, known: readonly string[]): void {
-    const unknown = Object.keys(options)
+/**
+ * Return the options that are given: `null` and `undefined` stand for the default.
+ *
+ * @throws TypeError for an option that does not exist; `pattern` is one that only Python has.
+ */
+export function given<T extends object>(options: T | null | undefined, known: readonly string[]): Given<T> {
+    const unknown = Object.keys(options ?? {})
         .filter((name) => !known.includes(name))
         .sort()[0];
     if (unknown === "pattern") {
@@ -206,10 +212,9 @@ export function checkNames(options: object, known: readonly string[]): void {
     if (unknown !== undefined) {
         throw new TypeError(`unknown option ${show(unknown)}; the options are ${known.join(", ")}`);
     }
-}
-
-function isAbsent(value: unknown): value is null | undefined {
-    return value === undefined || value === null;
+    return Object.fromEntries(
+        Object.entries(options ?? {}).filter(([, value]) => value !== null && value !== undefined),
+    ) as Given<T>;
 }
 
 /** Return a whole number within its bounds, or throw an {@link OptionError}. */
@@ -270,7 +275,7 @@ function avoided(texts: unknown, vocabulary: Vocabulary, maxLength: number): num
 }
 
 /** Return the error for constraints that no name meets. */
-function noMatch(options: Options, { minLength, maxLength }: Constraint, vocabulary: Vocabulary): OptionError {
+function noMatch(options: Given<Options>, { minLength, maxLength }: Constraint, vocabulary: Vocabulary): OptionError {
     const lengths = minLength < maxLength ? `${minLength} to ${maxLength}` : `${minLength}`;
     const avoid = options.avoid && [...options.avoid].length > 0;
     const parts = [
@@ -284,7 +289,7 @@ function noMatch(options: Options, { minLength, maxLength }: Constraint, vocabul
 }
 
 function seedOf(seed: unknown): bigint | string {
-    if (isAbsent(seed)) {
+    if (seed === undefined) {
         const [low, high] = crypto.getRandomValues(new Uint32Array(2));
         return (BigInt(high) << 32n) + BigInt(low);
     }

@@ -15,7 +15,7 @@ import { fetchBytes, type HubOptions, readHub } from "./hub.js";
  */
 export type ModelSource = string | URL | Files;
 
-const REPOSITORY = /^[\w.-]+\/[\w.-]+(@.+)?$/;
+const REPOSITORY = /^\w[\w.-]*\/\w[\w.-]*(@.+)?$/;
 const ADDRESS = /^(https?|file):/;
 
 // Bundlers find these files because each address is written out.
@@ -30,7 +30,7 @@ export async function locate(model: ModelSource = "names", options: HubOptions):
     if (model === "names") {
         return read((name, most) => contents(BUNDLED[name](), most, options), model);
     }
-    if (model instanceof URL || (typeof model === "string" && ADDRESS.test(model))) {
+    if (model instanceof URL || (typeof model === "string" && ADDRESS.test(model) && URL.canParse(model))) {
         const folder = `${model}`.replace(/\/?$/, "/");
         return read((name, most) => contents(new URL(name, folder), most, options), `${model}`);
     }

@@ -104,7 +104,7 @@ export class Vocabulary {
         const { isOfWords, symbols } = this;
         const known = isOfWords ? symbols.slice(0, -1) : symbols;
         const shown = known.slice(0, isOfWords ? 8 : 40).join(isOfWords ? ", " : "");
-        const more = known.length > (isOfWords ? 8 : 40) ? " …" : "";
+        const more = known.length > (isOfWords ? 8 : 40) ? `${isOfWords ? "," : ""} …` : "";
         return `${grouped(known.length)} ${this.unit}s: ${isOfWords ? shown : show(shown)}${more}`;
     }
 

@@ -16,6 +16,40 @@ test("the package brings the model names, and keeps it loaded", async () => {
     assert.deepEqual(people.conditions.sex, ["f", "m"]);
 });
 
+test("bytes may come in any kind of array", async () => {
+    for (const name of ["names", "people", "words", "ngram-4"]) {
+        const expected = (await load(folder(name))).generate(5, { seed: 1 });
+        const given = Object.entries(files(name));
+        const kinds = [
+            (data) => Buffer.from(data), // its slices share its bytes
+            (data) => new Uint8Array([0, ...data]).subarray(1),
+            (data) => new Uint8Array(data).buffer,
+        ];
+        for (const kind of kinds) {
+            const model = Model.from(Object.fromEntries(given.map(([file, data]) => [file, kind(data)])));
+            assert.deepEqual(model.generate(5, { seed: 1 }), expected);
+        }
+    }
+});
+
+test("null stands for the default, and a loaded model for itself", async () => {
+    const absent = Object.fromEntries(
+        ["where", "prefix", "suffix", "minLength", "maxLength", "temperature", "topK", "topP"].map((key) => [
+            key,
+            null,
+        ]),
+    );
+    const lists = { avoid: null, exclude: null, unique: null, novel: null };
+    const expected = names.generate(5, { seed: 3 });
+    assert.deepEqual(names.generate(5, { ...absent, ...lists, seed: 3 }), expected);
+    assert.equal(names.generate(2, null).length, 2);
+    assert.equal(typeof names.stream(null).next().value, "string");
+    assert.deepEqual(names.nextSymbols("em", { where: null, topK: null }), names.nextSymbols("em"));
+    assert.deepEqual(await generate(5, { model: null, seed: 3 }), expected);
+    assert.deepEqual(await generate(5, { model: names, seed: 3 }), expected);
+    assert.equal(await load(names), names);
+});
+
 test("a seed is a promise", () => {
     const all = names.generate(100, { seed: 7 });
     assert.deepEqual(names.generate(10, { seed: 7n }), all.slice(0, 10));
@@ -117,7 +151,11 @@ test("other errors", async () => {
     });
     assert.throws(() => words.generate(1, { novel: true, exclude: ["THE"], seed: -1 }), OptionError);
     await assert.rejects(load(3), { name: "OptionError", message: /^model must be/ });
-    await assert.rejects(load("no such model"), { name: "ModelNotFoundError" });
+    for (const nowhere of ["no such model", "./nope", "../nope@x", "http://", "https:", {}, { "config.json": "{}" }]) {
+        await assert.rejects(load(nowhere), { name: "ModelNotFoundError" });
+    }
+    assert.throws(() => Model.from(null), { name: "ModelNotFoundError" });
+    assert.throws(() => names.unknownWords(["a"]), { name: "OptionError" });
     await assert.rejects(load("names", { cache: true }), TypeError);
     await assert.rejects(generate(1, { model: "nowhere here" }), { name: "ModelNotFoundError" });
 });

@@ -2,11 +2,13 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from sequentia.arithmetic import Arithmetic, Inputs
 
@@ -51,6 +53,15 @@ class BaseArchitecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             arithmetic: carries the operations out, or writes them down.
             inputs: what the network reads.
         """
+
+    def symbol_vectors(self, tensors: Mapping[str, NDArray[np.integer]], inputs: Inputs) -> NDArray[np.integer] | None:  # noqa: ARG002
+        """Return what each symbol does to the network, integer [ids, any], or None in a kind without embeddings.
+
+        Args:
+            tensors: the artifact's.
+            inputs: what the network reads.
+        """
+        return None
 
     @abstractmethod
     def describe(self) -> str:

@@ -1,8 +1,11 @@
 """A recurrent network: one layer of gated recurrent units (Cho et al. 2014)."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, TypeVar
 
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from sequentia.arithmetic import LOGIT_BITS, Arithmetic, Inputs
 
@@ -70,6 +73,14 @@ class GRUArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="gru"):
             shapes |= split_weight(gate, (units, units), self.low_bits)
         shapes["new.bias"] = (units,)
         return {**shapes, **split_weight("output", (units, ids), self.output_low_bits), "output.bias": (ids,)}
+
+    def symbol_vectors(
+        self,
+        tensors: Mapping[str, NDArray[np.integer]],
+        inputs: Inputs,  # noqa: ARG002 - part of the interface
+    ) -> NDArray[np.integer]:
+        """Return what each symbol adds to two of the gates, [ids, 2 * units]: at the third, the boundary is special."""
+        return np.concatenate([tensors[f"{gate}.given"] for gate in GATES if gate != "update"], axis=1)
 
     def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""

@@ -1,10 +1,13 @@
 """The feed-forward network of Bengio et al. 2003."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from sequentia.arithmetic import LOGIT_BITS, Arithmetic, Inputs
 
@@ -120,6 +123,10 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
             for place in range(block_size):
                 shapes |= split_weight(f"skip.{place}", (self.embedding_dim, ids), self.skip.low_bits)
         return shapes
+
+    def symbol_vectors(self, tensors: Mapping[str, NDArray[np.integer]], inputs: Inputs) -> NDArray[np.integer]:
+        """Return what each symbol adds to the first layer at each place, [ids, places * units]."""
+        return np.concatenate([tensors[f"first.{place}"] for place in range(inputs.block_size)], axis=1)
 
     def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""

@@ -12,17 +12,32 @@ from .generate import generate
 from .hub import pull, push
 from .inspect import evaluate, info, models, recipes
 from .mix import mix
+from .page import page
 from .reproduce import reproduce
 from .score import score
 from .streams import open_closed_descriptors
 from .sweep import sweep
 from .train import export, find_lr, plot, train
 
+_FIRST_STEPS = """\
+Sequentia learns from a list of names, or of anything, and invents more of them.
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+  sequentia generate                         ten names
+  sequentia generate 5 --prefix mar --novel  five that start so, and are not in the model's list
+  sequentia train list.txt -o mine           a model of your own list, one item a line
+  sequentia generate --model mine            names from it
+  sequentia page mine -o mine.html           a web page of it, to send or to host
+
+sequentia --help lists all commands."""
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, message="%(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Invent names, and train models on your own lists."""
+    if context.invoked_subcommand is None:
+        click.echo(_FIRST_STEPS)
 
 
 for command in (
@@ -40,6 +55,7 @@ for command in (
     plot,
     reproduce,
     export,
+    page,
     push,
     pull,
 ):

@@ -22,6 +22,7 @@ from .streams import notice
 @click.option("--license", help="For the card: mit, cc-by-4.0 …")
 @click.option("--language", multiple=True, help="For the card, an ISO 639 code; repeatable.")
 @click.option("--dataset", "datasets", multiple=True, help="For the card, a dataset on the hub; repeatable.")
+@click.option("--page", is_flag=True, help="Add index.html, a page that invents names in a browser.")
 @token_option
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
 def push(
@@ -30,6 +31,7 @@ def push(
     license: str | None,  # noqa: A002 - the hub's own word
     language: tuple[str, ...],
     datasets: tuple[str, ...],
+    page: bool,
     dry_run: bool,
     **options: Any,
 ) -> None:
@@ -52,9 +54,9 @@ def push(
 
     facts = CardFacts.from_values(license, language, datasets)
     if dry_run:
-        announce(assemble(check(folder), repo_id, facts))
+        announce(assemble(check(folder), repo_id, facts, page=page))
         return
-    published = publish(folder, repo_id, facts, announce=announce, **options)
+    published = publish(folder, repo_id, facts, page=page, announce=announce, **options)
     notice(f"Commit {published.commit}." if published.new else "Nothing has changed: no new commit.")
     click.echo(published.url)
 

@@ -58,9 +58,13 @@ def _facts(
     folder: Path, config: "Config", known: "KnownNames | None", cached: Mapping[str, str | int]
 ) -> dict[str, str]:
     from sequentia.conditions import listed
+    from sequentia.config import SPLITS
+    from sequentia.text import counted
 
-    architecture, training, corpus = config.architecture, config.training, config.training.corpus
-    vocabulary = config.alphabet
+    architecture, training, samples, unit = config.architecture, config.training, config.samples, config.alphabet.unit
+    corpus = training.corpus
+    split = str(training.settings.get("split", training.split))
+    again = "; then it learnt from the whole list" if training.settings.get("final") == "all" else ""
     return {
         "name": config.name,
         "folder": str(folder),
@@ -68,15 +72,16 @@ def _facts(
         **({"cached": f"{cached['size']:,} bytes"} if cached else {}),
         "model": architecture.describe(),
         "parameters": f"{architecture.parameters:,}",
-        "context": f"{config.block_size} {vocabulary.unit}{'' if config.block_size == 1 else 's'}",
-        "alphabet": vocabulary.describe(),
+        "sees": f"the last {counted(config.block_size, unit)}",
+        config.alphabet.collection: config.alphabet.describe(),
         **{f"where {name}=…": listed(values) for name, values in config.conditions.items()},
-        "longest name": f"{config.max_length} {vocabulary.unit}s",
-        "corpus": f"{corpus.file}, {corpus.names:,} names, {corpus.distinct:,} distinct",
+        "longest name": counted(config.max_length, unit),
+        "learnt from": f"{corpus.file}: {counted(corpus.names, 'name')}, {corpus.distinct:,} of them different",
+        "invents": f"{samples.new:.0%} new names, and {1 - samples.new:.0%} that are in its list"
+        + ("" if known is None else "; --novel leaves these out"),
         "recipe": " ".join([training.recipe, *training.overrides]),
         "seed": str(training.seed),
-        "split": training.split,
-        "novel names": "not available" if known is None else f"--novel avoids {len(known):,} known names",
+        "parts": f"{SPLITS.get(split, split)}{again} ({split})",
     }
 
 
@@ -86,7 +91,7 @@ def _facts(
 @click.option(
     "--split",
     type=click.Choice(["lecture", "dedup", "all", "column"]),
-    help="How to split CORPUS.  [default: as in the training of MODEL]",
+    help="How to split CORPUS.  [default: as in the training of MODEL; not, if CORPUS is another list]",
 )
 @column_options
 @click.option("--against", multiple=True, metavar="MODEL", help="Compare with this model; repeatable.")
@@ -101,9 +106,11 @@ def evaluate(
 ) -> None:
     """Print the loss of MODEL on the names of CORPUS, in nats (natural-logarithm units) per symbol.
 
-    --against compares another model with MODEL on the dev and test parts. It prints how much higher the other model's
-    loss is, a 95 % interval of that difference from 10,000 resamples of the names (paired bootstrap), and the share of
-    resamples in which MODEL is better.
+    The list that MODEL was trained on is split into parts. Another list, or table, is measured as a whole.
+
+    --against compares another model with MODEL on the dev and test parts, or on the other list. It prints how much
+    higher the other model's loss is, a 95 % interval of that difference from 10,000 resamples of the names (paired
+    bootstrap), and the share of resamples in which MODEL is better.
     """
     import msgspec
 
@@ -123,27 +130,26 @@ def evaluate(
         click.echo(format_json({**msgspec.to_builtins(metrics), **({"against": rows} if rows else {})}), nl=False)
         return
     print_metrics(metrics)
-    if metrics.dev is None and evaluated.config.metrics.dev is not None:
+    if metrics.train is not None and metrics.dev is None and evaluated.config.metrics.dev is not None:
         notice(
             f"{model} has learnt from this whole list. The losses that were measured before are printed by: "
             f"sequentia info {shlex.quote(model)}"
         )
-    if any(getattr(comparison, part) for _, comparison in comparisons for part in comparison.__struct_fields__):
+    if any(comparison.parts for _, comparison in comparisons):
         click.echo()
         _print_comparisons(comparisons)
+    for label, comparison in comparisons:
+        if comparison.learnt:
+            notice(f"{label} has learnt from other parts of this list, so it may know dev and test by heart.")
 
 
 def _print_comparisons(comparisons: "list[tuple[str, Comparison]]") -> None:
     width = max(len("against"), *(len(label) for label, _ in comparisons))
     click.echo(f"{'against':<{width}} {'part':<12} {'difference':>11} {'95 % interval':>18} {'better':>7}")
     for label, comparison in comparisons:
-        for part in comparison.__struct_fields__:
-            found = getattr(comparison, part)
-            if found is not None:
-                interval = f"{found.low:+.4f} {found.high:+.4f}"
-                click.echo(
-                    f"{label:<{width}} {part:<12} {found.difference:>+11.4f} {interval:>18} {found.better:>7.1%}"
-                )
+        for part, found in comparison.parts.items():
+            interval = f"{found.low:+.4f} {found.high:+.4f}"
+            click.echo(f"{label:<{width}} {part:<12} {found.difference:>+11.4f} {interval:>18} {found.better:>7.1%}")
 
 
 @click.command()

@@ -10,6 +10,7 @@ import click
 
 from sequentia._files import writing
 from sequentia.errors import GenerationError
+from sequentia.text import counted
 
 from .streams import notice, standard_output
 
@@ -79,7 +80,8 @@ def writer_to(
 def report_shards(folder: Path, manifest: "Manifest") -> None:
     """Print how many names Ray wrote, and where they are."""
     rows = sum(shard.rows for shard in manifest.shards)
-    notice(f"{rows:,} names in {len(manifest.shards)} files; {folder / 'manifest.json'} lists them.")
+    names, files = counted(rows, "name"), counted(len(manifest.shards), "file")
+    notice(f"{names} in {files}; {folder / 'manifest.json'} lists them.")
 
 
 def folder_for_ray(output: Path | str | None) -> Path:

@@ -61,7 +61,7 @@ export class Bounds implements Arithmetic<Interval> {
 
     lookUp(table: Interval, rows: Interval): Interval {
         const { low, high, width } = table;
-        const [first, last] = [extreme(Math.min, rows.low), extreme(Math.max, rows.high)];
+        const [first, last] = [Math.min(...rows.low), Math.max(...rows.high)];
         const count = low.length / width;
         if (first < 0 || last >= count) {
             throw new Error(`row ${first} to ${last} of ${count}`);
@@ -79,9 +79,8 @@ export class Bounds implements Arithmetic<Interval> {
                 high: new Float64Array(width).fill(-LIMIT),
                 width,
             };
-            for (let i = first * width; i < (last + 1) * width; i++) {
-                found.low[i % width] = Math.min(found.low[i % width], low[i]);
-                found.high[i % width] = Math.max(found.high[i % width], high[i]);
+            for (let row = first; row <= last; row++) {
+                widen(found, low, high, row * width);
             }
             if (length > 1) {
                 const [from, to] = [found.low[0], found.high[0]];
@@ -162,7 +161,10 @@ export class Bounds implements Arithmetic<Interval> {
     /** Return an interval that took some steps, if it is allowed. */
     private checked(low: Numbers, high: Numbers, width = low.length, steps = STEPS_OF_OTHERS * low.length): Interval {
         this.spend(steps);
-        const largest = Math.max(-extreme(Math.min, low), extreme(Math.max, high));
+        let largest = 0;
+        for (let i = 0; i < low.length; i++) {
+            largest = Math.max(largest, -low[i], high[i]);
+        }
         if (largest >= LIMIT) {
             throw new Error(`a number can reach ${largest}, which is not exact`);
         }
@@ -177,18 +179,18 @@ export class Bounds implements Arithmetic<Interval> {
     }
 }
 
+/** Widen an interval to hold those of a row; a function of its own soon runs fast. */
+function widen({ low, high, width }: Interval, lows: Numbers, highs: Numbers, at: number): void {
+    for (let i = 0; i < width; i++) {
+        low[i] = Math.min(low[i], lows[at + i]);
+        high[i] = Math.max(high[i], highs[at + i]);
+    }
+}
+
 function number(low: number, high: number): Interval {
     return { low: Float64Array.of(low), high: Float64Array.of(high), width: 1 };
 }
 
 function map({ low, high, width }: Interval, change: (each: number) => number): Interval {
     return { low: Float64Array.from(low, change), high: Float64Array.from(high, change), width };
-}
-
-function extreme(of: typeof Math.min, values: Numbers): number {
-    let found = values[0];
-    for (const value of values) {
-        found = of(found, value);
-    }
-    return found;
 }
