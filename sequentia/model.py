@@ -86,18 +86,19 @@ class SequenceModel(Pretrained):
         ``novel`` and ``exclude`` reject 16,384 candidates for a name, or with ``unique``, when the number of candidates
         rejected in a row exceeds 10,000 plus the number accepted before.
         """
-        return chain.from_iterable(map(self.vocabulary.decode, self._names(self._plan(options), options)))
+        return chain.from_iterable(map(self.vocabulary.decode, self.batches(None, **options)))
 
-    def batches(self, n: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
-        """Return the first ``n`` names of a stream as ids, in batches that are drawn on demand.
+    def batches(self, n: int | None, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
+        """Return the first ``n`` names of a stream as ids, in batches that are drawn on demand; without end if None.
 
         The memory does not depend on ``n``. :meth:`Vocabulary.decode` converts a batch to text. A batch is ids,
         unsigned [names, longest], each row padded with boundaries.
         """
-        n = check_int("n", n, least=0)
         plan = self._plan(options)
-        plan.check_enough(n)
-        return self._names(plan, options, n)
+        if n is not None:
+            n = check_int("n", n, least=0)
+            plan.check_enough(n)
+        return stream_names(self._methods(options), self.vocabulary, plan, n, self._threads)
 
     def shard(self, first: int, count: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
         """Return the names ``first`` … ``first + count - 1`` of a stream, as ids.
@@ -250,9 +251,6 @@ class SequenceModel(Pretrained):
 
     def _methods(self, options: Mapping[str, object]) -> Methods:
         return self._bindings.of(said_by(options.get("where"), self.config.conditions))
-
-    def _names(self, plan: Plan, options: Mapping[str, object], wanted: int | None = None) -> Iterator[Names]:
-        return stream_names(self._methods(options), self.vocabulary, plan, wanted, self._threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(SequenceModel, threads=self._threads), (self._artifact,)

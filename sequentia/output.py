@@ -109,8 +109,10 @@ class JsonArray(Writer):
     def write_texts(self, texts: list[str], scores: Scores) -> None:
         """Write a batch."""
         encode = msgspec.json.Encoder().encode
-        for row in texts if self._columns == [NAME] else self._objects(texts, scores):
-            self._file.write(self._before + encode(row))
+        rows = texts if self._columns == [NAME] else self._objects(texts, scores)
+        encoded = b",\n  ".join(map(encode, rows))
+        if encoded:
+            self._file.write(self._before + encoded)
             self._before = b",\n  "
 
     def close(self) -> None:
