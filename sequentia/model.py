@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,8 +113,7 @@ class SequenceModel(Pretrained):
 
         Raises:
             OptionError: if an option is out of range or contradicts another.
-            GenerationError: while the batches are drawn, if names that match are too rare to be found, or ``novel`` and
-                ``exclude`` reject 16,384 candidates for a name.
+            GenerationError: while the batches are drawn, as :meth:`stream` does.
         """
         first, count = check_int("first", first, least=0), check_int("count", count, least=0)
         plan = self._plan(options)
@@ -126,22 +125,31 @@ class SequenceModel(Pretrained):
             )
         return draw_shard(self._methods(options), self.vocabulary, plan, first, count)
 
-    def generate_arrow(self, n: int = 1, **options: Unpack[SamplingOptions]) -> "pa.ChunkedArray":
+    @overload
+    def generate_arrow(
+        self, n: int = 1, *, scores: Literal[False] = False, **options: Unpack[SamplingOptions]
+    ) -> "pa.ChunkedArray": ...
+
+    @overload
+    def generate_arrow(
+        self, n: int = 1, *, scores: Literal[True], **options: Unpack[SamplingOptions]
+    ) -> "pa.Table": ...
+
+    def generate_arrow(
+        self, n: int = 1, *, scores: bool = False, **options: Unpack[SamplingOptions]
+    ) -> "pa.ChunkedArray | pa.Table":
         """Return the names of :meth:`generate` as an Arrow column, without creating Python strings.
+
+        With ``scores``, return a table of ``name``, string, and ``log_probability``, float64, as :meth:`score` has it.
 
         Raises:
             MissingExtraError: if pyarrow is missing; the extra ``[arrow]`` installs it.
             GenerationError: if the options allow too few names; ``error.names`` is the list of those found.
         """
-        from .arrow import column, strings
+        from .arrow import collect
 
-        chunks = []
-        try:
-            for batch in self.batches(n, **options):
-                chunks.append(strings(batch, self.vocabulary))  # noqa: PERF401 - an error keeps the chunks before it
-        except GenerationError as error:
-            raise error.with_names(column(chunks).to_pylist()) from error.__cause__
-        return column(chunks)
+        score = partial(self.score, where=options.get("where")) if scores else None
+        return collect(self.batches(n, **options), self.vocabulary, score)
 
     def score(self, names: Iterable[str], *, where: Where | Sequence[Where] = None) -> NDArray[np.float64]:
         """Return the natural-log probability of each name, float64 [n].
@@ -232,7 +240,7 @@ class SequenceModel(Pretrained):
         return self._methods(options).probability(self._plan(options))
 
     def logits(self, contexts: NDArray[np.int64], conditions: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Run the network.
+        """Run the network and return its logits, float32 [n, 1 + symbols].
 
         Each row of the result depends on its own context alone, not on other rows or the number of threads.
 
@@ -240,9 +248,6 @@ class SequenceModel(Pretrained):
             contexts: int64 [n, block_size] ids, oldest symbol first, left-padded with the boundary.
             conditions: int64 [n, conditions], the index of each condition's value in :attr:`conditions` plus 1, or 0
                 where it is not said; by default, none is said.
-
-        Returns:
-            float32 [n, 1 + symbols].
         """
         return self._session.logits(contexts, conditions)
 
@@ -308,9 +313,8 @@ def _loaded(model: str | os.PathLike[str] | None) -> SequenceModel:
         return _load_once(source, None)
     config = folder / artifact.CONFIG
     stamp = config.stat() if config.is_file() else None
-    return _load_once(
-        None if source is None else folder.absolute(), (stamp.st_mtime_ns, stamp.st_ino) if stamp else None
-    )
+    version = (stamp.st_mtime_ns, stamp.st_ino) if stamp else None
+    return _load_once(None if source is None else folder.absolute(), version)
 
 
 @lru_cache(maxsize=4)
@@ -374,9 +378,7 @@ def generate(
         VocabularyError: if the prefix or the suffix contains a symbol that the model does not know.
         GenerationError: if names that match are too rare to be found, ``novel`` and ``exclude`` reject 16,384
             candidates for a name, or ``unique`` finds no other name. ``error.names`` is the list of those found.
-        ModelNotFoundError: if there is no such model.
-        ArtifactError: if the model is damaged.
-        HubError: if the model is on the hub, and the hub cannot be reached or refuses the request.
+        ModelNotFoundError, ArtifactError, HubError: as :func:`load` does.
     """
     return _loaded(model).generate(
         n,

@@ -25,7 +25,7 @@ import pytest
 from pyarrow import parquet
 
 import sequentia
-from sequentia import OptionError, SequenceModel, VocabularyError
+from sequentia import GenerationError, OptionError, SequenceModel, VocabularyError
 from sequentia._files import remove_abandoned, writing
 from sequentia.arrow import strings
 from sequentia.export import export
@@ -59,6 +59,29 @@ def test_an_arrow_column_holds_the_same_names(moons: SequenceModel, scripts: Seq
     assert model.generate_arrow(20, seed=3, unique=True).to_pylist() == model.generate(20, seed=3, unique=True)
     empty = model.generate_arrow(0)
     assert (len(empty), empty.type) == (0, pa.string())
+
+
+@pytest.mark.parametrize("which", ["moons", "scripts"])
+def test_an_arrow_table_holds_the_scores_too(
+    moons: SequenceModel, scripts: SequenceModel, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sequentia.generation._MAX_BATCH", 64)
+    model = moons if which == "moons" else scripts
+    table = model.generate_arrow(500, scores=True, seed=3)
+    table.validate(full=True)
+    assert table.schema == pa.schema({"name": pa.string(), "log_probability": pa.float64()})
+    assert table["name"] == model.generate_arrow(500, seed=3)
+    assert table["log_probability"].to_pylist() == model.score(model.generate(500, seed=3)).tolist()
+    assert model.generate_arrow(0, scores=True) == table[:0]
+    with pytest.raises(GenerationError) as caught:
+        moons.generate_arrow(2, scores=True, pattern="t[ai]", unique=True, exclude=["ta"])
+    assert caught.value.names == ["ti"]
+
+
+def test_scores_of_an_arrow_table_are_under_its_conditions() -> None:
+    people, where = sequentia.load("people"), {"sex": "f"}
+    table = people.generate_arrow(20, scores=True, where=where, seed=1)
+    assert table["log_probability"].to_pylist() == people.score(table["name"].to_pylist(), where=where).tolist()
 
 
 def test_batches_of_an_alphabet_of_thousands() -> None:
