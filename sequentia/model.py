@@ -128,7 +128,7 @@ class SequenceModel(Pretrained):
     @overload
     def generate_arrow(
         self, n: int = 1, *, scores: Literal[False] = False, **options: Unpack[SamplingOptions]
-    ) -> "pa.ChunkedArray": ...
+    ) -> "pa.ChunkedArray[pa.StringScalar]": ...
 
     @overload
     def generate_arrow(
@@ -137,7 +137,7 @@ class SequenceModel(Pretrained):
 
     def generate_arrow(
         self, n: int = 1, *, scores: bool = False, **options: Unpack[SamplingOptions]
-    ) -> "pa.ChunkedArray | pa.Table":
+    ) -> "pa.ChunkedArray[pa.StringScalar] | pa.Table":
         """Return the names of :meth:`generate` as an Arrow column, without creating Python strings.
 
         With ``scores``, return a table of ``name``, string, and ``log_probability``, float64, as :meth:`score` has it.
