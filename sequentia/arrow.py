@@ -1,6 +1,6 @@
 """Convert names from ids to Arrow columns directly. Needs the extra ``[arrow]``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .case import Case, in_case
-from .errors import MissingExtraError, OptionError
+from .errors import GenerationError, MissingExtraError, OptionError
+from .output import LOG_PROBABILITY, NAME, SPELLED
 from .vocabulary import Names, Vocabulary
 
 try:
@@ -20,9 +21,37 @@ except ModuleNotFoundError as error:
 _BUFFER: Final = 1 << 16  # bytes of a column that are read at a time
 
 
-def column(chunks: list[pa.StringArray]) -> pa.ChunkedArray:
-    """Return chunks of strings as one column; there may be no chunks."""
-    return pa.chunked_array(chunks, type=pa.string())
+def collect(
+    batches: Iterable[Names],
+    vocabulary: Vocabulary,
+    score: Callable[[list[str]], NDArray[np.float64]] | None,
+    case: Case | None,
+) -> pa.ChunkedArray | pa.Table:
+    """Return names as a column, or with a function that scores them as a table of names and scores, a chunk per batch.
+
+    In a letter case, the table has a third column: the names that were scored, as the model spells them.
+
+    Raises:
+        GenerationError: as the batches do; ``error.names`` is the list of those found before.
+    """
+    names, scores, spelled = [], [], []
+    try:
+        for batch in batches:
+            names.append(strings(batch, vocabulary, case))
+            if score is not None:
+                scores.append(pa.array(score(vocabulary.decode(batch))))
+                spelled.append(strings(batch, vocabulary))
+    except GenerationError as error:
+        raise error.with_names(_column(names, pa.string()).to_pylist()) from error.__cause__
+    column = _column(names, pa.string())
+    if score is None:
+        return column
+    own = {} if case is None else {SPELLED: _column(spelled, pa.string())}
+    return pa.table({NAME: column, LOG_PROBABILITY: _column(scores, pa.float64()), **own})
+
+
+def _column(chunks: list[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
+    return pa.chunked_array(chunks, type=kind)  # the type of no chunks
 
 
 def strings(names: Names, vocabulary: Vocabulary, case: Case | None = None) -> pa.StringArray:

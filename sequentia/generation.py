@@ -1,6 +1,7 @@
 """Streams of names, in batches: rejected names are drawn again, as their next attempts."""
 
 import math
+import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _MAX_BATCH: Final = 1 << 17
 _MAX_BATCH_NUMBERS: Final = 1 << 22  # logits, or uniform numbers; but a batch has at least _MIN_BATCH names
 _MIN_BATCH: Final = 8
+_PROMPT: Final = 0.1  # seconds that an endless stream draws at once, so that rare names appear one by one
 _CANDIDATES: Final = 1 << 16  # drawn at once in place of rejected names
 _UNLUCKY: Final = 4
 _MOST_ATTEMPTS: Final = 1 << 24
@@ -37,7 +39,7 @@ def stream_names(
         vocabulary: the alphabet.
         plan: the checked sampling options.
         wanted: number of names; by default the stream is endless.
-        workers: threads that draw names, used if there is more than one batch.
+        workers: threads that draw names, used if there is more than one batch; an endless stream uses none.
 
     Raises:
         GenerationError: if the options leave no name to draw, or with ``unique`` no other one.
@@ -45,7 +47,13 @@ def stream_names(
     if wanted == 0:
         return
     acceptance = Acceptance(plan, vocabulary)
-    with closing(_batches(methods, vocabulary, plan, wanted, acceptance, workers)) as batches:
+    rejection = Rejection(plan, vocabulary)
+    batches = (
+        _prompt_batches(methods, plan, rejection)
+        if wanted is None
+        else _batches(methods, plan, rejection, wanted, acceptance, workers)
+    )
+    with closing(batches):
         for drawn in batches:
             remaining = None if wanted is None else wanted - acceptance.accepted
             names = acceptance.accept(drawn, remaining)
@@ -57,18 +65,15 @@ def stream_names(
 
 
 def _batches(
-    methods: Methods, vocabulary: Vocabulary, plan: Plan, wanted: int | None, acceptance: Acceptance, workers: int
+    methods: Methods, plan: Plan, rejection: Rejection, wanted: int, acceptance: Acceptance, workers: int
 ) -> Generator[Drawn, None, None]:
     """Yield endless batches of names.
 
-    A batch has as many names as are still wanted or, in an endless stream, as were accepted so far. After many repeats
-    in a row it has as many as were dropped.
+    A batch has as many names as are still wanted, or after many repeats in a row as were dropped.
     """
-    rejection = Rejection(plan, vocabulary)
     max_batch, drawn = _batch_limit(methods.cache, plan), 0
-    while workers == 1 or wanted is None or wanted - acceptance.accepted <= max_batch:
-        remaining = acceptance.accepted if wanted is None else wanted - acceptance.accepted
-        count = min(max(remaining, acceptance.repeats_in_a_row, 1), max_batch)
+    while workers == 1 or wanted - acceptance.accepted <= max_batch:
+        count = min(max(wanted - acceptance.accepted, acceptance.repeats_in_a_row, 1), max_batch)
         yield draw(methods, plan, rejection, drawn, count)
         drawn += count
     from concurrent.futures import ThreadPoolExecutor  # slow to import, and rarely needed
@@ -85,6 +90,18 @@ def _batches(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _prompt_batches(methods: Methods, plan: Plan, rejection: Rejection) -> Generator[Drawn, None, None]:
+    """Yield endless batches: the first of one name, then twice as many as before if those took a moment, else half."""
+    max_batch, drawn, count = _batch_limit(methods.cache, plan), 0, 1
+    while True:
+        began = time.monotonic()
+        batch = draw(methods, plan, rejection, drawn, count)
+        quick = time.monotonic() - began < _PROMPT
+        yield batch
+        drawn += count
+        count = min(count * 2, max_batch) if quick else max(count // 2, 1)
 
 
 def draw_shard(methods: Methods, vocabulary: Vocabulary, plan: Plan, first: int, count: int) -> Iterator[Names]:

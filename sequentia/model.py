@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +87,7 @@ class SequenceModel(Pretrained):
         ``novel`` and ``exclude`` reject 16,384 candidates for a name, or with ``unique``, when the number of candidates
         rejected in a row exceeds 10,000 plus the number accepted before.
         """
-        batches = self._names(self._plan(options), options)
-        return chain.from_iterable(self._texts(batch, options) for batch in batches)
+        return chain.from_iterable(self._texts(batch, options) for batch in self.batches(None, **options))
 
     def namer(self, **options: Unpack[SamplingOptions]) -> Namer:
         """Return a function from seeds to names: ``namer(**options)(7)`` is ``generate(1, seed=7, **options)[0]``.
@@ -103,17 +102,18 @@ class SequenceModel(Pretrained):
             raise OptionError("seed: give each name's to the function", option="seed", value=options["seed"])
         return Namer(self._methods(options), self.vocabulary, self._plan(options))
 
-    def batches(self, n: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
-        """Return the first ``n`` names of a stream as ids, in batches that are drawn on demand.
+    def batches(self, n: int | None, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
+        """Return the first ``n`` names of a stream as ids, in batches that are drawn on demand; without end if None.
 
         The memory does not depend on ``n``. :meth:`Vocabulary.decode` converts a batch to text. A batch is ids,
         unsigned [names, longest], each row padded with boundaries. They have the model's own spelling, also with
         ``case``.
         """
-        n = check_int("n", n, least=0)
         plan = self._plan(options)
-        plan.check_enough(n)
-        return self._names(plan, options, n)
+        if n is not None:
+            n = check_int("n", n, least=0)
+            plan.check_enough(n)
+        return stream_names(self._methods(options), self.vocabulary, plan, n, self._threads)
 
     def shard(self, first: int, count: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
         """Return the names ``first`` … ``first + count - 1`` of a stream, as ids.
@@ -128,8 +128,7 @@ class SequenceModel(Pretrained):
 
         Raises:
             OptionError: if an option is out of range or contradicts another.
-            GenerationError: while the batches are drawn, if names that match are too rare to be found, or ``novel`` and
-                ``exclude`` reject 16,384 candidates for a name.
+            GenerationError: while the batches are drawn, as :meth:`stream` does.
         """
         first, count = check_int("first", first, least=0), check_int("count", count, least=0)
         plan = self._plan(options)
@@ -141,22 +140,32 @@ class SequenceModel(Pretrained):
             )
         return draw_shard(self._methods(options), self.vocabulary, plan, first, count)
 
-    def generate_arrow(self, n: int = 1, **options: Unpack[SamplingOptions]) -> "pa.ChunkedArray":
+    @overload
+    def generate_arrow(
+        self, n: int = 1, *, scores: Literal[False] = False, **options: Unpack[SamplingOptions]
+    ) -> "pa.ChunkedArray[pa.StringScalar]": ...
+
+    @overload
+    def generate_arrow(
+        self, n: int = 1, *, scores: Literal[True], **options: Unpack[SamplingOptions]
+    ) -> "pa.Table": ...
+
+    def generate_arrow(
+        self, n: int = 1, *, scores: bool = False, **options: Unpack[SamplingOptions]
+    ) -> "pa.ChunkedArray[pa.StringScalar] | pa.Table":
         """Return the names of :meth:`generate` as an Arrow column, without creating Python strings.
+
+        With ``scores``, return a table of ``name``, string, and ``log_probability``, float64, as :meth:`score` has it;
+        with ``case`` too, also of ``spelled``, string, the name that was scored.
 
         Raises:
             MissingExtraError: if pyarrow is missing; the extra ``[arrow]`` installs it.
             GenerationError: if the options allow too few names; ``error.names`` is the list of those found.
         """
-        from .arrow import column, strings
+        from .arrow import collect
 
-        chunks, case = [], check_case(options.get("case"))
-        try:
-            for batch in self.batches(n, **options):
-                chunks.append(strings(batch, self.vocabulary, case))  # noqa: PERF401 - an error keeps the chunks before it
-        except GenerationError as error:
-            raise error.with_names(column(chunks).to_pylist()) from error.__cause__
-        return column(chunks)
+        score = partial(self.score, where=options.get("where")) if scores else None
+        return collect(self.batches(n, **options), self.vocabulary, score, check_case(options.get("case")))
 
     def score(self, names: Iterable[str], *, where: Where | Sequence[Where] = None) -> NDArray[np.float64]:
         """Return the natural-log probability of each name, float64 [n].
@@ -247,7 +256,7 @@ class SequenceModel(Pretrained):
         return self._methods(options).probability(self._plan(options))
 
     def logits(self, contexts: NDArray[np.int64], conditions: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Run the network.
+        """Run the network and return its logits, float32 [n, 1 + symbols].
 
         Each row of the result depends on its own context alone, not on other rows or the number of threads.
 
@@ -255,9 +264,6 @@ class SequenceModel(Pretrained):
             contexts: int64 [n, block_size] ids, oldest symbol first, left-padded with the boundary.
             conditions: int64 [n, conditions], the index of each condition's value in :attr:`conditions` plus 1, or 0
                 where it is not said; by default, none is said.
-
-        Returns:
-            float32 [n, 1 + symbols].
         """
         return self._session.logits(contexts, conditions)
 
@@ -269,9 +275,6 @@ class SequenceModel(Pretrained):
 
     def _methods(self, options: Mapping[str, object]) -> Methods:
         return self._bindings.of(said_by(options.get("where"), self.config.conditions))
-
-    def _names(self, plan: Plan, options: Mapping[str, object], wanted: int | None = None) -> Iterator[Names]:
-        return stream_names(self._methods(options), self.vocabulary, plan, wanted, self._threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(SequenceModel, threads=self._threads), (self._artifact,)

@@ -142,8 +142,10 @@ class JsonArray(Writer):
     def write_texts(self, texts: list[str], scores: Scores, *others: list[str]) -> None:
         """Write a batch."""
         encode = msgspec.json.Encoder().encode
-        for row in texts if self._columns == [NAME] else self._objects(texts, scores, *others):
-            self._file.write(self._before + encode(row))
+        rows = texts if self._columns == [NAME] else self._objects(texts, scores, *others)
+        encoded = b",\n  ".join(map(encode, rows))
+        if encoded:
+            self._file.write(self._before + encoded)
             self._before = b",\n  "
 
     def close(self) -> None:

@@ -1,15 +1,23 @@
 """Files of names: Arrow columns, every format, interrupted writers, and scoring from files."""
 
 import csv
+import fcntl
 import io
+import itertools
 import json
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +25,7 @@ import pytest
 from pyarrow import parquet
 
 import sequentia
-from sequentia import OptionError, SequenceModel, VocabularyError
+from sequentia import GenerationError, OptionError, SequenceModel, VocabularyError
 from sequentia._files import remove_abandoned, writing
 from sequentia.arrow import strings
 from sequentia.export import export
@@ -51,6 +59,29 @@ def test_an_arrow_column_holds_the_same_names(moons: SequenceModel, scripts: Seq
     assert model.generate_arrow(20, seed=3, unique=True).to_pylist() == model.generate(20, seed=3, unique=True)
     empty = model.generate_arrow(0)
     assert (len(empty), empty.type) == (0, pa.string())
+
+
+@pytest.mark.parametrize("which", ["moons", "scripts"])
+def test_an_arrow_table_holds_the_scores_too(
+    moons: SequenceModel, scripts: SequenceModel, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sequentia.generation._MAX_BATCH", 64)
+    model = moons if which == "moons" else scripts
+    table = model.generate_arrow(500, scores=True, seed=3)
+    table.validate(full=True)
+    assert table.schema == pa.schema({"name": pa.string(), "log_probability": pa.float64()})
+    assert table["name"] == model.generate_arrow(500, seed=3)
+    assert table["log_probability"].to_pylist() == model.score(model.generate(500, seed=3)).tolist()
+    assert model.generate_arrow(0, scores=True) == table[:0]
+    with pytest.raises(GenerationError) as caught:
+        moons.generate_arrow(2, scores=True, pattern="t[ai]", unique=True, exclude=["ta"])
+    assert caught.value.names == ["ti"]
+
+
+def test_scores_of_an_arrow_table_are_under_its_conditions() -> None:
+    people, where = sequentia.load("people"), {"sex": "f"}
+    table = people.generate_arrow(20, scores=True, where=where, seed=1)
+    assert table["log_probability"].to_pylist() == people.score(table["name"].to_pylist(), where=where).tolist()
 
 
 def test_batches_of_an_alphabet_of_thousands() -> None:
@@ -101,6 +132,109 @@ def test_no_names_and_what_is_printed(tmp_path: Path, trained: Path) -> None:
     assert [
         line.split("\t")[1] for line in succeed("generate", 2, "-m", trained, "--seed", 1, "--scores").splitlines()
     ] == names
+
+
+# Endless output
+
+STREAM = [sys.executable, "-m", "sequentia", "generate", "--stream"]
+
+
+@contextmanager
+def streaming(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run ``generate --stream`` with a pipe of each stream."""
+    command = [*STREAM, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ([], {}),
+        (["--unique", "--prefix", "t", "-o", "-"], {"unique": True, "prefix": "t"}),
+        (["--pattern", ".*(a|o)n", "--novel", "--threads", 2], {"pattern": ".*(a|o)n", "novel": True}),
+    ],
+)
+def test_a_stream_ends_with_its_reader(trained: Path, arguments: list[object], options: dict[str, Any]) -> None:
+    expected = sequentia.generate(50, model=trained, seed=3, **options)
+    with streaming("-m", trained, "--seed", 3, *arguments) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert [process.stdout.readline() for _ in range(50)] == [f"{name}\n" for name in expected]
+        assert process.poll() is None, "there are more"
+        process.stdout.close()
+        assert (process.wait(timeout=60), process.stderr.read()) == (0, "")
+
+
+def test_a_stream_of_scores(trained: Path) -> None:
+    model = sequentia.load(trained)
+    names = model.generate(40, seed=3)
+    scores = model.score(names).tolist()
+    with streaming("-m", trained, "--seed", 3, "--scores") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in names]
+    assert lines == [f"{score:.4f}\t{name}\n" for name, score in zip(names, scores, strict=True)]
+    with streaming("-m", trained, "--seed", 3, "--scores", "--json") as process:
+        assert process.stdout is not None
+        rows = [json.loads(process.stdout.readline()) for _ in names]
+    assert rows == [{"name": name, "log_probability": score} for name, score in zip(names, scores, strict=True)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_stream_after_a_whole_line(trained: Path, number: signal.Signals) -> None:
+    """The pipe is full, so that the signal interrupts the writing; the rest is dropped."""
+    with streaming("-m", trained, "--seed", 3) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        before = -1
+        while before != (before := waiting_in(process.stdout)) or not before:
+            time.sleep(0.2)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 128 + number
+        lines = process.stdout.read().splitlines(keepends=True)
+        assert process.stderr.read() == ""
+    assert "".join(lines) == "".join(f"{name}\n" for name in sequentia.generate(len(lines), model=trained, seed=3))
+
+
+def waiting_in(pipe: IO[str]) -> int:
+    """Return the number of bytes that wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_a_stream_with_an_end(trained: Path) -> None:
+    """It is an error, after the names there are."""
+    with streaming("-m", trained, "--unique", "--pattern", "t[ai]") as process:
+        shown, errors = process.communicate(timeout=60)
+    assert sorted(shown.splitlines()) == ["ta", "ti"]
+    assert process.returncode == 1
+    assert re.fullmatch(r"Error: gave up after .* rejected candidates in a row; .*\n", errors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["5"], "--stream never ends, so it takes no number of names: leave out 5 or --stream"),
+        (["-o", "names.csv"], "--stream never ends, so it writes no file: leave out -o names.csv or --stream"),
+        (["--engine", "ray"], "--stream does not work with --engine ray"),
+    ],
+)
+def test_what_contradicts_a_stream(arguments: list[str], message: str) -> None:
+    assert message in fail("generate", "--stream", *arguments, code=2)
+
+
+def test_batches_of_a_stream_take_a_moment(moons: SequenceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their sizes, they hold the same names."""
+    expected = moons.generate(20, seed=1)
+    for moment, sizes in ((0, [1, 1, 1, 1, 1]), (math.inf, [1, 2, 4, 8, 8])):
+        monkeypatch.setattr("sequentia.generation._PROMPT", moment)
+        monkeypatch.setattr("sequentia.generation._MAX_BATCH", 8)
+        batches = list(itertools.islice(moons.batches(None, seed=1), 5))
+        assert [len(batch) for batch in batches] == sizes
+        names = [name for batch in batches for name in moons.vocabulary.decode(batch)]
+        assert names[:20] == expected[: len(names)]
 
 
 def test_a_format_nobody_knows(tmp_path: Path) -> None:

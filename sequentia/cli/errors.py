@@ -16,7 +16,7 @@ import click
 
 from sequentia.errors import MissingExtraError, SequentiaError
 
-from .streams import flush_error, flush_output, notice, standard_streams
+from .streams import drop_output, flush_error, flush_output, notice, standard_streams
 
 _OF_TRAINING = {"torch", "onnx", "onnxscript", "safetensors", "matplotlib", "sklearn"}
 
@@ -95,6 +95,18 @@ def resumable(record: Path, command: Sequence[object]) -> Iterator[None]:
             raise
         saved = f"Interrupted, {interrupt}." if str(interrupt) else "Interrupted."
         notice(f"{saved} Go on with: {shlex.join(map(str, command))}")
+        sys.exit(interrupted_status())
+
+
+@contextmanager
+def ending_with_the_reader() -> Iterator[None]:
+    """End quietly: with status 0 when the reader of standard output closes it, with 128 + n after signal n."""
+    try:
+        yield
+    except BrokenPipeError:
+        drop_output()
+    except KeyboardInterrupt:
+        drop_output()
         sys.exit(interrupted_status())
 
 

@@ -1,19 +1,22 @@
 """``sequentia generate``: invent names."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
+from .errors import ending_with_the_reader
 from .naming import case_option, seed_option, texts_option, where_option
 from .options import StreamOrFile, engine_options, json_option, model_option
 from .output import folder_for_ray, format_for, progress_bar, report_shards, writer_to
 
 _MANY = 100_000
+_DEFAULT = 10
 
 
 @click.command()
-@click.argument("n", type=click.IntRange(min=0), default=10, metavar="[N]")
+@click.argument("n", type=click.IntRange(min=0), required=False, metavar="[N]")
 @model_option
 @where_option
 @click.option("--prefix", default="", help="Text that every name starts with.")
@@ -38,6 +41,11 @@ _MANY = 100_000
 @texts_option("--exclude", "NAME", "Never generate this name")
 @case_option
 @seed_option
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="Print names until Ctrl-C, or until the program that reads them ends. With --json: an object per line.",
+)
 @click.option("--scores", is_flag=True, help="Add the natural logarithm of each name's probability.")
 @click.option(
     "--threads",
@@ -53,17 +61,18 @@ _MANY = 100_000
 @engine_options
 @json_option
 def generate(
-    n: int,
+    n: int | None,
     model: str | None,
     output: Path | str | None,
     as_json: bool,
+    stream: bool,
     scores: bool,
     threads: int | None,
     engine: str | None,
     address: str | None,
     **options: Any,
 ) -> None:
-    """Print N invented names (10 by default), one per line.
+    """Print N invented names (10 by default), one per line; with --stream, never stop.
 
     With --prefix, --suffix, --pattern, --avoid and lengths: names that match, as often as the model would invent them.
 
@@ -72,6 +81,9 @@ def generate(
     """
     from sequentia.model import load
 
+    if stream:
+        _check_endless(n, output, engine)
+    count = _DEFAULT if n is None else n
     if engine is not None:
         folder = folder_for_ray(output)
         if as_json or options.pop("unique"):
@@ -79,10 +91,10 @@ def generate(
         from sequentia import bulk
 
         loaded = load(model)
-        with progress_bar(n, "names") as progress:
+        with progress_bar(count, "names") as progress:
             made = bulk.generate(
                 loaded,
-                n,
+                count,
                 folder,
                 options=options,
                 scores=scores,
@@ -95,15 +107,27 @@ def generate(
     if address is not None:
         raise click.UsageError("--address needs --engine ray")
 
-    kind = format_for(output, as_json=as_json)
+    kind = format_for(output, as_json=as_json, endless=stream)
     if threads is None:
         from sequentia.cluster import available_cores
 
-        threads = available_cores() if n >= _MANY else 1
-    loaded = load(model, threads=threads)
-    batches = loaded.batches(n, **options)
-    with writer_to(kind, output, loaded.vocabulary, scored=scores, case=options["case"], total=n) as (writer, report):
-        for names in batches:
-            found = loaded.score(loaded.vocabulary.decode(names), where=options["where"]) if scores else None
-            writer.write(names, found)
-            report(len(names))
+        threads = available_cores() if count >= _MANY else 1
+    with ending_with_the_reader() if stream else nullcontext():
+        loaded = load(model, threads=threads)
+        batches = loaded.batches(None if stream else count, **options)
+        case = options["case"]
+        with writer_to(kind, output, loaded.vocabulary, scored=scores, case=case, total=count) as (writer, report):
+            for names in batches:
+                found = loaded.score(loaded.vocabulary.decode(names), where=options["where"]) if scores else None
+                writer.write(names, found)
+                report(len(names))
+
+
+def _check_endless(n: int | None, output: Path | str | None, engine: str | None) -> None:
+    """Raise a usage error for what has an end."""
+    if n is not None:
+        raise click.UsageError(f"--stream never ends, so it takes no number of names: leave out {n} or --stream")
+    if isinstance(output, Path):
+        raise click.UsageError(f"--stream never ends, so it writes no file: leave out -o {output} or --stream")
+    if engine is not None:
+        raise click.UsageError(f"--stream does not work with --engine {engine}")

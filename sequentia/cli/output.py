@@ -32,10 +32,12 @@ def progress_bar(total: int | None, unit: str, what: str | None = None) -> "tqdm
     return tqdm(total=total, desc=what, unit=f" {unit}", disable=None, dynamic_ncols=True, file=sys.stderr)
 
 
-def format_for(output: Path | str | None, *, as_json: bool) -> "type[Writer]":
-    """Return the writer for a file or for standard output."""
-    from sequentia.output import JsonArray, Lines, format_of
+def format_for(output: Path | str | None, *, as_json: bool, endless: bool = False) -> "type[Writer]":
+    """Return the writer for a file or for standard output; an endless one writes lines, also of JSON."""
+    from sequentia.output import JsonArray, JsonLines, Lines, format_of
 
+    if endless:
+        return JsonLines if as_json else Lines
     if as_json:
         if isinstance(output, Path) and output.suffix.lower() not in {"", ".json"}:
             raise click.UsageError(f"--json contradicts -o {output}: the end of its name says the format")

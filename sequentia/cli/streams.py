@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -14,6 +15,8 @@ from sequentia._files import naming
 
 STANDARD = "-"
 """The argument that means standard input or output instead of a file."""
+
+_ATOMIC = getattr(select, "PIPE_BUF", 512)  # bytes that a pipe takes as a whole or not at all
 
 
 def open_closed_descriptors() -> None:
@@ -68,7 +71,10 @@ def standard_input() -> BinaryIO:
 
 
 def standard_output() -> BinaryIO:
-    """Return a binary stream that takes UTF-8 text and writes it to the current ``sys.stdout``."""
+    """Return a binary stream that takes lines of UTF-8 text and writes them to the current ``sys.stdout`` at once.
+
+    The reader of a pipe gets no part of a line, even if a signal interrupts the writing.
+    """
     return cast("BinaryIO", _StandardOutput())
 
 
@@ -83,9 +89,14 @@ def flush_output() -> None:
         with naming("standard output"):
             getattr(sys.stdout, "flush", bool)()  # a stream that replaces it may have no flush
     except OSError:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         raise
+
+
+def drop_output() -> None:
+    """Drop what is not yet written, so that the flush at exit neither fails nor waits for a reader."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def flush_error() -> OSError | None:
@@ -102,15 +113,22 @@ def _is_closed(stream: object) -> bool:
 
 
 class _StandardOutput(io.RawIOBase):
-    """A binary stream that writes to ``sys.stdout``; each write must be complete UTF-8 text."""
+    """A binary stream that writes to ``sys.stdout``; each write must be whole lines of UTF-8 text."""
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: object) -> int:
-        text = bytes(data).decode()  # type: ignore[call-overload]
+        text = bytes(data)  # type: ignore[call-overload]
+        start = 0
         with naming("standard output"):
-            sys.stdout.write(text)
+            while start < len(text):
+                limit = start + _ATOMIC
+                stop = len(text) if len(text) <= limit else text.rfind(b"\n", start, limit) + 1
+                stop = stop or text.find(b"\n", limit) + 1 or len(text)  # a longer line
+                sys.stdout.write(text[start:stop].decode())
+                getattr(sys.stdout, "flush", bool)()  # a stream that replaces it may have no flush
+                start = stop
         return len(text)
 
 
