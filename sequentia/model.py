@@ -74,7 +74,7 @@ class SequenceModel(Pretrained):
         """
         names: list[str] = []
         try:
-            for batch in self.batches(n, **options):
+            for batch in self.batches(check_int("n", n, least=0), **options):
                 names += self._texts(batch, options)
         except GenerationError as error:
             raise error.with_names(names) from error.__cause__
@@ -165,7 +165,8 @@ class SequenceModel(Pretrained):
         from .arrow import collect
 
         score = partial(self.score, where=options.get("where")) if scores else None
-        return collect(self.batches(n, **options), self.vocabulary, score, check_case(options.get("case")))
+        batches, case = self.batches(check_int("n", n, least=0), **options), check_case(options.get("case"))
+        return collect(batches, self.vocabulary, score, case)
 
     def score(self, names: Iterable[str], *, where: Where | Sequence[Where] = None) -> NDArray[np.float64]:
         """Return the natural-log probability of each name, float64 [n].
