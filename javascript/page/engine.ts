@@ -1,6 +1,6 @@
 /** What the page asks of its model, in a worker of its own, so that a slow request never stops the page. */
 
-import type { Files } from "../src/artifact.js";
+import { type Files, readFiles } from "../src/artifact.js";
 import { SequentiaError } from "../src/errors.js";
 import { Model } from "../src/model.js";
 import type { Options } from "../src/options.js";
@@ -71,7 +71,8 @@ export function engine(): Ask {
         switch (request.kind) {
             case "open": {
                 const files = Object.entries(request.files).map(async ([name, text]) => [name, await unpacked(text)]);
-                model = Model.from(Object.fromEntries(await Promise.all(files)) as Files);
+                // `sequentia page` has proven the model, and unpacking has found no damage.
+                model = new Model(readFiles(Object.fromEntries(await Promise.all(files)) as Files, "model", true));
                 return about(model);
             }
             case "invent":

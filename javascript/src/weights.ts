@@ -40,7 +40,7 @@ export function readTensors(data: Uint8Array): Tensors {
         }
         place = end;
         // One type of array is fastest. On a machine whose bytes are in the other order, the proof of the bounds fails.
-        const numbers = Int32Array.from(new Numbers(data.slice(start, end).buffer));
+        const numbers = new Int32Array(new Numbers(data.slice(start, end).buffer));
         tensors.set(name, { data: numbers, shape });
     }
     if (place !== data.length) {
