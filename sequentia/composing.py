@@ -104,7 +104,9 @@ class Composition:
         missing = next((name for name in names if name not in fields), None)
         if missing is not None:
             raise _error(
-                f"nothing says what {{{missing}}} is: give it a model, such as {missing}=dict(model='names')", template
+                f"nothing says what {{{missing}}} is: give it a model, as by {missing}=dict(model='names') or "
+                f"--field {missing}=names",
+                template,
             )
         unused = next((name for name in fields if name not in names), None)
         if unused is not None or not names:
