@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from .case import Case, in_case
 from .errors import GenerationError, MissingExtraError, OptionError
-from .output import LOG_PROBABILITY, NAME, SPELLED
 from .vocabulary import Names, Vocabulary
 
 try:
@@ -26,10 +25,18 @@ def collect(
     vocabulary: Vocabulary,
     score: Callable[[list[str]], NDArray[np.float64]] | None,
     case: Case | None,
+    titles: tuple[str, str, str],
 ) -> pa.ChunkedArray | pa.Table:
     """Return names as a column, or with a function that scores them as a table of names and scores, a chunk per batch.
 
     In a letter case, the table has a third column: the names that were scored, as the model spells them.
+
+    Args:
+        batches: ids of names.
+        vocabulary: the alphabet.
+        score: returns the scores of names, float64 [names].
+        case: the letter case; None for the model's own.
+        titles: of the three columns.
 
     Raises:
         GenerationError: as the batches do; ``error.names`` is the list of those found before.
@@ -46,8 +53,8 @@ def collect(
     column = _column(names, pa.string())
     if score is None:
         return column
-    own = {} if case is None else {SPELLED: _column(spelled, pa.string())}
-    return pa.table({NAME: column, LOG_PROBABILITY: _column(scores, pa.float64()), **own})
+    columns = [column, _column(scores, pa.float64()), *([] if case is None else [_column(spelled, pa.string())])]
+    return pa.table(columns, names=titles[: len(columns)])
 
 
 def _column(chunks: list[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:

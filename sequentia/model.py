@@ -163,10 +163,11 @@ class SequenceModel(Pretrained):
             GenerationError: if the options allow too few names; ``error.names`` is the list of those found.
         """
         from .arrow import collect
+        from .output import LOG_PROBABILITY, NAME, SPELLED
 
         score = partial(self.score, where=options.get("where")) if scores else None
         batches, case = self.batches(check_int("n", n, least=0), **options), check_case(options.get("case"))
-        return collect(batches, self.vocabulary, score, case)
+        return collect(batches, self.vocabulary, score, case, (NAME, LOG_PROBABILITY, SPELLED))
 
     def score(self, names: Iterable[str], *, where: Where | Sequence[Where] = None) -> NDArray[np.float64]:
         """Return the natural-log probability of each name, float64 [n].
