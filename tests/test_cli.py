@@ -336,7 +336,7 @@ def test_errors_of_every_kind(tmp_path: Path, run: Path) -> None:
     assert fail("score", "Emma") == "Error: the model's alphabet has no 'E'; try 'emma'\n"
     assert "; it has 'm', not 'M'" in fail("generate", "--pattern", "Mar.*")
     assert "flags such as (?i) are not supported" in fail("generate", "--pattern", "(?i)anna")
-    assert "Is a directory" in fail("score", "-i", tmp_path)
+    assert "a folder, not a file" in fail("score", "-i", tmp_path)
     assert "'!' at position 2" in fail("score", "io!")
     assert "there is no such file" in fail("evaluate", "names", tmp_path / "nothing.txt")
     assert "no model 'nowhere'" in fail("evaluate", "names", MOONS, "--against", "nowhere")

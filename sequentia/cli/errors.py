@@ -63,7 +63,8 @@ def message_of(error: Exception) -> str:
         where = error.filename or (
             "standard output" if error.errno == errno.ENOSPC else None
         )  # errors on files name them
-        return error.strerror if where is None else f"{where}: {error.strerror}"
+        what = "a folder, not a file" if isinstance(error, IsADirectoryError) else error.strerror
+        return what if where is None else f"{where}: {what}"
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("sequentia."):
         return str(MissingExtraError.in_source_folder())
     if isinstance(error, ModuleNotFoundError) and error.name in _OF_TRAINING:
