@@ -188,7 +188,7 @@ def _figures(config: Config) -> str:
     lines = [
         "The loss is the mean negative log-likelihood of the next symbol, in nats (natural logarithms); lower is "
         f"better. A symbol is a {config.symbols[:-1]}, and the end of a name counts as one more. A window is one "
-        f"prediction: the symbols before, and the one that follows. The split is "
+        "prediction: the symbols before, and the one that follows. The split is "
         f"`{_split(config)}`: {SPLITS[_split(config)]}.",
         "",
         *([_UNKNOWN, ""] if config.symbols == "words" else []),

@@ -23,15 +23,20 @@ INSTALL = "npm ci --prefix javascript && npm run build --prefix javascript"
 CASES, NAMES = 200, 8
 
 
+def node() -> str:
+    """Return the path of Node."""
+    found = shutil.which("node")
+    if found is None:
+        pytest.fail(f"Node is missing: install Node 20.16 or newer, then run {INSTALL}")
+    return found
+
+
 def in_javascript(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what the cases give in the JavaScript package."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.fail(f"Node is missing: install Node 20.16 or newer, then run {INSTALL}")
     if not (PACKAGE / "dist" / "index.js").is_file():
         pytest.fail(f"the JavaScript package is not built: run {INSTALL}")
     run = subprocess.run(
-        [node, PACKAGE / "test" / "compare.mjs"], input=json.dumps(cases).encode(), capture_output=True, check=False
+        [node(), PACKAGE / "test" / "compare.mjs"], input=json.dumps(cases).encode(), capture_output=True, check=False
     )
     assert run.returncode == 0, run.stderr.decode()
     results: list[dict[str, Any]] = json.loads(run.stdout)

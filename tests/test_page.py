@@ -27,7 +27,7 @@ from sequentia.training import train
 
 from . import golden
 from .test_cli import fail, run
-from .test_javascript import INSTALL, PACKAGE
+from .test_javascript import INSTALL, PACKAGE, node
 
 GOLDEN = sorted(path.name for path in golden.MODELS.iterdir())
 
@@ -93,16 +93,13 @@ HOSTILE = [
 
 def browsed(pages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what Chromium shows of some pages."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.fail(f"Node is missing: install Node 20.16 or newer, then run {INSTALL}")
     if not (PACKAGE / "node_modules" / "playwright-core").is_dir():
         pytest.fail(f"playwright-core is missing: run {INSTALL}")
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         pytest.fail("Chromium is missing: run apt-get install chromium, or set CHROMIUM to the path of a browser")
     result = subprocess.run(
-        [node, PACKAGE / "test" / "browse.mjs"],
+        [node(), PACKAGE / "test" / "browse.mjs"],
         input=json.dumps(pages).encode(),
         env=os.environ | {"CHROMIUM": chromium},
         capture_output=True,

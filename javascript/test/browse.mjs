@@ -1,28 +1,18 @@
 /**
  * Open pages in Chromium as people do, and print what they show: JSON on standard input and output.
  *
- * Each page has `file`, a path or an address, and perhaps `hash`, `width`, `scheme` (`light` or `dark`) and `steps`: fields to fill by id, what
- * to click, keys to press. After each step the result has the names that are shown, and what is said of them.
+ * Each page has `file`, a path or an address, and perhaps `hash`, `width`, `scheme` (`light` or `dark`) and `steps`: fields
+ * to fill by id, what to click, keys to press. After each step the result has the names that are shown, and what is said
+ * of them.
  */
 
 import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 import axe from "axe-core";
-import { chromium } from "playwright-core";
+import { launch } from "./browser.js";
 
-const FLAGS = [
-    "no-sandbox",
-    "disable-gpu",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-];
-
-const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: FLAGS.map((flag) => `--${flag}`),
-});
+const browser = await launch();
 
 async function browse({ file, hash = "", width = 1280, scheme = "light", steps = [] }) {
     const viewport = { width, height: 900 };
