@@ -26,5 +26,6 @@ def page(model: str | None, output: Path | str, title: str | None) -> None:
     if output == STANDARD:
         click.echo(text, nl=False)
         return
-    write_file(Path(output), text.encode())
-    notice(f"Done: {output} has {len(text.encode()):,} bytes. Open it in a browser.")
+    data = text.encode()
+    write_file(Path(output), data)
+    notice(f"Done: {output} has {len(data):,} bytes. Open it in a browser.")
