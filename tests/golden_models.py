@@ -21,7 +21,7 @@ from sequentia.architectures import (
     NGramArchitecture,
 )
 from sequentia.architectures.gru import GATES
-from sequentia.architectures.mlp import Activation, Layer, Skip
+from sequentia.architectures.mlp import Activation, Layer, Skip, Tree
 from sequentia.config import FORMAT_VERSION, Config, CorpusRecord, Metrics, Samples, Training
 from sequentia.novelty import KnownNames
 from sequentia.weights import Tensors, narrowest
@@ -57,6 +57,23 @@ class Numbers:
         return np.array(values, dtype=np.int64).reshape(shape)
 
 
+def steps(numbers: Numbers, longest: int, first: int, ids: int) -> tuple[Integers, int]:
+    """Return the steps from context to longer context, and how many contexts there are; ``first`` are the shortest."""
+    rows: list[int] = []
+    before, states = 0, first  # the states of one length, and how many there are so far
+    for length in range(longest):
+        level = range(before, states)
+        before = states
+        for _ in level:
+            there = numbers(0, 3, ids) > (0 if length == 0 else 1)
+            rows += [
+                states + int(found) - 1 if is_there else 0
+                for found, is_there in zip(there.cumsum(), there, strict=True)
+            ]
+            states += int(there.sum())
+    return np.array(rows or [0] * ids, dtype=np.int64), states
+
+
 def bigram(numbers: Numbers) -> Made:
     ids = len(UNUSUAL) + 1
     return 1, UNUSUAL, BigramArchitecture(parameters=ids**2), {"table": numbers(-700, 300, ids, ids)}
@@ -67,19 +84,7 @@ def ngram(order: int, start: Sequence[int] = ()) -> Callable[[Numbers], Made]:
 
     def make(numbers: Numbers) -> Made:
         ids = len(LETTERS) + 1
-        rows: list[int] = []
-        first, states = 0, max(start, default=0) + 1  # the states of one length, and how many there are so far
-        for length in range(1, order):
-            level = range(first, states)
-            first = states
-            for _ in level:
-                there = numbers(0, 3, ids) > (0 if length == 1 else 1)
-                rows += [
-                    states + int(found) - 1 if is_there else 0
-                    for found, is_there in zip(there.cumsum(), there, strict=True)
-                ]
-                states += int(there.sum())
-        longer = np.array(rows or [0] * ids, dtype=np.int64)
+        longer, states = steps(numbers, order - 1, max(start, default=0) + 1, ids)
         architecture = NGramArchitecture(
             parameters=states * ids,
             order=order,
@@ -104,6 +109,7 @@ def mlp(
     conditions: Sequence[int] = (),
     symbols: Sequence[str] = LETTERS,
     *,
+    with_tree: bool = False,
     skip: Skip | None = None,
 ) -> Callable[[Numbers], Made]:
     """Return what makes a feed-forward network; ``conditions`` says how many ids each one's value may have."""
@@ -131,8 +137,12 @@ def mlp(
             is_last = layer == len(hidden_sizes) - 1
             bias = numbers(-600, 600, outputs)
             tensors[f"layer.{layer}.bias"] = bias if is_last or activation == "relu" else bias + middle
+        tree, rows = None, ids**direct
+        if with_tree:
+            tensors["direct.longer"], rows = steps(numbers, direct, 1, ids)
+            tree = Tree(states=rows, inner_states=len(tensors["direct.longer"]) // ids)
         if direct:
-            tensors["direct"] = numbers(-40, 40, ids**direct, ids)
+            tensors["direct"] = numbers(-40, 40, rows, ids)
         if skip:
             tensors["skip.embedding"] = numbers(-50, 50, ids, 2)
             for place in range(block_size):
@@ -155,6 +165,7 @@ def mlp(
             first_bits=first_bits,
             layers=[one_layer] * len(hidden_sizes),
             direct_bits=direct_bits if direct else 0,
+            tree=tree,
             skip=skip,
         )
         return block_size, symbols, architecture, tensors
@@ -221,6 +232,7 @@ MODELS: dict[str, Callable[[Numbers], Made]] = {
         low_bits=1,
         skip=Skip(embedding_bits=5, weight_bits=7, low_bits=2),
     ),
+    "mlp-tree": mlp("relu", block_size=4, hidden_sizes=[6], direct=3, low_bits=1, with_tree=True),
     "gru": gru(),
     "mlp-where": mlp("tanh", block_size=3, hidden_sizes=[9], direct=1, low_bits=2, conditions=[3, 4]),
     "gru-where": gru([3, 4]),

@@ -106,8 +106,7 @@ class Plain:
         self.columns = cache(lambda name: list(zip(*self.tensors[name], strict=True)))
 
     def said(self, where: dict[str, Any] | None) -> tuple[int, ...]:
-        said = where or {}
-        return tuple(values.index(said[c]) + 1 if c in said else 0 for c, values in self.conditions.items())
+        return tuple(v.index(where[c]) + 1 if where and c in where else 0 for c, v in self.conditions.items())
 
     def logits(self, context: list[int], said: Sequence[int] = ()) -> list[int]:
         """Return the logits after a context, in steps of 1/256."""
@@ -127,13 +126,13 @@ class Plain:
         return list(self.tensors["table"][context[-1]])
 
     def ngram(self, context: list[int], said: Sequence[int]) -> list[int]:
-        state = self.tensors["start"][self.combination(said)] if said else 0
-        for age in range(1, max(self.architecture["order"], 2)):
-            longer = self.tensors["longer"][state * len(self.symbols) + context[-age]]
-            if not longer:
-                break
-            state = longer
+        start = self.tensors["start"][self.combination(said)] if said else 0
+        state = self.walk("longer", start, context[1 - max(self.architecture["order"], 2) :])
         return list(self.tensors["table"][state])
+
+    def walk(self, steps: str, state: int, context: list[int]) -> int:
+        longer = self.tensors[steps][state * len(self.symbols) + context[-1]] if context else 0
+        return self.walk(steps, longer, context[:-1]) if longer else state
 
     def mlp(self, context: list[int], said: Sequence[int]) -> list[int]:
         a, t, bits = self.architecture, self.tensors, self.architecture["first_bits"]
@@ -149,6 +148,7 @@ class Plain:
         logits = [shift(x, bits - 8) for x in sums]
         if a["direct"]:
             row = reduce(lambda row, symbol: row * len(self.symbols) + symbol, context[-a["direct"] :], 0)
+            row = self.walk("direct.longer", 0, context[-a["direct"] :]) if a.get("tree") else row
             logits = [x + shift(y, a["direct_bits"] - 8) for x, y in zip(logits, t["direct"][row], strict=True)]
         for i, symbol in enumerate(context if (skip := a.get("skip")) else []):
             products = self.product(f"skip.{i}", t["skip.embedding"][symbol], low := skip["low_bits"])

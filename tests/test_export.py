@@ -153,6 +153,35 @@ def test_skip_connections_are_exported_and_restored(tmp_path: Path, scale: float
     assert np.abs(log_softmax(model.logits(contexts)) - restored).max() < 0.05
 
 
+def test_a_tree_of_contexts_is_exported_and_restored(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trained = train(MOONS, run, recipe="mlp", overrides=[*SMALL, "direct=4", "tree=300", "steps=60"])
+    config = export(run, tmp_path / "moons")
+    assert isinstance(config.architecture, MLPArchitecture)
+    assert config.architecture.tree is not None
+    assert config.architecture.tree.states == 300
+    assert config.architecture.tree.inner_states < 300
+    contexts = np.random.default_rng(1).integers(0, len(config.vocabulary) + 1, (500, 4))
+    model = sequentia.load(tmp_path / "moons")
+    with torch.no_grad():
+        expected = network_of(run)(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
+    assert np.abs(log_softmax(model.logits(contexts)) - expected).max() < 0.1
+    weights = trained.weights["direct.weight"]
+    assert (weights.abs().sum(dim=1) > 0).sum() > 200, "most contexts have learnt something"
+
+    train(MOONS, tmp_path / "again", overrides=[f"start={tmp_path / 'moons'}", "steps=1", "learning_rate=1e-9"])
+    with torch.no_grad():
+        restored = network_of(tmp_path / "again")(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
+    assert np.abs(log_softmax(model.logits(contexts)) - restored).max() < 0.05
+
+    letters = "".join(sorted({*MOONS.read_text(encoding="utf-8")} - {"\n", "a"}, reverse=True))
+    other = tmp_path / "other.txt"  # other symbols, in another order
+    other.write_text("\n".join([letters[:9], letters[9:], "é" + letters[:5]]), encoding="utf-8")
+    train(other, tmp_path / "third", overrides=[f"start={tmp_path / 'moons'}", "steps=1", "learning_rate=1e-9"])
+    export(tmp_path / "third", tmp_path / "others")
+    assert sequentia.generate(3, model=tmp_path / "others", seed=1)
+
+
 # Each kind and each recipe
 
 

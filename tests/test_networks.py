@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from sequentia.training.checkpoint import Checkpoint
 from sequentia.training.kinds import BatchNorm
 from sequentia.training.kinds.initialization import initialize
 from sequentia.training.kinds.mlp import MLP, MLPRecipe
+from sequentia.training.parts import Part
 
 from .conftest import MOONS, SMALL
 from .labelled import embed
@@ -235,6 +237,41 @@ def test_direct_connections_add_a_row_of_a_table(symbols: int) -> None:
         index = sum(context[-1 - i] * 6**i for i in range(symbols))
         expected[row] += network.direct.weight[index]
     assert torch.equal(network.eval()(contexts), expected)
+    torch.testing.assert_close(network.for_inference()(contexts), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_tree_adds_a_row_for_each_end_of_a_context_that_it_knows() -> None:
+    recipe = read_recipe("mlp", ["direct=3", "tree=9", "block_size=3"])
+    assert isinstance(recipe, MLPRecipe)
+    inputs = Inputs(3, 3)
+    network = MLP(inputs, recipe.structure(inputs))
+    initialize(network, recipe, torch.Generator().manual_seed(1))
+    network.prepare(Part.of(np.array([1, 2, 0, 1, 2, 1, 0, 1, 1, 0], dtype=np.uint8)))
+    plain = MLP(inputs, msgspec.structs.replace(network.structure, direct=0, tree=0))
+    initialize(plain, recipe, torch.Generator().manual_seed(1))
+    assert network.direct is not None
+    network.direct.weight.data = torch.randn(9, 3, generator=torch.Generator().manual_seed(2))
+    contexts = torch.cartesian_prod(*[torch.arange(3)] * 3)
+    expected = plain.eval()(contexts)
+    # The most frequent: "1" 5 times, "|" and "|1" 3 times, "2" and "12" and "|12" 2 times, then "21", "121", …
+    known: list[tuple[int, ...]] = [(), (0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)]
+    longer = network.longer.long()
+    states: dict[tuple[int, ...], int] = {(): 0}
+    for context in known[1:]:
+        states[context] = int(longer[states[context[1:]], context[0]])
+        assert states[context], "this context is known"
+    assert len(set(states.values())) == 7
+    assert int(longer.max()) == 8, "and two of the rare ones"
+    for row, context in enumerate(contexts.tolist()):
+        for length in range(4):
+            state = 0
+            for symbol in context[3 - length :][::-1]:
+                state = int(longer[state, symbol]) or -1
+                if state < 0:
+                    break
+            if state >= 0:
+                expected[row] += network.direct.weight[state]
+    torch.testing.assert_close(network.eval()(contexts), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(network.for_inference()(contexts), expected, atol=1e-5, rtol=1e-5)
 
 

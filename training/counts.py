@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sequentia.vocabulary import BOUNDARY
 from sequentia.windows import windows
 
 from .parts import Part
@@ -49,6 +50,45 @@ def count_ngrams(part: Part, order: int) -> tuple[NDArray[np.int32], NDArray[np.
     rows, counts = rows[occurring].astype(np.int32), counts[occurring]
     whole = part.scale == 1 and counts.max(initial=0.0) < 1 << 31
     return rows, counts.astype(np.int32) if whole else counts
+
+
+def frequent_contexts(part: Part, longest: int, most: int, ids: int) -> NDArray[np.int32]:
+    """Return the contexts that occur most often in names, as steps from each to those longer by one symbol.
+
+    State 0 is the empty context. Read from the newest back, each symbol of a context leads to the state of the context
+    longer by that symbol. A name starts with one boundary; longer contexts have higher numbers.
+
+    Args:
+        part: the names.
+        longest: symbols in the longest contexts.
+        most: contexts to return at most, the empty one included.
+        ids: number of ids, the boundary included.
+
+    Returns:
+        The state after each state and symbol, 0 for none, int32 [contexts, ids].
+    """
+    ngrams, counts = count_ngrams(part, longest + 1)
+    contexts = ngrams[:, part.conditions.shape[1] : -1].astype(np.int64)
+    lengths, parents, oldest, occurrences = [], [], [], []  # of all contexts but the empty one
+    numbers, total = np.zeros(len(contexts), dtype=np.int64), 1
+    going = np.arange(len(contexts))
+    for length in range(1, longest + 1):
+        symbols = contexts[going, -length]
+        steps, inverse = np.unique(numbers[going] * ids + symbols, return_inverse=True)
+        numbers[going] = total + inverse
+        lengths.append(np.full(len(steps), length))
+        parents.append(steps // ids)
+        oldest.append(steps % ids)
+        occurrences.append(np.bincount(inverse, counts[going], len(steps)))
+        total += len(steps)
+        going = going[symbols != BOUNDARY]
+    order = np.lexsort([np.concatenate(lengths), -np.concatenate(occurrences)])[: most - 1]
+    kept = np.sort(order)  # a context is no rarer than those longer than it, so that its parent is kept too
+    states = np.zeros(total, dtype=np.int32)
+    states[1 + kept] = np.arange(1, len(kept) + 1)
+    longer = np.zeros((len(kept) + 1, ids), dtype=np.int32)
+    longer[states[np.concatenate(parents)[kept]], np.concatenate(oldest)[kept]] = states[1 + kept]
+    return longer
 
 
 def _windows(part: Part, order: int) -> Iterator[tuple[Ids, NDArray[np.float64]]]:

@@ -301,6 +301,12 @@ class Descent:
         named |= {f"optimizer.{i}": state for i, state in self.optimizer.states.items()}
         return Checkpoint.of(record, named)
 
+    def prepare(self, part: Part) -> None:
+        """Let the network see the names that it will learn from, before the first step."""
+        self.network.prepare(part)
+        if self.average is not None:
+            self.average.module.load_state_dict(self.network.state_dict())
+
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Replace the random weights of the network before the first step."""
         for module in (self.network, *([self.average.module] if self.average is not None else [])):

@@ -111,6 +111,7 @@ def find_learning_rate(
     losses: list[float] = []
     with isolated(target), threads_for(record):
         descent = Descent(descending, record, target)
+        descent.prepare(part)
         if descending.start:
             descent.start_from(starting_weights(descending, record, part))
         for rate in rates:

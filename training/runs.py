@@ -129,6 +129,7 @@ def _descend(
         if checkpoint is not None:
             descent.restore(checkpoint)
         else:
+            descent.prepare(parts.train)
             if recipe.start:
                 descent.start_from(starting_weights(recipe, record, parts.train, options.tell))
             descent.checkpoint(0).save(folder)

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from sequentia.arithmetic import LOGIT_BITS, Arithmetic, Inputs
 
-from .base import BaseArchitecture, Bits, Shapes, format_list, newest, split_product, split_weight
+from .base import (
+    BaseArchitecture,
+    Bits,
+    Shapes,
+    States,
+    format_list,
+    longest_known,
+    newest,
+    split_product,
+    split_weight,
+)
 
 MAX_DIRECT: Final = 8
 MAX_LAYERS: Final = 256
@@ -69,6 +79,18 @@ class Skip(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return self.embedding_bits + self.weight_bits - self.low_bits
 
 
+class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The contexts that have a row of logits: of any length up to ``direct``, the empty one included.
+
+    Attributes:
+        states: how many they are.
+        inner_states: how many of them, the first ones, ``direct.longer`` has a row for.
+    """
+
+    states: States
+    inner_states: States
+
+
 class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
     """Embeddings of the context's symbols, hidden layers and logits (Bengio et al. 2003).
 
@@ -83,6 +105,8 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         batch_norm: the layers that were normalised in training (Ioffe and Szegedy 2015): none, the hidden ones, or the
             output too. Their weights hold the normalisation.
         direct: how many of the newest symbols choose, together, a row of logits that is added to the network's.
+        tree: of the contexts that have such a row, if not all have one: the longest that a context ends in chooses it.
+            ``direct.longer`` leads to it; see :func:`.base.longest_known`.
         first_bits: the first layer's sums are in steps of 2^-bits.
         layers: of each hidden layer, its units and the weights behind them.
         direct_bits: the rows of logits are in steps of 2^-bits.
@@ -98,6 +122,7 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
     first_bits: Bits
     layers: Annotated[list[Layer], Meta(min_length=1, max_length=MAX_LAYERS)]
     direct_bits: Bits
+    tree: Tree | None = None
     skip: Skip | None = None
 
     def __post_init__(self) -> None:
@@ -109,6 +134,8 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         block_size, ids = inputs.block_size, inputs.ids
         if self.direct > block_size:
             raise ValueError(f"direct {self.direct}, more than block_size {block_size}")
+        if self.tree is not None and not self.direct:
+            raise ValueError("a tree, and direct 0")
         shapes: Shapes = {f"first.{place}": (ids, self.hidden_sizes[0]) for place in range(block_size)}
         shapes |= {f"condition.{column}": (rows, self.hidden_sizes[0]) for column, rows in enumerate(inputs.values)}
         for number, (layer, widths) in enumerate(zip(self.layers, pairwise([*self.hidden_sizes, ids]), strict=True)):
@@ -116,7 +143,10 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
                 shapes[f"layer.{number}.activation"] = (layer.largest + 1,)
             shapes |= split_weight(f"layer.{number}", widths, layer.low_bits)
             shapes[f"layer.{number}.bias"] = widths[1:]
-        if self.direct:
+        if self.tree is not None:
+            shapes["direct.longer"] = (self.tree.inner_states * ids,)
+            shapes["direct"] = (self.tree.states, ids)
+        elif self.direct:
             shapes["direct"] = (ids**self.direct, ids)
         if self.skip is not None:
             shapes["skip.embedding"] = (ids, self.embedding_dim)
@@ -142,7 +172,10 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
             sums, bits = arithmetic.add(f"{name}.sums", sums, arithmetic.tensor(f"{name}.bias")), layer.sum_bits
         steps = arithmetic.shift("steps", sums, bits - LOGIT_BITS)
         if self.direct:
-            row = newest(arithmetic, self.direct, inputs)
+            if self.tree is None:
+                row = newest(arithmetic, self.direct, inputs)
+            else:
+                row = longest_known(arithmetic, arithmetic.tensor("direct.longer"), self.direct, inputs)
             direct = arithmetic.look_up("direct.row", arithmetic.tensor("direct"), row)
             steps = arithmetic.add(
                 "all.steps", steps, arithmetic.shift("direct.steps", direct, self.direct_bits - LOGIT_BITS)
@@ -184,7 +217,8 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         layers = "a hidden layer" if len(self.hidden_sizes) == 1 else "hidden layers"
         norm = {"none": "", "hidden": ", batch normalisation", "all": ", batch normalisation, of the output too"}
         symbols = "symbol" if self.direct == 1 else f"{self.direct} symbols"
-        table = f", and a table of logits for the last {symbols}" if self.direct else ""
+        rows = "the last" if self.tree is None else f"{self.tree.states:,} contexts of up to"
+        table = f", and a table of logits for {rows} {symbols}" if self.direct else ""
         skip = ", direct connections from the embeddings to the logits" if self.skip is not None else ""
         return (
             f"embeddings of {self.embedding_dim} dimensions, {layers} of {format_list(self.hidden_sizes, ',')} units "

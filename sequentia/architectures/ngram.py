@@ -6,13 +6,12 @@ from msgspec import Meta
 
 from sequentia.arithmetic import Arithmetic, Inputs
 
-from .base import BaseArchitecture, Shapes, combination, combinations, format_list
+from .base import BaseArchitecture, Shapes, States, combination, combinations, format_list, longest_known
 
 MAX_ORDER: Final = 64
 
 Order = Annotated[int, Meta(ge=1, le=MAX_ORDER)]
 Discounts = Annotated[list[Annotated[float, Meta(ge=1e-6, le=1)]], Meta(min_length=1)]
-States = Annotated[int, Meta(ge=1, le=1 << 23)]
 
 V = TypeVar("V")
 
@@ -51,24 +50,10 @@ class NGramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="ngram"
 
     def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""
-        block_size, ids = inputs.block_size, inputs.ids
-        steps, newest = arithmetic.tensor("longer"), arithmetic.symbol(block_size - 1)
+        start = None
         if inputs.values:
-            state = arithmetic.look_up("start.state", arithmetic.tensor("start"), combination(arithmetic, inputs))
-            step = arithmetic.numbered("step.1", arithmetic.index("start.index", state), ids, newest)
-            longer = arithmetic.look_up("longer.1", steps, step)
-            known = arithmetic.clip("known.1", longer, 0, 1)
-            state = arithmetic.maximum("state.1", state, longer)
-        else:
-            state = arithmetic.look_up("state.1", steps, newest)
-            known = arithmetic.clip("known.1", state, 0, 1)
-        for age in range(2, self.order):
-            before = arithmetic.index(f"state.{age - 1}.index", state)
-            step = arithmetic.numbered(f"step.{age}", before, ids, arithmetic.symbol(block_size - age))
-            longer = arithmetic.look_up(f"longer.{age}", steps, step)
-            known = arithmetic.multiply(f"known.{age}", known, arithmetic.clip(f"found.{age}", longer, 0, 1))
-            state = arithmetic.maximum(f"state.{age}", state, arithmetic.multiply(f"reached.{age}", longer, known))
-        row = arithmetic.index("state", state)
+            start = arithmetic.look_up("start.state", arithmetic.tensor("start"), combination(arithmetic, inputs))
+        row = longest_known(arithmetic, arithmetic.tensor("longer"), self.order - 1, inputs, start)
         return arithmetic.logits(arithmetic.look_up("steps", arithmetic.tensor("table"), row))
 
     def describe(self) -> str:

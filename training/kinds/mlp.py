@@ -16,8 +16,10 @@ from sequentia.architectures import MLPArchitecture
 from sequentia.architectures.mlp import Activation, Direct, HiddenSizes, Normalized, Width
 from sequentia.arithmetic import Inputs
 from sequentia.config import BlockSize
+from sequentia.training.counts import frequent_contexts
+from sequentia.training.parts import Part
 
-from .base import BaseStructure, ConflictError, DescentRecipe, Rate
+from .base import BaseStructure, ConflictError, DescentRecipe, Natural, Rate
 from .initialization import initialize
 from .mlp_numbers import in_whole_numbers
 from .network import BatchNorm, Exact, Network, fold_norm, shapes_alone
@@ -37,6 +39,7 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
         hidden_bias: whether the hidden layers have a bias.
         batch_norm: which layers have batch normalisation: ``none``, the ``hidden`` layers, or ``all``.
         direct: number of newest symbols that select a row of a table, which is added to the logits; 0 for no table.
+        tree: most contexts that have a row of the table; 0 if all have.
         skip: whether the embeddings of the context's symbols also lead to the logits directly.
         tied: whether the weights of the output layer are the embeddings.
     """
@@ -47,6 +50,7 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
     hidden_bias: bool
     batch_norm: Normalized
     direct: Direct
+    tree: Natural = 0
     skip: bool = False
     tied: bool = False
 
@@ -60,6 +64,7 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
             hidden_bias=True,
             batch_norm="none",
             direct=architecture.direct,
+            tree=0 if architecture.tree is None else architecture.tree.states,
             skip=architecture.skip is not None,
             parameters=architecture.parameters,
         )
@@ -70,7 +75,11 @@ class MLPStructure(BaseStructure, frozen=True, kw_only=True, tag="mlp"):
 
     def multiplications(self, inputs: Inputs) -> int:
         """Return about how many multiplications the probabilities after a context take: a table takes none."""
-        return self.parameters - (inputs.ids ** (self.direct + 1) if self.direct else 0)
+        return self.parameters - self.rows(inputs.ids) * inputs.ids
+
+    def rows(self, ids: int) -> int:
+        """Return how many rows the table has."""
+        return self.tree or (ids**self.direct if self.direct else 0)
 
 
 class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
@@ -86,6 +95,8 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             ``all``, the output included.
         direct: number of newest symbols that select a row of a table, which is added to the logits. For a large
             vocabulary it is lowered, so that the table has at most 2**20 (about a million) entries.
+        tree: how many contexts have a row of that table: those that occur most often in the list, of any length up to
+            ``direct``. The longest of them that a context ends in selects its row. 0: all of the length ``direct``.
         skip: whether the embeddings of the context's symbols also lead to the logits directly: the direct connections
             of the paper.
         tied: whether the weights of the output layer are the embeddings, which then learn from both (Inan et al. 2017,
@@ -108,6 +119,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     hidden_bias: bool = True
     batch_norm: Normalized = "none"
     direct: Direct = 0
+    tree: Natural = 0
     skip: bool = False
     tied: bool = False
     initialization: Literal["normal", "scaled", "kaiming", "lecun", "small"] = "kaiming"
@@ -130,6 +142,10 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             raise ConflictError(
                 key,
                 f"batch_norm = all normalises the logits, which direct connections would shift: {key} must be {value}",
+            )
+        if self.tree and not self.direct:
+            raise ConflictError(
+                "tree", "a tree holds contexts of up to direct symbols: direct must be 1 or more, not 0"
             )
         if self.tied and self.hidden_sizes[-1] != self.embedding_dim:
             raise ConflictError(
@@ -160,6 +176,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             hidden_bias=self.hidden_bias,
             batch_norm=self.batch_norm,
             direct=self._direct_symbols(inputs.ids),
+            tree=min(self.tree, _MAX_DIRECT_ENTRIES // inputs.ids),
             skip=self.skip,
             tied=self.tied,
             parameters=0,
@@ -171,7 +188,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
     def _direct_symbols(self, ids: int) -> int:
         """Return ``direct``, lowered to fit the context and the largest allowed table."""
         symbols = min(self.direct, self.block_size)
-        while symbols and ids ** (symbols + 1) > _MAX_DIRECT_ENTRIES:
+        while symbols and not self.tree and ids ** (symbols + 1) > _MAX_DIRECT_ENTRIES:
             symbols -= 1
         return symbols
 
@@ -218,10 +235,13 @@ class MLP(Network):
         if structure.tied:
             self.output.weight = self.embedding.weight
         self.output_norm = output_norm(ids)
-        rows = ids**structure.direct
+        rows = structure.rows(ids)
         self.direct = (  # zeros, because drawing its weights would change dropout's random numbers
             nn.Embedding(rows, ids, _weight=torch.zeros(rows, ids)) if structure.direct else None
         )
+        self.longer: Tensor
+        if structure.tree:  # float32, so that an average of the weights leaves it as it is
+            self.register_buffer("longer", torch.zeros(structure.tree, ids))
         self.skip = None  # its weights begin at zero too
         if structure.skip:
             self.skip = nn.Linear(inputs.block_size * structure.embedding_dim, ids, bias=False, device="meta")
@@ -246,16 +266,33 @@ class MLP(Network):
             x = functional.linear(self.activation(norm(x)), weight, bias)
         logits: Tensor = self.output_norm(x)
         if self.direct is not None:
-            logits = logits + self.direct(self._direct_row(context))
+            logits = logits + self._direct_logits(self.direct.weight, context)
         if self.skip is not None:
             logits = logits + self.skip(self.embedding(context).flatten(start_dim=1))
         return logits
 
-    def _direct_row(self, context: Tensor) -> Tensor:
-        """Return the table's row for each context, int64 [batch]: the newest symbols as digits, the last one lowest."""
-        symbols = self.structure.direct
-        places = torch.tensor([self.ids**age for age in range(symbols - 1, -1, -1)], device=context.device)
-        return (context[:, -symbols:] * places).sum(dim=1)
+    def _direct_logits(self, table: Tensor, context: Tensor) -> Tensor:
+        """Return what the table adds to the logits, float32 [batch, ids].
+
+        In a tree, a row is stored as what it adds to that of the context shorter by one symbol.
+        """
+        ages = range(1, self.structure.direct + 1)
+        if not self.structure.tree:  # the symbols are digits, the newest one lowest
+            row = sum(context[:, -age] * self.ids ** (age - 1) for age in ages)
+            return functional.embedding(row, table)
+        longer, states = self.longer.long().flatten(), [torch.zeros_like(context[:, 0])]
+        for age in ages:
+            step = longer[states[-1] * self.ids + context[:, -age]]
+            states.append(step if age == 1 else step * (states[-1] > 0))  # 0 once a context is not known
+        rows = torch.stack(states, dim=1)
+        found = torch.cat([torch.ones_like(rows[:, :1]), rows[:, 1:] > 0], dim=1)
+        return functional.embedding_bag(rows, table, mode="sum", per_sample_weights=found.to(table.dtype))
+
+    def prepare(self, part: Part) -> None:
+        """Choose the contexts of the tree; see :class:`.network.Network`."""
+        if self.structure.tree:
+            longer = frequent_contexts(part, self.structure.direct, self.structure.tree, self.ids)
+            self.longer[: len(longer)] = torch.from_numpy(longer)
 
     def _layers(self) -> list[tuple[Tensor, Tensor | None]]:
         """Return the weight and bias of each layer; in training, without the units that this minibatch drops."""

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from sequentia.architectures import MLPArchitecture
-from sequentia.architectures.mlp import Layer, Skip
+from sequentia.architectures.mlp import Layer, Skip, Tree
 
 from .network import MOST_POSITIONS, Exact, rounded, split_each, split_weights, table_range
 
@@ -85,7 +85,7 @@ def in_whole_numbers(
         if not last:  # no one looks at the logits
             sums = _activated(network, sums) @ weight + biases[number + 1]
     tensors[f"layer.{len(layers) - 1}.bias"] = rounded(biases[-1], sum_bits)
-    skip, direct = _direct_numbers(network, bits)
+    skip, tree, direct = _direct_numbers(network, bits)
     tensors |= direct
     exact = MLPArchitecture(
         parameters=structure.parameters,
@@ -97,24 +97,39 @@ def in_whole_numbers(
         first_bits=bits["first"],
         layers=layers,
         direct_bits=bits.get("direct", 0),
+        tree=tree,
         skip=skip,
     )
     return exact, tensors
 
 
-def _direct_numbers(network: "MLP", bits: Mapping[str, int]) -> tuple[Skip | None, dict[str, NDArray[np.int64]]]:
+def _direct_numbers(
+    network: "MLP", bits: Mapping[str, int]
+) -> tuple[Skip | None, Tree | None, dict[str, NDArray[np.int64]]]:
     """Return the direct connections in whole numbers: what the architecture says of them, and their tensors."""
     tensors: dict[str, NDArray[np.int64]] = {}
-    skip = None
+    skip, tree = None, None
     if network.direct is not None:
-        tensors["direct"] = rounded(network.direct.weight.detach().double().numpy(), bits["direct"])
+        rows = network.direct.weight.detach().double().numpy()
+        if network.structure.tree:
+            longer = network.longer.numpy().astype(np.int64)
+            lengths = np.zeros(1 + int(longer.max()), dtype=np.int64)
+            for parent, symbol in np.argwhere(longer):  # parents come first
+                state = longer[parent, symbol]
+                lengths[state] = lengths[parent] + 1
+                rows[state] += rows[parent]
+            inner = int(np.searchsorted(lengths, network.structure.direct))
+            tree = Tree(states=len(lengths), inner_states=inner)
+            rows = rows[: tree.states]
+            tensors["direct.longer"] = longer[:inner].reshape(-1)
+        tensors["direct"] = rounded(rows, bits["direct"])
     if network.skip is not None:
         vectors = rounded(network.embedding.weight.detach().double().numpy(), bits["skip_embedding"])
         each = network.skip.weight.detach().double().numpy().T.reshape(network.block_size, vectors.shape[1], -1)
         parts, low_bits = split_each("skip", each, bits["skip"], int(np.abs(vectors).max()))
         tensors |= {"skip.embedding": vectors, **parts}
         skip = Skip(embedding_bits=bits["skip_embedding"], weight_bits=bits["skip"], low_bits=low_bits)
-    return skip, tensors
+    return skip, tree, tensors
 
 
 def _activated(network: "MLP", sums: NDArray[np.float64]) -> NDArray[np.float64]:

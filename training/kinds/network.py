@@ -16,6 +16,7 @@ from sequentia.architectures import Architecture
 from sequentia.architectures.mlp import Activation
 from sequentia.arithmetic import LIMIT, Inputs
 from sequentia.likelihood import ConditionedPredict
+from sequentia.training.parts import Part
 
 _SAFE: Final = 0.9 * LIMIT  # leaves room for the biases
 _INT32: Final = 1 << 31
@@ -112,6 +113,13 @@ class Network(nn.Module):
     def not_said(self, context: Tensor) -> Tensor:
         """Return conditions for some contexts of which none is said, int64 [batch, conditions]."""
         return torch.zeros((len(context), len(self.inputs.values)), dtype=torch.int64, device=context.device)
+
+    def prepare(self, part: Part) -> None:
+        """Look at the names to learn from, before the first step; by default, nothing depends on them.
+
+        Args:
+            part: the names.
+        """
 
     def for_inference(self) -> nn.Module:
         """Return an equivalent module in evaluation mode, without the parts that only training needs."""

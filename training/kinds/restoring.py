@@ -64,11 +64,18 @@ def mlp_weights(architecture: MLPArchitecture, tensors: Tensors, inputs: Inputs)
         bias = _steps(tensors[f"{name}.bias"], layer.sum_bits)
     weights["output.bias"] = bias
     if architecture.direct:
-        weights["direct.weight"] = _steps(tensors["direct"], architecture.direct_bits)
+        rows = _steps(tensors["direct"], architecture.direct_bits)
+        if architecture.tree is not None:
+            longer = tensors["direct.longer"].reshape(-1, inputs.ids)
+            parents, _ = longer.nonzero()
+            rows[longer[longer > 0]] -= rows[parents]
+            weights["longer"] = np.zeros((len(rows), inputs.ids))
+            weights["longer"][: len(longer)] = longer
+        weights["direct.weight"] = rows
     if architecture.skip is not None:
         bits = architecture.skip.low_bits, architecture.skip.weight_bits
-        rows = [_joined(tensors, f"skip.{place}", *bits) for place in range(inputs.block_size)]
-        weights["skip.weight"] = np.concatenate(rows).T
+        skips = [_joined(tensors, f"skip.{place}", *bits) for place in range(inputs.block_size)]
+        weights["skip.weight"] = np.concatenate(skips).T
     return _as_tensors(weights)
 
 

@@ -50,7 +50,9 @@ def mlp_takes_over(network: MLP, source: MLP, links: Links, contexts: Tensor) ->
     bias.copy_(source.hidden[0].get_parameter("bias"))
     for column, value in links.dropped:
         bias.add_(theirs[1 + column] @ source.conditions[column].get_parameter("weight")[value])
-    if network.direct is not None and source.direct is not None:
+    if network.direct is not None and source.direct is not None and source.structure.tree:
+        _take_tree(network, source, links)
+    elif network.direct is not None and source.direct is not None:
         network.direct.weight.copy_(_direct_rows(network, source, links, contexts))
     if network.skip is not None and source.skip is not None:
         _take_rows(network.skip, source.skip, links.symbols, 0.0)
@@ -89,6 +91,15 @@ def _first_parts(network: MLP) -> tuple[Tensor, ...]:
     width = network.structure.embedding_dim
     sizes = [network.block_size * width, *[width] * len(network.conditions)]
     return torch.split(network.hidden[0].get_parameter("weight"), sizes, dim=1)
+
+
+def _take_tree(network: MLP, source: MLP, links: Links) -> None:
+    """Copy a table's tree: a symbol leads where the one that it corresponds to does."""
+    assert network.direct is not None and source.direct is not None  # noqa: S101, PT018 - the caller has looked
+    symbols, known = torch.from_numpy(links.symbols), torch.from_numpy(links.symbols >= 0)
+    for own, theirs in ((network.longer, source.longer), (network.direct.weight, source.direct.weight)):
+        own.zero_()
+        own[: len(theirs), known] = theirs[: len(own), symbols[known]]
 
 
 def _direct_rows(network: MLP, source: MLP, links: Links, contexts: Tensor) -> Tensor:

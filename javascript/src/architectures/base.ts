@@ -49,6 +49,7 @@ export const count = int(0);
 
 /** A whole number *n* in steps of 2^-bits stands for *n* / 2^bits. */
 export const bits = int(0, 23);
+export const states = int(1, 1 << 23);
 export const width = int(1, 65_536);
 export const largest = int(1, 65_535);
 
@@ -73,6 +74,35 @@ export function combination<V>(arithmetic: Arithmetic<V>, { values }: Inputs): V
     return values
         .map((_, column) => arithmetic.condition(column))
         .reduce((row, value, column) => arithmetic.numbered(row, values[column], value));
+}
+
+/**
+ * Return the state of the longest known context that a context ends in.
+ *
+ * A state is a known context; longer ones have higher numbers. Each symbol of a context, the newest first, leads from
+ * there to the context longer by that symbol, for as long as that is known.
+ *
+ * @param steps - a tensor: at `state * ids + symbol` the state reached, 0 where there is none.
+ * @param most - symbols in the longest known contexts.
+ * @param start - the state that stands for the empty context; 0 by default.
+ */
+export function longestKnown<V>(
+    arithmetic: Arithmetic<V>,
+    steps: V,
+    most: number,
+    { blockSize, ids }: Inputs,
+    start?: V,
+): V {
+    const newest = arithmetic.symbol(blockSize - 1);
+    let longer = arithmetic.lookUp(steps, start === undefined ? newest : arithmetic.numbered(start, ids, newest));
+    let state = start === undefined ? longer : arithmetic.maximum(start, longer);
+    let known = arithmetic.clip(longer, 0, 1);
+    for (let age = 2; age <= most; age++) {
+        longer = arithmetic.lookUp(steps, arithmetic.numbered(state, ids, arithmetic.symbol(blockSize - age)));
+        known = arithmetic.multiply(known, arithmetic.clip(longer, 0, 1));
+        state = arithmetic.maximum(state, arithmetic.multiply(longer, known));
+    }
+    return state;
 }
 
 /** Return the product of numbers and a weight matrix whose lowest bits may stand apart, in steps of the others. */

@@ -2,7 +2,7 @@
 
 import { LOGIT_BITS } from "../arithmetic/base.js";
 import { int, list, nullable, oneOf, record } from "../schema.js";
-import { bits, checkMost, count, kind, largest, splitProduct, width } from "./base.js";
+import { bits, checkMost, count, kind, largest, longestKnown, splitProduct, states, width } from "./base.js";
 
 interface Layer {
     position_bits: number;
@@ -18,6 +18,11 @@ interface Skip {
     low_bits: number;
 }
 
+interface Tree {
+    states: number;
+    inner_states: number;
+}
+
 interface MLP {
     parameters: number;
     embedding_dim: number;
@@ -28,6 +33,7 @@ interface MLP {
     first_bits: number;
     layers: Layer[];
     direct_bits: number;
+    tree: Tree | null;
     skip: Skip | null;
 }
 
@@ -44,11 +50,13 @@ const schema = record<MLP>({
     first_bits: bits,
     layers: list(record<Layer>({ position_bits: bits, largest, unit_bits: bits, ...weights }), 1, MAX_LAYERS),
     direct_bits: bits,
+    tree: [nullable(record<Tree>({ states, inner_states: states })), null],
     skip: [nullable(record<Skip>({ embedding_bits: bits, ...weights })), null],
 });
 
-export const mlp = kind("mlp", schema, (own, arithmetic, { blockSize, ids, values }) => {
-    const { hidden_sizes, layers, direct, skip } = own;
+export const mlp = kind("mlp", schema, (own, arithmetic, inputs) => {
+    const { blockSize, ids, values } = inputs;
+    const { hidden_sizes, layers, direct, tree, skip } = own;
     checkMost("direct", direct, blockSize);
     checkMost("layers", layers.length, hidden_sizes.length);
     checkMost("hidden_sizes", hidden_sizes.length, layers.length);
@@ -76,9 +84,14 @@ export const mlp = kind("mlp", schema, (own, arithmetic, { blockSize, ids, value
     });
 
     let logits = arithmetic.shift(sums, sumBits - LOGIT_BITS);
+    if (tree && !direct) {
+        throw new Error("a tree, and direct 0");
+    }
     if (direct) {
-        const row = places.slice(-direct).reduce((row, symbol) => arithmetic.numbered(row, ids, symbol));
-        const found = arithmetic.lookUp(arithmetic.tensor("direct", ids ** direct, ids), row);
+        const row = tree
+            ? longestKnown(arithmetic, arithmetic.tensor("direct.longer", tree.inner_states * ids), direct, inputs)
+            : places.slice(-direct).reduce((row, symbol) => arithmetic.numbered(row, ids, symbol));
+        const found = arithmetic.lookUp(arithmetic.tensor("direct", tree ? tree.states : ids ** direct, ids), row);
         logits = arithmetic.add(logits, arithmetic.shift(found, own.direct_bits - LOGIT_BITS));
     }
     if (skip) {
