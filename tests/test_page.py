@@ -179,8 +179,8 @@ def test_names_follow_the_options_and_are_those_of_python(tmp_path: Path) -> Non
     assert [[shown["names"] for shown in each["shown"]] for each in found] == expected
     shown = found[0]["shown"]
     assert shown[2]["focus"] == "temperature", "it stays where it was"
-    assert shown[5]["status"] == 'the model\'s alphabet has no "E"; try "e"'
-    assert shown[6]["status"] == "minLength 6 is greater than maxLength 5"
+    assert shown[5]["status"] == "the model's alphabet has no 'E'; try 'e'"
+    assert shown[6]["status"] == "“Shortest” 6 is greater than “Longest” 5"
     assert shown[7]["status"] == "80 names"
 
     again = browsed(

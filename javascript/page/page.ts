@@ -3,6 +3,7 @@
 import type { Options } from "../src/options.js";
 import { checkBox, choice, created, element, numberField, slider, textField } from "./elements.js";
 import type { About, Ask, Drawn, Invented, Packed } from "./engine.js";
+import { labelsOf, told } from "./labels.js";
 import { type Point, picture } from "./picture.js";
 import { rarity, stepTable } from "./steps.js";
 
@@ -43,6 +44,7 @@ function frame(): Promise<unknown> {
 }
 
 class Page {
+    private readonly labels = labelsOf(this.about.ofWords);
     private state: State = {};
     private names: string[] = [];
     private address = "";
@@ -93,20 +95,21 @@ class Page {
 
     /** Make a field for each option that this model has. */
     private build(): void {
-        const { ofWords, fromRight, conditions, maxLength, knowsItsNames } = this.about;
-        const dir = fromRight ? "rtl" : "ltr";
+        const { labels, about } = this;
+        const { conditions, maxLength, knowsItsNames } = about;
+        const dir = about.fromRight ? "rtl" : "ltr";
         element("fields").prepend(
-            textField("prefix", "Starts with", dir),
-            textField("suffix", "Ends with", dir),
+            textField("prefix", labels.prefix, dir),
+            textField("suffix", labels.suffix, dir),
             ...Object.entries(conditions).map(([name, values]) => choice(`where.${name}`, name, values)),
-            slider("temperature", "Temperature", TEMPERATURES, ["usual", "unusual"]),
+            slider("temperature", labels.temperature, TEMPERATURES, ["usual", "unusual"]),
         );
         element("further").append(
-            numberField("min", ofWords ? "Fewest words" : "Shortest", maxLength, 1),
-            numberField("max", ofWords ? "Most words" : "Longest", maxLength, maxLength),
-            textField("avoid", "Without (commas between)", dir),
-            checkBox("unique", ofWords ? "Each text once" : "Each name once", true),
-            ...(knowsItsNames ? [checkBox("novel", "None from its list", false)] : []),
+            numberField("min", labels.minLength, maxLength, 1),
+            numberField("max", labels.maxLength, maxLength, maxLength),
+            textField("avoid", `${labels.avoid} (commas between)`, dir),
+            checkBox("unique", labels.unique, true),
+            ...(knowsItsNames ? [checkBox("novel", labels.novel, false)] : []),
         );
     }
 
@@ -271,10 +274,8 @@ class Page {
         this.mark();
         const things = this.about.ofWords ? "text" : "name";
         const found = `${count(names.length)} ${things}${names.length === 1 ? "" : "s"}`;
-        this.say(
-            problem === undefined ? found : `${names.length ? `${found}; ` : ""}${problem}`,
-            problem !== undefined,
-        );
+        const parts = problem === undefined || names.length ? [found] : [];
+        this.say([...parts, ...(problem ? [told(problem, this.labels)] : [])].join("; "), problem !== undefined);
         for (const id of ["copy", "download"]) {
             element<HTMLButtonElement>(id).disabled = !names.length;
         }
@@ -355,7 +356,7 @@ class Page {
                 tables = found.steps.map((step) => stepTable(step, this.about.ofWords));
             }
         } catch (error) {
-            parts = [error instanceof Error ? error.message : String(error)];
+            parts = [told(error instanceof Error ? error.message : String(error), this.labels)];
         }
         verdict.replaceChildren(...parts);
         steps.replaceChildren(...tables);

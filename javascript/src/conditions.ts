@@ -24,13 +24,11 @@ function listed(values: readonly string[]): string {
  */
 export function saidBy(where: unknown, conditions: Conditions): number[] {
     const said = new Map([...conditions.keys()].map((name) => [name, 0]));
-    if (where === undefined || where === null) {
-        return [...said.values()];
-    }
-    if (typeof where !== "object" || Array.isArray(where)) {
+    const asked = where ?? {};
+    if (typeof asked !== "object" || Array.isArray(asked)) {
         throw mustBe("where", where, "an object of values by condition");
     }
-    for (const [key, value] of Object.entries(where)) {
+    for (const [key, value] of Object.entries(asked)) {
         const name = nfc(key);
         const values = conditions.get(name);
         if (values === undefined) {

@@ -4,7 +4,6 @@ import {
     type Automaton,
     intersect,
     MAX_TRANSITIONS,
-    matchAll,
     matchNoneOf,
     matchSuffix,
     TooManyStatesError,
@@ -51,7 +50,7 @@ export class Constraint {
                 throw error;
             }
             const used = [...(suffix.length ? ["suffix"] : []), ...(avoid.length ? ["avoid"] : [])];
-            const option = used[used.length - 1];
+            const option = used.at(-1)!;
             throw wrongOption(
                 option,
                 option === "avoid" ? avoid : suffix,
@@ -62,7 +61,7 @@ export class Constraint {
 
     /** Accepts the names that end in the suffix and contain no string to avoid. */
     get automaton(): Automaton {
-        this.combined ??= matchAll(this.ids);
+        this.combined ??= matchNoneOf([], this.ids);
         return this.combined;
     }
 

@@ -100,16 +100,16 @@ for (const [name, { prototype }] of Object.entries({
     prototype.name = name;
 }
 
-/** Return a value for a message, as JavaScript spells it. */
+/** Return a value for a message: a text in Python's quotes, all else as JavaScript spells it. */
 export function show(value: unknown): string {
     if (Array.isArray(value)) {
         return `[${value.map(show).join(", ")}]`;
     }
-    return typeof value === "string"
-        ? JSON.stringify(value)
-        : typeof value === "function"
-          ? "a function"
-          : String(value);
+    if (typeof value === "string") {
+        const quoted = JSON.stringify(value);
+        return quoted.includes("'") ? quoted : `'${quoted.slice(1, -1).replaceAll('\\"', '"')}'`;
+    }
+    return typeof value === "function" ? "a function" : String(value);
 }
 
 /** Return a whole number with commas: `1,000`. */

@@ -7,7 +7,8 @@
 import type { HubOptions } from "./hub.js";
 import { Model } from "./model.js";
 import { given, type Options } from "./options.js";
-import { locate, type ModelSource } from "./resolve.js";
+import type { Address } from "./platform.js";
+import { locate, type ModelSource, refuseRevision } from "./resolve.js";
 
 export type { Files } from "./artifact.js";
 export type { Where } from "./conditions.js";
@@ -39,13 +40,17 @@ const HUB_OPTIONS = ["revision", "endpoint", "token", "signal"];
  */
 export async function load(model?: ModelSource | Model, options: HubOptions = {}): Promise<Model> {
     const asked = given(options, HUB_OPTIONS);
-    return model instanceof Model ? model : new Model(await locate(model, asked));
+    if (model instanceof Model) {
+        refuseRevision(asked);
+        return model;
+    }
+    return new Model(await locate(model, asked));
 }
 
 /** The options of `generate`, and which model invents. */
 export interface ModelOptions extends Options {
     /** A loaded model, or a name or address as for `load`, which stays loaded. */
-    model?: string | URL | Model | null | undefined;
+    model?: string | Address | Model | null | undefined;
 }
 
 const loaded = new Map<string | Model | undefined, Promise<Model>>();

@@ -19,7 +19,7 @@ export function parseJson(data: Uint8Array): Json {
         return colon ? `"_${token.slice(1)}` : token;
     });
     const value = JSON.parse(marked, (key, each) => {
-        keys -= key ? (key[0] === "_" ? 1 : 0) : 0;
+        keys -= key[0] === "_" ? 1 : 0;
         return each?.constructor === Object
             ? new Map(Object.entries(each).map(([name, x]) => [name.slice(1), x]))
             : each;

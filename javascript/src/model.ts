@@ -20,6 +20,8 @@ import {
 import { softmax } from "./sampling.js";
 import type { Vocabulary } from "./vocabulary.js";
 
+const MOST_NAMES = 2 ** 32 - 1; // that a list can hold
+
 /** A loaded model. */
 export class Model {
     private readonly bindings: Bindings;
@@ -69,7 +71,7 @@ export class Model {
      * @throws {@link GenerationError} if the options allow too few names; `error.names` is the list of those found.
      */
     generate(n = 1, options: Options | null = {}): string[] {
-        integer("n", n, 0);
+        integer("n", n, 0, MOST_NAMES);
         const plan = this.plan(options);
         checkEnough(plan, n);
         return this.take(n, streamNames(this.bound(options), this.vocabulary, plan));
@@ -87,7 +89,7 @@ export class Model {
      */
     shard(first: number, count: number, options: Options | null = {}): string[] {
         integer("first", first, 0);
-        integer("count", count, 0);
+        integer("count", count, 0, MOST_NAMES);
         const plan = this.plan(options);
         if (plan.unique) {
             const message = "unique is not available for shards: a shard does not know the names of the others";
@@ -135,7 +137,7 @@ export class Model {
         const [sampling, bound] = [samplingOf(others), this.bound({ where })];
         const isPlain = !Object.keys(others).length;
         const found = isPlain ? softmax(bound.logits(ids)) : bound.shares(ids, sampling);
-        const order = Array.from(found, (_, id) => id).sort((a, b) => found[b] - found[a] || a - b);
+        const order = [...found.keys()].sort((a, b) => found[b] - found[a]);
         return new Map(order.map((id) => [id ? this.vocabulary.symbols[id - 1] : "", found[id]]));
     }
 

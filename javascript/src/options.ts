@@ -143,7 +143,7 @@ export function planOf(
     }
     const sampling = samplingOf(options);
     const draws = Math.ceil((Math.max(maxLength, longest) + 1) / 4) * 4;
-    const { temperature, topK, topP } = sampling;
+    const { temperature, topK } = sampling;
     return {
         prefix,
         sampling,
@@ -160,7 +160,7 @@ export function planOf(
         start,
         key: keyOf(seedOf(options.seed)),
         draws,
-        method: JSON.stringify([temperature, topK, topP, prefix, constraint.key, draws]),
+        method: JSON.stringify([sampling, prefix, constraint.key, draws]),
     };
 }
 
@@ -177,7 +177,7 @@ export function samplingOf({ temperature = 1, topK, topP }: Given<SymbolOptions>
         topP:
             topP === undefined
                 ? topP
-                : valid("topP", topP, "a finite number greater than 0 and at most 1", is(topP, Number.MIN_VALUE, 1)),
+                : valid("topP", topP, "a finite number greater than 0 and at most 1", topP > 0 && is(topP, 0, 1)),
     };
 }
 
@@ -219,7 +219,9 @@ export function given<T extends object>(options: T | null | undefined, known: re
 
 /** Return a whole number within its bounds, or throw an {@link OptionError}. */
 export function integer(option: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
-    const bounds = most < Number.MAX_SAFE_INTEGER ? ` from ${least} to ${most}` : `, ${least} or more`;
+    // A bound that is only the language's own is not spoken of unless it is exceeded.
+    const bounds =
+        most > MAX_LENGTH && !((value as number) > most) ? `, ${least} or more` : ` from ${least} to ${most}`;
     return valid(option, value, `a whole number${bounds}`, Number.isInteger(value) && is(value, least, most)) as number;
 }
 

@@ -21,8 +21,9 @@ const header = record({
  */
 export function readTensors(data: Uint8Array): Tensors {
     const view = new DataView(data.buffer, data.byteOffset, data.length);
-    const length = data.length < 8 ? 0 : Number(view.getBigUint64(0, true));
-    if (data.length < 8 || length > Math.min(data.length - 8, LONGEST_HEADER)) {
+    const room = Math.min(data.length - 8, LONGEST_HEADER);
+    const length = room < 0 ? 0 : Number(view.getBigUint64(0, true));
+    if (length > room) {
         throw new Error(`a damaged header (of ${length} bytes)`);
     }
     const entries = dict(any)(parseJson(data.subarray(8, 8 + length)), "$");

@@ -52,11 +52,11 @@ export class Bounds implements Arithmetic<Interval> {
     }
 
     symbol(): Interval {
-        return number(0, this.inputs.ids - 1);
+        return repeated(0, this.inputs.ids - 1);
     }
 
     condition(column: number): Interval {
-        return number(0, this.inputs.values[column] - 1);
+        return repeated(0, this.inputs.values[column] - 1);
     }
 
     lookUp(table: Interval, rows: Interval): Interval {
@@ -74,21 +74,12 @@ export class Bounds implements Arithmetic<Interval> {
         const key = `${first} ${last} ${length}`;
         let found = known.get(key);
         if (!found) {
-            found = {
-                low: new Float64Array(width).fill(LIMIT),
-                high: new Float64Array(width).fill(-LIMIT),
-                width,
-            };
+            found = repeated(LIMIT, -LIMIT, width);
             for (let row = first; row <= last; row++) {
                 widen(found, low, high, row * width);
             }
             if (length > 1) {
-                const [from, to] = [found.low[0], found.high[0]];
-                found = {
-                    low: new Float64Array(length).fill(from),
-                    high: new Float64Array(length).fill(to),
-                    width: length,
-                };
+                found = repeated(found.low[0], found.high[0], length);
             }
             known.set(key, found);
         }
@@ -148,7 +139,7 @@ export class Bounds implements Arithmetic<Interval> {
         if (high >= LARGEST_INDEX) {
             throw new Error(`an index of ${high} places`);
         }
-        return number(x.low[0] * count + y.low[0], high);
+        return repeated(x.low[0] * count + y.low[0], high);
     }
 
     private each(x: Interval, y: Interval, join: (a: number, b: number) => number): Interval {
@@ -187,8 +178,9 @@ function widen({ low, high, width }: Interval, lows: Numbers, highs: Numbers, at
     }
 }
 
-function number(low: number, high: number): Interval {
-    return { low: Float64Array.of(low), high: Float64Array.of(high), width: 1 };
+/** Return a row of the same bounds; a single number by default. */
+function repeated(low: number, high: number, width = 1): Interval {
+    return { low: new Float64Array(width).fill(low), high: new Float64Array(width).fill(high), width };
 }
 
 function map({ low, high, width }: Interval, change: (each: number) => number): Interval {
