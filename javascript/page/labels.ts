@@ -25,6 +25,7 @@ const QUOTED_OR_OPTION =
 /** Return an error's message with labels for the names of options, and without those that the page lacks. */
 export function told(message: string, labels: Labels): string {
     return message
+        .replace(/ not (-?\d+)n$/, " not $1")
         .replace(/^where: |topK, topP and (?=a low)/, "")
         .replace("temperature=0 and topK=1 give", "temperature 0 gives")
         .replace(QUOTED_OR_OPTION, (found) => (found in labels ? `“${labels[found]}”` : found));

@@ -51,7 +51,7 @@ export class Constraint {
             }
             const used = [...(suffix.length ? ["suffix"] : []), ...(avoid.length ? ["avoid"] : [])];
             const option = used.at(-1)!;
-            throw wrongOption(
+            wrongOption(
                 option,
                 option === "avoid" ? avoid : suffix,
                 `${used.join(" and ")} would need an automaton of more than ${grouped(Math.floor(MAX_TRANSITIONS / ids))} states; avoid fewer or shorter strings`,

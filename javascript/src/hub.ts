@@ -29,10 +29,10 @@ export async function readHub(model: string, options: HubOptions): Promise<Artif
     const [repoId, ...at] = model.split("@");
     const { endpoint = "https://huggingface.co", revision = at.join("@") || "main" } = options;
     if (at.length && at.join("@") !== revision) {
-        throw wrongOption("revision", revision, `${model} and revision contradict each other`);
+        wrongOption("revision", revision, `${model} and revision contradict each other`);
     }
     if (NO_REVISION.test(revision)) {
-        throw wrongOption("revision", revision, `${show(revision)} is not a valid revision`);
+        wrongOption("revision", revision, `${show(revision)} is not a valid revision`);
     }
     const folder = `${endpoint.replace(/\/$/, "")}/${repoId}/resolve/${revision}`;
     try {

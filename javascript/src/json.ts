@@ -1,6 +1,7 @@
 /** JSON with objects as maps: `JSON.parse` alone reorders keys such as "1990", and takes the last of repeated keys. */
 
 /** A JSON value. */
+import { fail } from "./errors.js";
 export type Json = null | boolean | number | string | Json[] | Map<string, Json>;
 
 const STRING = /"(?:[^"\\]|\\[\s\S])*(?:"(\s*:)?|\\?$)/g;
@@ -25,7 +26,7 @@ export function parseJson(data: Uint8Array): Json {
             : each;
     });
     if (keys) {
-        throw new Error("a key is repeated");
+        fail("a key is repeated");
     }
     return value;
 }

@@ -4,7 +4,7 @@ import { type Artifact, type Files, readFiles } from "./artifact.js";
 import { Bindings, type Bound } from "./bindings.js";
 import { saidBy, type Where } from "./conditions.js";
 import type { Config } from "./config.js";
-import { GenerationError, grouped, wrongOption } from "./errors.js";
+import { GenerationError, grouped, isText, wrongOption } from "./errors.js";
 import { streamNames } from "./generation.js";
 import { logLikelihood } from "./likelihood.js";
 import {
@@ -93,7 +93,7 @@ export class Model {
         const plan = this.plan(options);
         if (plan.unique) {
             const message = "unique is not available for shards: a shard does not know the names of the others";
-            throw wrongOption("unique", true, message);
+            wrongOption("unique", true, message);
         }
         return this.take(count, streamNames(this.bound(options), this.vocabulary, plan, first));
     }
@@ -109,11 +109,11 @@ export class Model {
     score(names: Iterable<string>, options?: { where?: Where | null }): number[];
     score(names: string | Iterable<string>, options: { where?: Where | null } = {}): number | number[] {
         const { where } = given(options, ["where"]);
-        const texts = typeof names === "string" ? [names] : strings("names", names);
+        const texts = isText(names) ? [names] : strings("names", names);
         const ids = texts.map((text) => this.vocabulary.encode(text, this.vocabulary.unknown));
         const bound = this.bound({ where });
         const scores = ids.map((each) => logLikelihood(each, bound));
-        return typeof names === "string" ? scores[0] : scores;
+        return isText(names) ? scores[0] : scores;
     }
 
     /** Return the words of a name that the model lacks, or the characters if it is a model of characters. */

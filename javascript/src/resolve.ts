@@ -1,7 +1,7 @@
 /** Find the files of a model that is given as bytes, as an address, as a folder, or as a repository on the hub. */
 
 import { type Artifact, checkSize, type Files, type Get, NOVELTY, read, readFiles, WEIGHTS } from "./artifact.js";
-import { type HubError, ModelNotFoundError, mustBe, show, wrongFile, wrongOption } from "./errors.js";
+import { type HubError, isText, ModelNotFoundError, show, wrongFile, wrongOption } from "./errors.js";
 import { fetchBytes, type HubOptions, readHub } from "./hub.js";
 import type { Address } from "./platform.js";
 
@@ -29,12 +29,12 @@ const BUNDLED: Record<string, () => URL> = {
 /** Check that no revision is asked for of a model that is not on the hub. */
 export function refuseRevision({ revision }: HubOptions, what = "this is a model in memory"): void {
     if (revision !== undefined) {
-        throw wrongOption("revision", revision, `${what}, which has no revisions`);
+        wrongOption("revision", revision, `${what}, which has no revisions`);
     }
 }
 
 /** Read and check a model; see `load`. */
-export async function locate(model: ModelSource = "names", options: HubOptions): Promise<Artifact> {
+export async function locate(model: ModelSource, options: HubOptions): Promise<Artifact> {
     const readFolder = (get: Get): Promise<Artifact> => {
         refuseRevision(options, `${show(`${model}`)} is a folder or a bundled model`);
         return read(get, `${model}`);
@@ -42,14 +42,11 @@ export async function locate(model: ModelSource = "names", options: HubOptions):
     if (model === "names") {
         return readFolder((name, most) => contents(BUNDLED[name](), most, options));
     }
-    if (model instanceof URL || (typeof model === "string" && ADDRESS.test(model) && URL.canParse(model))) {
+    if (model instanceof URL || (isText(model) && ADDRESS.test(model) && URL.canParse(model))) {
         const folder = `${model}`.replace(/\/?$/, "/");
         return readFolder((name, most) => contents(new URL(name, folder), most, options));
     }
-    if (typeof model !== "string") {
-        if (!model || typeof model !== "object") {
-            throw mustBe("model", model, "a name, a URL, or files by name");
-        }
+    if (!isText(model)) {
         refuseRevision(options);
         return readFiles(model, "model");
     }

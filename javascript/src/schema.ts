@@ -1,5 +1,6 @@
 /** Checks of JSON values against a schema: each returns the value with its type, or throws an error that says where. */
 
+import { fail, isText } from "./errors.js";
 import type { Json } from "./json.js";
 
 /** Returns a value if it is as it should be; `path` says where in the document it stands. */
@@ -7,7 +8,7 @@ export type Check<T> = (value: Json, path: string) => T;
 
 /** Throw the error for a value that is not as it should be. */
 export function refuse(message: string, path: string): never {
-    throw new Error(`${message} - at \`${path}\``);
+    fail(`${message} - at \`${path}\``);
 }
 
 const check =
@@ -40,7 +41,7 @@ const sized = <T extends Json>(
 
 /** A text of so many code points. */
 export const text = (least?: number, most?: number): Check<string> =>
-    sized("a text", (value) => typeof value === "string" && [...value], least, most);
+    sized("a text", (value) => isText(value) && [...value], least, most);
 
 /** One of some texts. */
 export const oneOf = <T extends string>(...allowed: T[]): Check<T> =>

@@ -246,6 +246,6 @@ test("hashes out of order are refused", () => {
 test("missing files", async () => {
     const { "model.safetensors": _, ...others } = files("bigram");
     refused(others, /missing/);
-    assert.throws(() => Model.from({}), ModelNotFoundError);
+    assert.throws(() => Model.from({}), OptionError);
     await assert.rejects(load(`${folder("bigram")}/..`), ModelNotFoundError);
 });

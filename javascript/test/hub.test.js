@@ -77,6 +77,22 @@ test("what is not there, or may not be read", async () => {
         await assert.rejects(load("you/names", { endpoint, revision }), OptionError);
     }
     await assert.rejects(load("you/names@v1", { endpoint, revision: "main" }), OptionError);
+    for (const [option, value, message] of [
+        ["endpoint", "zzz", "endpoint must be an address with https: or http:, not 'zzz'"],
+        ["endpoint", "localhost:8080", "endpoint must be an address with https: or http:, not 'localhost:8080'"],
+        ["endpoint", 5, "endpoint must be an address with https: or http:, not 5"],
+        ["token", 5, "token must be a string, not 5"],
+        ["token", "secret\n", "token must be of visible ASCII characters"],
+        ["signal", 5, "signal must be an AbortSignal, not 5"],
+        ["signal", {}, "signal must be an AbortSignal, not {}"],
+        ["revision", 5, "revision must be a string, not 5"],
+    ]) {
+        await assert.rejects(load("you/names", { endpoint, [option]: value }), {
+            name: "OptionError",
+            option,
+            message,
+        });
+    }
     const stopped = AbortSignal.abort();
     await assert.rejects(load("you/names", { endpoint, signal: stopped }), { name: "AbortError" });
 });
