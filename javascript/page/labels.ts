@@ -25,6 +25,8 @@ const QUOTED_OR_OPTION =
 /** Return an error's message with labels for the names of options, and without those that the page lacks. */
 export function told(message: string, labels: Labels): string {
     return message
+        .replace(/^gave up after .* accepted: 0, .*/, "none could be found with these options; loosen them")
+        .replace(/^gave up after .*/, "no others could be found with these options")
         .replace(/ not (-?\d+)n$/, " not $1")
         .replace(/^where: |topK, topP and (?=a low)/, "")
         .replace("temperature=0 and topK=1 give", "temperature 0 gives")
