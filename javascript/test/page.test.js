@@ -36,13 +36,19 @@ const CASES = [
     ],
     [{ prefix: "novel 1" }, /^'novel 1' contains ' ' at position 5/],
     [{ suffix: "nn", temperature: 0 }, /^“Temperature” 0 gives the same name every time, and it is longer than 15 or/],
+    [{ temperature: 0 }, "no others could be found with these options"],
+    [
+        { exclude: [model.generate(1, { temperature: 0 })[0]], temperature: 0 },
+        /^none could be found with these options; /,
+    ],
+    [{ seed: 2n ** 128n }, /^“Seed” must be .*, not 340282366920938463463374607431768211456$/],
     [{ prefix: "E" }, "the model's alphabet has no 'E'; try 'e'"],
 ];
 
 for (const [options, expected] of CASES) {
     test(`the page's error for ${Object.keys(options)}, ${expected}`, () => {
         assert.throws(
-            () => model.generate(40, options),
+            () => model.generate(40, { unique: "temperature" in options && !("suffix" in options), ...options }),
             ({ message }) => {
                 const said = told(message, labelsOf(false));
                 typeof expected === "string" ? assert.equal(said, expected) : assert.match(said, expected);
