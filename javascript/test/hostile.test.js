@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { ArtifactError, load, Model, ModelNotFoundError, SequentiaError } from "sequentia";
+import { ArtifactError, load, Model, ModelNotFoundError, OptionError, SequentiaError } from "sequentia";
 import { files, folder } from "./data.js";
 
 const encoder = new TextEncoder();
