@@ -112,6 +112,10 @@ def browsed(pages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         assert each["violations"] == []
         assert len(each["requests"]) == 1, "the page alone"
         assert not each["isTooWide"], asked
+        assert each["printed"]["isShown"]
+        assert each["printed"]["hidden"] == ["#options", "#again", "#copy", "#name"]
+        assert not each["printed"]["isCut"]
+        assert not each["printed"]["isTooWide"]
         names = each["shown"][-1]["names"]
         assert each["copied"] == "\n".join(names)
         assert each["downloaded"] == "".join(f"{name}\n" for name in names)
@@ -179,8 +183,8 @@ def test_names_follow_the_options_and_are_those_of_python(tmp_path: Path) -> Non
     assert [[shown["names"] for shown in each["shown"]] for each in found] == expected
     shown = found[0]["shown"]
     assert shown[2]["focus"] == "temperature", "it stays where it was"
-    assert shown[5]["status"] == 'the model\'s alphabet has no "E"; try "e"'
-    assert shown[6]["status"] == "minLength 6 is greater than maxLength 5"
+    assert shown[5]["status"] == "the model's alphabet has no 'E'; try 'e'"
+    assert shown[6]["status"] == "“Shortest” 6 is greater than “Longest” 5"
     assert shown[7]["status"] == "80 names"
 
     again = browsed(
@@ -199,6 +203,72 @@ def test_names_follow_the_options_and_are_those_of_python(tmp_path: Path) -> Non
         ]
         assert [share for _, share in each["steps"]] == drawn
         assert [caption[-1] for caption, _ in each["steps"]] == [*first, "d"], "a last step is called end"
+
+
+@pytest.mark.node
+def test_arrow_keys_the_focus_and_the_address(tmp_path: Path) -> None:
+    path = tmp_path / "names.html"
+    path.write_text(page(artifact.read(locate("names"))), encoding="utf-8")
+    model = sequentia.load("names")
+    wrong = "n=abc&min=x&unique=2&pattern=.*a&where.sex=f&more=1"
+    arrows, address, last, one = browsed(
+        [
+            {
+                "file": str(path),
+                "hash": "#seed=7&temperature=0.333&max=",
+                "steps": [
+                    {"focus": "#list button", "press": ["ArrowDown"]},
+                    {"press": ["ArrowRight", "ArrowUp"]},
+                    {"fill": {"prefix": "ma"}},
+                    {"fill": {"max": "5"}},
+                    {"fill": {"max": "", "min": ""}},
+                    {"fill": {"temperature": "0.5"}},
+                    {"fill": {"temperature": "1"}},
+                ],
+            },
+            {"file": str(path), "hash": f"#seed=7&temperature=3&{wrong}", "steps": [{"fill": {"suffix": "a"}}]},
+            {"file": str(path), "hash": "#seed=7&n=980", "steps": [{"focus": "#more", "press": ["Enter"]}]},
+            {
+                "file": str(path),
+                "hash": "#seed=7&temperature=0",
+                "width": 320,
+                "steps": [{"fill": {"temperature": "1"}}],
+            },
+        ]
+    )
+    start, down, back, prefix, longest, cleared, cooler, usual = arrows["shown"]
+    assert start["names"] == model.generate(40, seed=7, unique=True, temperature=0.333)
+    columns = start["names"].index(down["focus"])
+    assert columns > 1
+    assert back["focus"] == start["names"][1]
+    assert prefix["temperature"] == "0.333"
+    assert sorted(prefix["hash"][1:].split("&")) == ["prefix=ma", "seed=7", "temperature=0.333"]
+    assert prefix["names"] == model.generate(40, seed=7, unique=True, temperature=0.333, prefix="ma")
+    assert "max=5" in longest["hash"]
+    assert "max" not in cleared["hash"]
+    assert "min" not in cleared["hash"]
+    assert cleared["names"] == prefix["names"]
+    assert cooler["temperature"] == "0.5"
+    assert usual["names"] == model.generate(40, seed=7, unique=True, prefix="ma")
+    assert arrows["printed"]["line"] == "Starts with: ma; Seed: 7"
+    assert sorted(arrows["labels"]) == sorted(["end", *model.vocabulary.symbols])
+
+    first, changed = address["shown"]
+    assert first["names"] == model.generate(40, seed=7, unique=True, temperature=3)
+    assert first["temperature"] == "3"
+    assert first["status"] == (
+        "40 names. Not taken from the address: n=abc (it must be a whole number from 1 to 1,000), "
+        "min=x (it must be a whole number), unique=2 (it must be 0 or 1), "
+        "pattern=.*a (only the Python library has patterns), where.sex=f (the model has no such condition), "
+        "more=1 (there is no such option)."
+    )
+    assert first["hash"] == "#seed=7&temperature=3"
+    assert changed["status"] == "40 names"
+    assert changed["names"] == model.generate(40, seed=7, unique=True, temperature=3, suffix="a")
+
+    assert len(last["shown"][1]["names"]) == 1000
+    assert last["shown"][1]["focus"] in last["shown"][1]["names"]
+    assert one["shown"][0]["status"] == "1 name; no others could be found with these options"
 
 
 @pytest.mark.node

@@ -3,6 +3,7 @@
 import type { Options } from "../src/options.js";
 import { checkBox, choice, created, element, numberField, slider, textField } from "./elements.js";
 import type { About, Ask, Drawn, Invented, Packed } from "./engine.js";
+import { labelsOf, told } from "./labels.js";
 import { type Point, picture } from "./picture.js";
 import { rarity, stepTable } from "./steps.js";
 
@@ -19,7 +20,7 @@ type State = Record<string, string>;
 
 const STEP = 40; // names at first, and more of them each time
 const MOST = 1000;
-const TEMPERATURES = { min: "0.1", max: "2", step: "0.05", defaultValue: "1" };
+const TEMPERATURES = { min: "0", max: "2", step: "0.05", defaultValue: "1" };
 const SHARES = 8; // symbols that are shown of each step
 const AT_ONCE = 80; // names that are shown within one frame
 const PAUSE = 400; // milliseconds between changes of the address, of which browsers allow few
@@ -43,6 +44,7 @@ function frame(): Promise<unknown> {
 }
 
 class Page {
+    private readonly labels = labelsOf(this.about.ofWords);
     private state: State = {};
     private names: string[] = [];
     private address = "";
@@ -50,6 +52,7 @@ class Page {
     private isWanted = false;
     private isRunning = false;
     private isChosen = false; // else the first name is looked at
+    private notTaken: string[] = []; // what the address asked for in vain
 
     constructor(
         private readonly about: About,
@@ -73,7 +76,7 @@ class Page {
         window.addEventListener("hashchange", () => this.read());
         document.addEventListener("input", ({ target }) => {
             if ((target as HTMLInputElement).form) {
-                this.changed();
+                this.changed(target as HTMLElement);
             }
         });
         element("options").addEventListener("submit", (event) => event.preventDefault());
@@ -93,26 +96,36 @@ class Page {
 
     /** Make a field for each option that this model has. */
     private build(): void {
-        const { ofWords, fromRight, conditions, maxLength, knowsItsNames } = this.about;
-        const dir = fromRight ? "rtl" : "ltr";
+        const { labels, about } = this;
+        const { conditions, maxLength, knowsItsNames } = about;
+        const dir = about.fromRight ? "rtl" : "ltr";
         element("fields").prepend(
-            textField("prefix", "Starts with", dir),
-            textField("suffix", "Ends with", dir),
+            textField("prefix", labels.prefix, dir),
+            textField("suffix", labels.suffix, dir),
             ...Object.entries(conditions).map(([name, values]) => choice(`where.${name}`, name, values)),
-            slider("temperature", "Temperature", TEMPERATURES, ["usual", "unusual"]),
+            slider("temperature", labels.temperature, TEMPERATURES, ["usual", "unusual"]),
         );
         element("further").append(
-            numberField("min", ofWords ? "Fewest words" : "Shortest", maxLength, 1),
-            numberField("max", ofWords ? "Most words" : "Longest", maxLength, maxLength),
-            textField("avoid", "Without (commas between)", dir),
-            checkBox("unique", ofWords ? "Each text once" : "Each name once", true),
-            ...(knowsItsNames ? [checkBox("novel", "None from its list", false)] : []),
+            numberField("min", labels.minLength, maxLength, 1),
+            numberField("max", labels.maxLength, maxLength, maxLength),
+            textField("avoid", `${labels.avoid} (commas between)`, dir),
+            checkBox("unique", labels.unique, true),
+            ...(knowsItsNames ? [checkBox("novel", labels.novel, false)] : []),
         );
     }
 
     /** Take the options over from the address. */
     private read(): Promise<void> {
-        this.state = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+        const given = [...new URLSearchParams(location.hash.slice(1))].filter(([, value]) => value);
+        this.state = Object.fromEntries(given);
+        this.notTaken = [];
+        for (const [key, value] of Object.entries(this.state)) {
+            const why = this.whyNot(key, value);
+            if (why) {
+                this.notTaken.push(`${key}=${value} (${why})`);
+                delete this.state[key];
+            }
+        }
         this.state.seed ||= newSeed();
         for (const field of this.fields()) {
             const value = this.state[field.name];
@@ -128,16 +141,47 @@ class Page {
         return this.update();
     }
 
-    /** Take the options over from the fields. */
-    private changed(): void {
-        const { n, seed } = this.state;
+    /** Return why the page does not take something from the address; nothing if it does. */
+    private whyNot(key: string, value: string): string | undefined {
+        switch (key) {
+            case "n":
+                return /^\d+$/.test(value) && Number(value) > 0 && Number(value) <= MOST
+                    ? undefined
+                    : `it must be a whole number from 1 to ${count(MOST)}`;
+            case "min":
+            case "max":
+                return /^\d+$/.test(value) ? undefined : "it must be a whole number";
+            case "temperature":
+                return Number.isFinite(Number(value)) ? undefined : "it must be a number";
+            case "unique":
+            case "novel":
+                return /^[01]$/.test(value) ? undefined : "it must be 0 or 1";
+            case "pattern":
+                return "only the Python library has patterns";
+        }
+        if (key.startsWith("where.") && !Object.hasOwn(this.about.conditions, key.slice(6))) {
+            return "the model has no such condition";
+        }
+        return this.fields().some(({ name }) => name === key) ? undefined : "there is no such option";
+    }
+
+    /** Take the options over from the fields, of which one was changed. */
+    private changed(changed: HTMLElement): void {
+        const { n, seed, temperature } = this.state;
         this.state = n === undefined ? {} : { n };
+        this.notTaken = [];
         for (const field of this.fields()) {
+            const type: string = field.type;
             if (isBox(field)) {
                 if (field.checked !== field.defaultChecked) {
                     this.state[field.name] = field.checked ? "1" : "0";
                 }
-            } else if (field.value !== unchanged(field)) {
+            } else if (type === "range" && field !== changed) {
+                // The address may say what the slider cannot.
+                if (temperature !== undefined) {
+                    this.state[field.name] = temperature;
+                }
+            } else if (field.value !== unchanged(field) && (field.value || type !== "number")) {
                 this.state[field.name] = field.value;
             }
         }
@@ -146,6 +190,7 @@ class Page {
     }
 
     private set(key: string, value: string): void {
+        this.notTaken = [];
         this.state[key] = value;
         if (key === "seed") {
             element<HTMLInputElement>("seed").value = value;
@@ -154,7 +199,10 @@ class Page {
     }
 
     private update(): Promise<void> {
-        element("temperature-value").textContent = element<HTMLInputElement>("temperature").value;
+        const temperature = this.state.temperature ?? "1";
+        element("temperature-value").textContent = temperature;
+        element("temperature").setAttribute("aria-valuetext", temperature);
+        element("printed").textContent = this.described();
         this.address = `#${new URLSearchParams(this.state)}`;
         this.write();
         delete element("list").dataset.of;
@@ -183,8 +231,18 @@ class Page {
     }
 
     private count(): number {
-        const count = Number(this.state.n);
-        return Number.isInteger(count) && count > 0 ? Math.min(MOST, count) : STEP;
+        return Number(this.state.n ?? STEP);
+    }
+
+    /** Return the options in words, for paper. */
+    private described(): string {
+        const { min, max, ...others } = this.state;
+        const all: State = { ...others, ...(min && { minLength: min }), ...(max && { maxLength: max }) };
+        const parts = Object.entries(all).map(([key, value]) => {
+            const label = this.labels[key] ?? key.replace(/^where\./, "");
+            return `${label}: ${key === "unique" || key === "novel" ? ["no", "yes"][Number(value)] : value}`;
+        });
+        return parts.filter((part) => !part.startsWith("n: ")).join("; ");
     }
 
     private options(): Options {
@@ -271,14 +329,19 @@ class Page {
         this.mark();
         const things = this.about.ofWords ? "text" : "name";
         const found = `${count(names.length)} ${things}${names.length === 1 ? "" : "s"}`;
-        this.say(
-            problem === undefined ? found : `${names.length ? `${found}; ` : ""}${problem}`,
-            problem !== undefined,
-        );
+        const parts = problem === undefined || names.length ? [found] : [];
+        const said = [...parts, ...(problem ? [told(problem, this.labels)] : [])].join("; ");
+        const notTaken = this.notTaken.length ? `. Not taken from the address: ${this.notTaken.join(", ")}.` : "";
+        this.say(said + notTaken, problem !== undefined || notTaken !== "");
         for (const id of ["copy", "download"]) {
             element<HTMLButtonElement>(id).disabled = !names.length;
         }
-        element("more").hidden = problem !== undefined || this.count() >= MOST;
+        const isLast = problem !== undefined || this.count() >= MOST;
+        if (isLast && document.activeElement === element("more")) {
+            const last = list.lastElementChild?.firstChild as HTMLElement | undefined;
+            (last ?? element("name")).focus(); // a hidden button would lose the focus
+        }
+        element("more").hidden = isLast;
     }
 
     private say(text: string, isProblem = false): void {
@@ -315,7 +378,8 @@ class Page {
     private move(event: KeyboardEvent): void {
         const buttons = [...element("list").querySelectorAll("button")];
         const at = buttons.indexOf(document.activeElement as HTMLButtonElement);
-        const columns = buttons.filter(({ offsetTop }) => offsetTop === buttons[0].offsetTop).length;
+        const tops = [...element("list").children].map((item) => item.getBoundingClientRect().top);
+        const columns = tops.filter((top) => top === tops[0]).length;
         const right = this.about.fromRight ? -1 : 1;
         const moves: Record<string, number> = {
             ArrowRight: at + right,
@@ -355,7 +419,7 @@ class Page {
                 tables = found.steps.map((step) => stepTable(step, this.about.ofWords));
             }
         } catch (error) {
-            parts = [error instanceof Error ? error.message : String(error)];
+            parts = [told(error instanceof Error ? error.message : String(error), this.labels)];
         }
         verdict.replaceChildren(...parts);
         steps.replaceChildren(...tables);

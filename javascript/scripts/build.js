@@ -13,12 +13,13 @@ import { minify } from "terser";
 // Properties that only the package itself uses: neither its interface, nor keys of its files, nor what the platform has.
 const INTERNAL = `
     acceptance accepting accepts after allowed artifact attempt attempts automaton bindings blockSize bound chances
-    checked clipped codeOf combined compute computed condition constant constraint context contexts count counted
-    counts data draw draws each finish guided high ids inARow index isOfWords joined key known lengths links lookUp
-    lookahead low makeRoom markov matrices maximum met method methods missing most multiply network nodes numbered
-    numbers observe paired plan probabilities product program proposal propose reject result room row rows run said
-    sampling seen shares slotOf slots spend start steps subtract sums table take tensor tensors transitions trivial
-    uniforms unmet unrestricted use viable ways weighed weights width
+    checked clip clipped codeOf combined compute computed condition constant constraint context contexts count counted
+    counts data draw draws each finish follow guided high ids idsOf inARow index inputs isOfWords joined key known
+    lengths links lookahead lookUp low makeRoom markov matrices maximum mayCompose met method methods missing most
+    multiply network nodeOf nodes numbered numbers observe own paired plan probabilities product program proposal
+    propose reject result room row rows run said sampling seen shares slotOf slots spend start steps subtract sums
+    table take tensor tensors transitions trivial uniforms units unmet unrestricted use viable ways weighed weights
+    width
 `;
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));

@@ -13,7 +13,7 @@
 import { Bounds } from "./arithmetic/bounds.js";
 import { Program } from "./arithmetic/integers.js";
 import { alphabet, type Config, checkedConfig, FORMAT_VERSION, inputsOf } from "./config.js";
-import { ArtifactError, COPY_AGAIN, ModelNotFoundError, wrongFile } from "./errors.js";
+import { ArtifactError, COPY_AGAIN, isRecord, ModelNotFoundError, mustBe, wrongFile, wrongOption } from "./errors.js";
 import { parseJson } from "./json.js";
 import { knownNames } from "./novelty.js";
 import { sha256Hex } from "./sha256.js";
@@ -71,12 +71,18 @@ export function readFiles(
     place: string,
     isProven = false,
 ): Artifact {
+    if (!isRecord(files) || !(CONFIG in files)) {
+        mustBe("model", files, "a name, a URL, or files by name with config.json");
+    }
     const file = (name: string): Uint8Array | undefined => {
-        const data = files?.[name];
+        const data = files[name];
         if (ArrayBuffer.isView(data)) {
             return new Uint8Array(data.buffer, data.byteOffset, data.byteLength); // a Buffer's methods differ
         }
-        return data instanceof ArrayBuffer ? new Uint8Array(data) : undefined;
+        if (data && !(data instanceof ArrayBuffer)) {
+            wrongOption("model", files, `${name} must be a Uint8Array or an ArrayBuffer, not a ${typeof data}`);
+        }
+        return data && new Uint8Array(data);
     };
     const config = readConfig(file(CONFIG), place);
 
@@ -91,12 +97,12 @@ export function readFiles(
         const bytes = `${size} bytes of sha256 ${sha256}`;
         const hash = isProven ? sha256 : sha256Hex(data);
         if (data.length !== size || hash !== sha256) {
-            throw wrongFile(path, `${bytes}, as config.json says`, `${data.length} bytes of sha256 ${hash}`);
+            wrongFile(path, `${bytes}, as config.json says`, `${data.length} bytes of sha256 ${hash}`);
         }
         try {
             return read(data);
         } catch (error) {
-            throw wrongFile(path, expected, (error as Error).message);
+            wrongFile(path, expected, (error as Error).message);
         }
     };
 
@@ -127,13 +133,13 @@ function readConfig(data: Uint8Array | undefined, place: string): Config {
         const json = parseJson(data);
         const version = json instanceof Map ? json.get("format_version") : undefined;
         if (Number.isInteger(version) && version !== FORMAT_VERSION) {
-            throw otherVersion(path, version as number);
+            otherVersion(path, version as number);
         }
         const config = checkedConfig(json);
         alphabet(config);
         const names = [...config.files.keys()].filter((name) => name !== NOVELTY).sort();
         if (names.join() !== `${GRAPH},${WEIGHTS}`) {
-            throw wrongFile(path, `files ${GRAPH}, ${WEIGHTS}, perhaps ${NOVELTY}`, names);
+            wrongFile(path, `files ${GRAPH}, ${WEIGHTS}, perhaps ${NOVELTY}`, names);
         }
         return config;
     } catch (error) {
@@ -142,18 +148,18 @@ function readConfig(data: Uint8Array | undefined, place: string): Config {
     }
 }
 
-function otherVersion(path: string, version: number): ArtifactError {
+function otherVersion(path: string, version: number): never {
     const [when, advice] =
         version > FORMAT_VERSION
             ? ["a later", "install a newer sequentia"]
             : ["an earlier", "export it again: sequentia export RUN -o DIR (RUN: its run folder)"];
     const found = `${version}: it was written by ${when} version of sequentia`;
-    return wrongFile(path, `format_version ${FORMAT_VERSION}`, found, advice);
+    wrongFile(path, `format_version ${FORMAT_VERSION}`, found, advice);
 }
 
 /** Check that a file is not too large. */
 export function checkSize(path: string, size: number, most: number): void {
     if (size > most) {
-        throw wrongFile(path, `at most ${most} bytes`, size);
+        wrongFile(path, `at most ${most} bytes`, size);
     }
 }

@@ -1,4 +1,4 @@
-/** Deterministic automata over a vocabulary's ids: of all names, of a suffix, of strings to avoid, and their product. */
+/** Deterministic automata over a vocabulary's ids: of a suffix, of strings to avoid, and their product. */
 
 export const MAX_TRANSITIONS = 1 << 22;
 
@@ -15,12 +15,11 @@ export interface Automaton {
     accepting: boolean[];
 }
 
-/** Return the automaton that accepts every name; `ids` is the number of ids, the boundary included. */
-export function matchAll(ids: number): Automaton {
-    return { states: 1, transitions: new Int32Array(ids), accepting: [true] };
-}
-
-/** Return the automaton of the names that end in some ids (Knuth, Morris and Pratt 1977). */
+/**
+ * Return the automaton of the names that end in some ids (Knuth, Morris and Pratt 1977).
+ *
+ * @param ids - the number of ids, the boundary included.
+ */
 export function matchSuffix(suffix: readonly number[], ids: number): Automaton {
     const automaton = match([suffix], ids);
     return { ...automaton, accepting: automaton.accepting.map((_, state) => state === suffix.length) };
@@ -32,7 +31,7 @@ export function matchSuffix(suffix: readonly number[], ids: number): Automaton {
  * @throws {@link TooManyStatesError} if the strings have too many different beginnings.
  */
 export function matchNoneOf(strings: readonly (readonly number[])[], ids: number): Automaton {
-    const last = (string: readonly number[]): number => string[string.length - 1];
+    const last = (string: readonly number[]): number => string.at(-1)!;
     return match(
         strings.map((string) => string.slice(0, -1)),
         ids,

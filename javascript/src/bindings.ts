@@ -55,7 +55,7 @@ export class Bound {
         nodes.use(sampling);
         const row = nodes.row(nodes.start(ids));
         const sums = nodes.sums.subarray(row, row + nodes.ids);
-        return sums.map((sum, id) => (sum - (id ? sums[id - 1] : 0)) / sums[nodes.ids - 1]);
+        return sums.map((sum, id) => (sum - (sums[id - 1] ?? 0)) / sums[nodes.ids - 1]);
     }
 }
 

@@ -1,6 +1,6 @@
 /** Conditions: what a name was said to be, such as its sex or its decade. */
 
-import { grouped, mustBe, show, wrongOption } from "./errors.js";
+import { grouped, isRecord, isText, mustBe, show, wrongOption } from "./errors.js";
 import { nfc } from "./text.js";
 
 /** The option `where`: a value for each condition that is said, a text or a whole number. */
@@ -24,23 +24,21 @@ function listed(values: readonly string[]): string {
  */
 export function saidBy(where: unknown, conditions: Conditions): number[] {
     const said = new Map([...conditions.keys()].map((name) => [name, 0]));
-    if (where === undefined || where === null) {
-        return [...said.values()];
+    const asked = where ?? {};
+    if (!isRecord(asked)) {
+        mustBe("where", where, "an object of values by condition");
     }
-    if (typeof where !== "object" || Array.isArray(where)) {
-        throw mustBe("where", where, "an object of values by condition");
-    }
-    for (const [key, value] of Object.entries(where)) {
+    for (const [key, value] of Object.entries(asked)) {
         const name = nfc(key);
         const values = conditions.get(name);
         if (values === undefined) {
             const known = conditions.size ? `its conditions are ${listed([...conditions.keys()])}` : "it has none";
-            throw wrongOption("where", where, `where: the model has no condition ${show(key)}; ${known}`);
+            wrongOption("where", where, `where: the model has no condition ${show(key)}; ${known}`);
         }
-        const text = typeof value === "string" || Number.isInteger(value) ? nfc(String(value)) : undefined;
+        const text = isText(value) || Number.isInteger(value) ? nfc(String(value)) : undefined;
         const place = text === undefined ? -1 : values.indexOf(text);
         if (place < 0) {
-            throw wrongOption("where", where, `where: ${name} must be one of ${listed(values)}, not ${show(value)}`);
+            wrongOption("where", where, `where: ${name} must be one of ${listed(values)}, not ${show(value)}`);
         }
         said.set(name, place + 1);
     }

@@ -4,7 +4,6 @@ import {
     type Automaton,
     intersect,
     MAX_TRANSITIONS,
-    matchAll,
     matchNoneOf,
     matchSuffix,
     TooManyStatesError,
@@ -51,8 +50,8 @@ export class Constraint {
                 throw error;
             }
             const used = [...(suffix.length ? ["suffix"] : []), ...(avoid.length ? ["avoid"] : [])];
-            const option = used[used.length - 1];
-            throw wrongOption(
+            const option = used.at(-1)!;
+            wrongOption(
                 option,
                 option === "avoid" ? avoid : suffix,
                 `${used.join(" and ")} would need an automaton of more than ${grouped(Math.floor(MAX_TRANSITIONS / ids))} states; avoid fewer or shorter strings`,
@@ -62,7 +61,7 @@ export class Constraint {
 
     /** Accepts the names that end in the suffix and contain no string to avoid. */
     get automaton(): Automaton {
-        this.combined ??= matchAll(this.ids);
+        this.combined ??= matchNoneOf([], this.ids);
         return this.combined;
     }
 

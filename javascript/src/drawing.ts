@@ -68,7 +68,7 @@ export class Drawing {
             if (!constraint.viable(length, state)) {
                 return 0;
             }
-            node = nodes.next(node, id);
+            node = nodes.follow(node, id);
         }
     }
 

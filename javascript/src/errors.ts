@@ -31,10 +31,10 @@ export class ArtifactError extends SequentiaError {
     declare readonly found: string;
 }
 
-/** Return the error for one file, with the standard message, which ends in what to do. */
-export function wrongFile(path: string, expected: string, found: unknown, advice = COPY_AGAIN): ArtifactError {
+/** Throw the {@link ArtifactError} for one file, with the standard message, which ends in what to do. */
+export function wrongFile(path: string, expected: string, found: unknown, advice = COPY_AGAIN): never {
     const details = { path, expected, found: `${found}` };
-    return new ArtifactError(`${path}: expected ${expected}, found ${found}; ${advice}`, details);
+    throw new ArtifactError(`${path}: expected ${expected}, found ${found}; ${advice}`, details);
 }
 
 /** The options allow too few names. */
@@ -69,14 +69,14 @@ export class OptionError extends SequentiaError {
     declare readonly value: unknown;
 }
 
-/** Return the error for an option. */
-export function wrongOption(option: string, value: unknown, message: string): OptionError {
-    return new OptionError(message, { option, value });
+/** Throw an {@link OptionError}. */
+export function wrongOption(option: string, value: unknown, message: string): never {
+    throw new OptionError(message, { option, value });
 }
 
-/** Return the error for an option that is not what it must be. */
-export function mustBe(option: string, value: unknown, expected: string): OptionError {
-    return wrongOption(option, value, `${option} must be ${expected}, not ${show(value)}`);
+/** Throw the {@link OptionError} for an option that is not what it must be. */
+export function mustBe(option: string, value: unknown, expected: string): never {
+    wrongOption(option, value, `${option} must be ${expected}, not ${show(value)}`);
 }
 
 /** A text contains a symbol that is not in the vocabulary. */
@@ -100,16 +100,34 @@ for (const [name, { prototype }] of Object.entries({
     prototype.name = name;
 }
 
-/** Return a value for a message, as JavaScript spells it. */
+/** Throw an error that says what is wrong with a part of a file; {@link wrongFile} says with which file. */
+export function fail(message: string): never {
+    throw new Error(message);
+}
+
+/** Return whether a value is a text. */
+export function isText(value: unknown): value is string {
+    return typeof value === "string";
+}
+
+/** Return whether a value is an object of keys, neither a list, nor of a class such as `Map` or `Date`. */
+export function isRecord(value: unknown): value is object {
+    return {}.toString.call(value) === "[object Object]";
+}
+
+/** Return a value for a message: a text in Python's quotes, an object by its keys, all else as JavaScript spells it. */
 export function show(value: unknown): string {
     if (Array.isArray(value)) {
         return `[${value.map(show).join(", ")}]`;
     }
-    return typeof value === "string"
-        ? JSON.stringify(value)
-        : typeof value === "function"
-          ? "a function"
-          : String(value);
+    if (isText(value)) {
+        const quoted = JSON.stringify(value);
+        return quoted.includes("'") ? quoted : `'${quoted.slice(1, -1).replaceAll('\\"', '"')}'`;
+    }
+    if (isRecord(value)) {
+        return `{${Object.keys(value)}}`;
+    }
+    return typeof value === "function" ? "a function" : String(value) + (typeof value === "bigint" ? "n" : "");
 }
 
 /** Return a whole number with commas: `1,000`. */

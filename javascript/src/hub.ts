@@ -6,6 +6,7 @@
 
 import { type Artifact, CONFIG, checkSize, type Get, read } from "./artifact.js";
 import { HubError, ModelNotFoundError, SequentiaError, show, wrongOption } from "./errors.js";
+import type { Signal } from "./platform.js";
 import { sha256Hex } from "./sha256.js";
 
 /** The options of `load` for a model on the hub, or at an address. */
@@ -17,7 +18,7 @@ export interface HubOptions {
     /** A token of the hub, for private models. */
     token?: string | undefined;
     /** Stops the download. */
-    signal?: AbortSignal | undefined;
+    signal?: Signal | undefined;
 }
 
 const COMMIT = /^[0-9a-f]{40}$/;
@@ -28,10 +29,10 @@ export async function readHub(model: string, options: HubOptions): Promise<Artif
     const [repoId, ...at] = model.split("@");
     const { endpoint = "https://huggingface.co", revision = at.join("@") || "main" } = options;
     if (at.length && at.join("@") !== revision) {
-        throw wrongOption("revision", revision, `${model} and revision contradict each other`);
+        wrongOption("revision", revision, `${model} and revision contradict each other`);
     }
     if (NO_REVISION.test(revision)) {
-        throw wrongOption("revision", revision, `${show(revision)} is not a valid revision`);
+        wrongOption("revision", revision, `${show(revision)} is not a valid revision`);
     }
     const folder = `${endpoint.replace(/\/$/, "")}/${repoId}/resolve/${revision}`;
     try {

@@ -4,10 +4,12 @@
  * @packageDocumentation
  */
 
+import { wrongOption } from "./errors.js";
 import type { HubOptions } from "./hub.js";
 import { Model } from "./model.js";
-import { given, type Options } from "./options.js";
-import { locate, type ModelSource } from "./resolve.js";
+import { given, NAMES, type Options, string, valid } from "./options.js";
+import type { Address } from "./platform.js";
+import { locate, type ModelSource, refuseRevision } from "./resolve.js";
 
 export type { Files } from "./artifact.js";
 export type { Where } from "./conditions.js";
@@ -37,15 +39,37 @@ const HUB_OPTIONS = ["revision", "endpoint", "token", "signal"];
  * @throws {@link HubError} if the hub cannot be reached or refuses.
  * @throws {@link OptionError} if an option is wrong.
  */
-export async function load(model?: ModelSource | Model, options: HubOptions = {}): Promise<Model> {
+export async function load(
+    model?: ModelSource | Model | null | undefined,
+    options?: HubOptions | null | undefined,
+): Promise<Model> {
     const asked = given(options, HUB_OPTIONS);
-    return model instanceof Model ? model : new Model(await locate(model, asked));
+    const { revision, endpoint, token, signal } = asked;
+    string("revision", revision);
+    if (endpoint !== undefined) {
+        valid(
+            "endpoint",
+            endpoint,
+            "an address with https: or http:",
+            /^https?:/.test(endpoint) && URL.canParse(endpoint),
+        );
+    }
+    if (/[^!-~]/.test(string("token", token))) {
+        // It is a secret, which no message repeats.
+        wrongOption("token", undefined, "token must be of visible ASCII characters");
+    }
+    valid("signal", signal, "an AbortSignal", !signal || signal instanceof AbortSignal);
+    if (model instanceof Model) {
+        refuseRevision(asked);
+        return model;
+    }
+    return new Model(await locate(model ?? "names", asked));
 }
 
 /** The options of `generate`, and which model invents. */
 export interface ModelOptions extends Options {
     /** A loaded model, or a name or address as for `load`, which stays loaded. */
-    model?: string | URL | Model | null | undefined;
+    model?: string | Address | Model | null | undefined;
 }
 
 const loaded = new Map<string | Model | undefined, Promise<Model>>();
@@ -55,8 +79,8 @@ const loaded = new Map<string | Model | undefined, Promise<Model>>();
  *
  */
 export async function generate(n = 1, options: ModelOptions | null = {}): Promise<string[]> {
-    const { model, ...others } = options ?? {};
-    const key = model instanceof URL ? model.href : (model ?? undefined);
+    const { model, ...others } = given(options, [...NAMES, "model"]);
+    const key = model instanceof URL ? model.href : model;
     let found = loaded.get(key);
     if (found === undefined) {
         found = load(key);

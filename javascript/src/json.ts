@@ -1,6 +1,7 @@
 /** JSON with objects as maps: `JSON.parse` alone reorders keys such as "1990", and takes the last of repeated keys. */
 
 /** A JSON value. */
+import { fail } from "./errors.js";
 export type Json = null | boolean | number | string | Json[] | Map<string, Json>;
 
 const STRING = /"(?:[^"\\]|\\[\s\S])*(?:"(\s*:)?|\\?$)/g;
@@ -19,13 +20,13 @@ export function parseJson(data: Uint8Array): Json {
         return colon ? `"_${token.slice(1)}` : token;
     });
     const value = JSON.parse(marked, (key, each) => {
-        keys -= key ? (key[0] === "_" ? 1 : 0) : 0;
+        keys -= key[0] === "_" ? 1 : 0;
         return each?.constructor === Object
             ? new Map(Object.entries(each).map(([name, x]) => [name.slice(1), x]))
             : each;
     });
     if (keys) {
-        throw new Error("a key is repeated");
+        fail("a key is repeated");
     }
     return value;
 }

@@ -71,7 +71,7 @@ export class Lookahead {
         to[0] = sum;
         const chances = this.chances[length + 1];
         const { transitions } = constraint.automaton;
-        const kept = (nodes.codeOf(node, order) % (contexts / ids)) * ids; // 0 if it looks at none
+        const kept = (nodes.codeOf(node, order) * ids) % contexts; // 0 if it looks at none
         const step = Math.min(order, 1);
         for (let i = 1; i < ids; i++) {
             const after = transitions[state * ids + i];
@@ -89,7 +89,6 @@ export class Lookahead {
         const { states, transitions } = constraint.automaton;
         const { ids } = constraint;
         const probabilities = markov.probabilities();
-        const older = contexts / ids;
         const found: Float64Array[] = [];
         for (let length = constraint.maxLength; length >= start; length--) {
             const chances = new Float64Array(states * contexts);
@@ -102,7 +101,7 @@ export class Lookahead {
                     const from = (place + context) * ids;
                     let chance = ends * probabilities[from];
                     if (later !== undefined) {
-                        const kept = (context % older) * ids;
+                        const kept = (context * ids) % contexts;
                         const step = Math.min(order, 1);
                         for (let i = 1; i < ids; i++) {
                             const after = transitions[row + i];
@@ -130,8 +129,11 @@ export interface Method {
     value: number;
 }
 
-/** Names are drawn freely. */
-export const FREELY: Method = { accepted: 1, proposal: undefined, value: 1 };
+/** Return the method of drawing freely, where so many names meet the constraints. */
+const freely = (value: number): Method => ({ accepted: value, proposal: undefined, value });
+
+/** Names are drawn freely, and all are as they should be. */
+export const FREELY = freely(1);
 
 /** Return how the names of a plan are found. It depends on the model and what names are drawn from alone. */
 export function methodOf(nodes: Nodes, plan: Plan): Method {
@@ -142,7 +144,7 @@ export function methodOf(nodes: Nodes, plan: Plan): Method {
     const count = plan.constant ? 1 : affordable(FREE, nodes, plan);
     const share = freeNames(nodes, plan, count, markov) / count;
     if (plan.constant || order === undefined || share >= COMMON) {
-        return { accepted: share, proposal: undefined, value: share };
+        return freely(share);
     }
     const first = new Lookahead(markov, constraint, prefix.length);
     const method = bounded(first, nodes, plan, "first candidates", count, markov);
@@ -198,14 +200,14 @@ function bounded(
     let total = 0;
     const sums = ranked.map((weight) => (total += weight));
     if (!total) {
-        return { accepted: 0, proposal: undefined, value: 0 };
+        return freely(0);
     }
     const last = ranked.findLastIndex((weight, i) => sums[i] - (i + 1) * weight <= CLIPPED * total);
     lookahead.bound = MARGIN * ranked[last];
     const accepted = total / (count * lookahead.bound);
     const value = lookahead.at(plan.prefix.length, plan.start, nodes, nodes.start(plan.prefix)) * (total / count);
     const pays = accepted >= GAIN * value && (accepted >= STEADY || value < OFTEN);
-    return { accepted: pays ? accepted : value, proposal: pays ? lookahead : undefined, value };
+    return pays ? { accepted, proposal: lookahead, value } : freely(value);
 }
 
 /**

@@ -63,11 +63,10 @@ export class MarkovModel {
 function smoothed(counts: Float64Array, coarser: Float64Array, ids: number): Float64Array<ArrayBuffer> {
     const found = new Float64Array(counts.length);
     for (let row = 0; row < counts.length; row += ids) {
-        let total = 0;
+        let total = PRIOR;
         for (let i = row; i < row + ids; i++) {
             total += counts[i];
         }
-        total += PRIOR;
         for (let i = row; i < row + ids; i++) {
             found[i] = (counts[i] + PRIOR * coarser[i % coarser.length]) / total;
         }

@@ -4,7 +4,7 @@ import { type Artifact, type Files, readFiles } from "./artifact.js";
 import { Bindings, type Bound } from "./bindings.js";
 import { saidBy, type Where } from "./conditions.js";
 import type { Config } from "./config.js";
-import { GenerationError, grouped, wrongOption } from "./errors.js";
+import { GenerationError, grouped, isText, wrongOption } from "./errors.js";
 import { streamNames } from "./generation.js";
 import { logLikelihood } from "./likelihood.js";
 import {
@@ -19,6 +19,8 @@ import {
 } from "./options.js";
 import { softmax } from "./sampling.js";
 import type { Vocabulary } from "./vocabulary.js";
+
+const MOST_NAMES = 2 ** 32 - 1; // that a list can hold
 
 /** A loaded model. */
 export class Model {
@@ -69,7 +71,7 @@ export class Model {
      * @throws {@link GenerationError} if the options allow too few names; `error.names` is the list of those found.
      */
     generate(n = 1, options: Options | null = {}): string[] {
-        integer("n", n, 0);
+        integer("n", n, 0, MOST_NAMES);
         const plan = this.plan(options);
         checkEnough(plan, n);
         return this.take(n, streamNames(this.bound(options), this.vocabulary, plan));
@@ -87,11 +89,11 @@ export class Model {
      */
     shard(first: number, count: number, options: Options | null = {}): string[] {
         integer("first", first, 0);
-        integer("count", count, 0);
+        integer("count", count, 0, MOST_NAMES);
         const plan = this.plan(options);
         if (plan.unique) {
             const message = "unique is not available for shards: a shard does not know the names of the others";
-            throw wrongOption("unique", true, message);
+            wrongOption("unique", true, message);
         }
         return this.take(count, streamNames(this.bound(options), this.vocabulary, plan, first));
     }
@@ -107,11 +109,11 @@ export class Model {
     score(names: Iterable<string>, options?: { where?: Where | null }): number[];
     score(names: string | Iterable<string>, options: { where?: Where | null } = {}): number | number[] {
         const { where } = given(options, ["where"]);
-        const texts = typeof names === "string" ? [names] : strings("names", names);
+        const texts = isText(names) ? [names] : strings("names", names);
         const ids = texts.map((text) => this.vocabulary.encode(text, this.vocabulary.unknown));
         const bound = this.bound({ where });
         const scores = ids.map((each) => logLikelihood(each, bound));
-        return typeof names === "string" ? scores[0] : scores;
+        return isText(names) ? scores[0] : scores;
     }
 
     /** Return the words of a name that the model lacks, or the characters if it is a model of characters. */
@@ -135,7 +137,7 @@ export class Model {
         const [sampling, bound] = [samplingOf(others), this.bound({ where })];
         const isPlain = !Object.keys(others).length;
         const found = isPlain ? softmax(bound.logits(ids)) : bound.shares(ids, sampling);
-        const order = Array.from(found, (_, id) => id).sort((a, b) => found[b] - found[a] || a - b);
+        const order = [...found.keys()].sort((a, b) => found[b] - found[a]);
         return new Map(order.map((id) => [id ? this.vocabulary.symbols[id - 1] : "", found[id]]));
     }
 

@@ -70,11 +70,11 @@ export class Nodes {
         for (let i = 1; i <= Math.min(prefix.length, context.length); i++) {
             context[context.length - i] = prefix[prefix.length - i];
         }
-        return this.find();
+        return this.nodeOf();
     }
 
     /** Return the node that a symbol leads to; it holds until the next call of any method. */
-    next(node: number, id: number): number {
+    follow(node: number, id: number): number {
         const link = node * this.ids + id;
         if (this.links[link]) {
             return this.links[link] - 1;
@@ -85,7 +85,7 @@ export class Nodes {
             context[i] = contexts[node * context.length + i + 1];
         }
         context[last] = id;
-        const found = this.find();
+        const found = this.nodeOf();
         if (found < this.most) {
             this.links[link] = found + 1;
         }
@@ -111,11 +111,15 @@ export class Nodes {
     /** Return the number whose digits are the newest `order` ids of a node's context. */
     codeOf(node: number, order: number): number {
         const end = (node + 1) * this.blockSize;
-        return this.contexts.subarray(end - order, end).reduce((code, id) => code * this.ids + id, 0);
+        let code = 0;
+        for (let i = end - order; i < end; i++) {
+            code = code * this.ids + this.contexts[i];
+        }
+        return code;
     }
 
     /** Return the node of {@link context}. */
-    private find(): number {
+    private nodeOf(): number {
         const { context, slots } = this;
         let slot = this.slotOf(context, 0);
         if (slots[slot]) {

@@ -1,6 +1,7 @@
 /** Hashes of the names of the list, so that `novel` can avoid these names without storing them. */
 
 /** Return the CRC-32 of the UTF-8 of a text (that of zlib and PNG), a bit at a time. */
+import { fail } from "./errors.js";
 export function crc32(text: string): number {
     let crc = -1;
     for (const byte of new TextEncoder().encode(text)) {
@@ -24,7 +25,7 @@ export function knownNames(data: Uint8Array): Set<number> {
     for (let i = 0; i < data.length; i += 4) {
         const hash = i + 4 > data.length ? -1 : view.getUint32(i, true);
         if (hash <= last) {
-            throw new Error("numbers that are not in increasing order");
+            fail("numbers that are not in increasing order");
         }
         hashes.add(hash);
         last = hash;

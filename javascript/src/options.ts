@@ -3,7 +3,7 @@
 import type { Where } from "./conditions.js";
 import { MAX_LENGTH } from "./config.js";
 import { Constraint } from "./constraints.js";
-import { GenerationError, mustBe, type OptionError, show, wrongOption } from "./errors.js";
+import { GenerationError, isRecord, isText, mustBe, show, wrongOption } from "./errors.js";
 import { keyOf } from "./philox.js";
 import type { Sampling } from "./sampling.js";
 import { isBroken, nfc } from "./text.js";
@@ -49,7 +49,8 @@ export interface Options extends SymbolOptions {
     seed?: number | bigint | string | null | undefined;
 }
 
-const NAMES = [
+/** The names of the options of `generate`. */
+export const NAMES = [
     "where",
     "prefix",
     "minLength",
@@ -113,20 +114,21 @@ export function planOf(
     const suffix = vocabulary.encode(string("suffix", options.suffix));
     const minLength = integer("minLength", options.minLength ?? 1, 1, MAX_LENGTH);
     const least = Math.max(longest, minLength, prefix.length, suffix.length);
-    const maxLength = integer("maxLength", options.maxLength ?? least, 1, MAX_LENGTH);
+    const { maxLength = least } = options;
+    integer("maxLength", options.maxLength ?? 1, 1, MAX_LENGTH); // a longer prefix may ask for more
     if (minLength > maxLength) {
-        throw wrongOption("minLength", minLength, `minLength ${minLength} is greater than maxLength ${maxLength}`);
+        wrongOption("minLength", minLength, `minLength ${minLength} is greater than maxLength ${maxLength}`);
     }
     for (const [option, ids] of [["prefix", prefix] as const, ["suffix", suffix] as const]) {
         if (ids.length > maxLength) {
             const has = `${option} ${show(options[option])} has ${ids.length} ${vocabulary.unit}s`;
-            throw wrongOption(option, options[option], `${has}, more than maxLength ${maxLength}`);
+            wrongOption(option, options[option], `${has}, more than maxLength ${maxLength}`);
         }
     }
     const novel = boolean("novel", options.novel);
     if (novel && known === undefined) {
         const why = "this model has no hashes of its training names, because its recipe sets novelty=false";
-        throw wrongOption("novel", novel, `novel: ${why}`);
+        wrongOption("novel", novel, `novel: ${why}`);
     }
     const avoid = avoided(options.avoid ?? [], vocabulary, maxLength);
     const constraint = new Constraint(
@@ -139,11 +141,11 @@ export function planOf(
     );
     const start = constraint.unrestricted ? 0 : prefix.reduce((state, id) => constraint.after(state, id), 0);
     if (!constraint.viable(prefix.length, start)) {
-        throw noMatch(options, constraint, vocabulary);
+        noMatch(options, constraint, vocabulary);
     }
     const sampling = samplingOf(options);
     const draws = Math.ceil((Math.max(maxLength, longest) + 1) / 4) * 4;
-    const { temperature, topK, topP } = sampling;
+    const { temperature, topK } = sampling;
     return {
         prefix,
         sampling,
@@ -160,7 +162,7 @@ export function planOf(
         start,
         key: keyOf(seedOf(options.seed)),
         draws,
-        method: JSON.stringify([temperature, topK, topP, prefix, constraint.key, draws]),
+        method: JSON.stringify([sampling, prefix, constraint.key, draws]),
     };
 }
 
@@ -177,7 +179,7 @@ export function samplingOf({ temperature = 1, topK, topP }: Given<SymbolOptions>
         topP:
             topP === undefined
                 ? topP
-                : valid("topP", topP, "a finite number greater than 0 and at most 1", is(topP, Number.MIN_VALUE, 1)),
+                : valid("topP", topP, "a finite number greater than 0 and at most 1", topP > 0 && is(topP, 0, 1)),
     };
 }
 
@@ -199,27 +201,34 @@ export function checkEnough({ unique, constraint, prefix, start }: Plan, n: numb
 /**
  * Return the options that are given: `null` and `undefined` stand for the default.
  *
+ * @throws {@link OptionError} for what is no object.
  * @throws TypeError for an option that does not exist; `pattern` is one that only Python has.
  */
 export function given<T extends object>(options: T | null | undefined, known: readonly string[]): Given<T> {
-    const unknown = Object.keys(options ?? {})
+    const asked = options ?? {};
+    if (!isRecord(asked)) {
+        mustBe("options", options, "an object");
+    }
+    const unknown = Object.keys(asked)
         .filter((name) => !known.includes(name))
         .sort()[0];
     if (unknown === "pattern") {
         const why = "only the Python library has patterns; use prefix, suffix, avoid, minLength and maxLength";
-        throw wrongOption("pattern", (options as { pattern: unknown }).pattern, `pattern: ${why}`);
+        wrongOption("pattern", (asked as { pattern: unknown }).pattern, `pattern: ${why}`);
     }
     if (unknown !== undefined) {
         throw new TypeError(`unknown option ${show(unknown)}; the options are ${known.join(", ")}`);
     }
     return Object.fromEntries(
-        Object.entries(options ?? {}).filter(([, value]) => value !== null && value !== undefined),
+        Object.entries(asked).filter(([, value]) => value !== null && value !== undefined),
     ) as Given<T>;
 }
 
 /** Return a whole number within its bounds, or throw an {@link OptionError}. */
 export function integer(option: string, value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): number {
-    const bounds = most < Number.MAX_SAFE_INTEGER ? ` from ${least} to ${most}` : `, ${least} or more`;
+    // A bound that is only the language's own is not spoken of unless it is exceeded.
+    const bounds =
+        most > MAX_LENGTH && !((value as number) > most) ? `, ${least} or more` : ` from ${least} to ${most}`;
     return valid(option, value, `a whole number${bounds}`, Number.isInteger(value) && is(value, least, most)) as number;
 }
 
@@ -228,9 +237,9 @@ function is(value: unknown, least: number, most: number): boolean {
 }
 
 /** Return a value if it is right, or throw an {@link OptionError}. */
-function valid<T>(option: string, value: T, expected: string, isRight: boolean): T {
+export function valid<T>(option: string, value: T, expected: string, isRight: boolean): T {
     if (!isRight) {
-        throw mustBe(option, value, expected);
+        mustBe(option, value, expected);
     }
     return value;
 }
@@ -239,8 +248,9 @@ function boolean(option: string, value: unknown = false): boolean {
     return valid(option, value, "true or false", typeof value === "boolean") as boolean;
 }
 
-function string(option: string, value: unknown = ""): string {
-    return valid(option, value, "a string", typeof value === "string") as string;
+/** Return a text, empty by default, or throw an {@link OptionError}. */
+export function string(option: string, value: unknown = ""): string {
+    return valid(option, value, "a string", isText(value)) as string;
 }
 
 /** Return an iterable of strings as a list, or throw an {@link OptionError}. */
@@ -251,8 +261,8 @@ export function strings(
 ): string[] {
     valid(option, values, expected, typeof values === "object" && values !== null && Symbol.iterator in values);
     return [...(values as Iterable<unknown>)].map((item, index) => {
-        if (typeof item !== "string") {
-            throw wrongOption(option, values, `${option}[${index}] must be a string, not ${show(item)}`);
+        if (!isText(item)) {
+            wrongOption(option, values, `${option}[${index}] must be a string, not ${show(item)}`);
         }
         return item;
     });
@@ -264,7 +274,7 @@ function avoided(texts: unknown, vocabulary: Vocabulary, maxLength: number): num
     for (const text of strings("avoid", texts)) {
         const symbols = vocabulary.split(nfc(text));
         if (!symbols.length) {
-            throw wrongOption("avoid", "", "avoid must not contain the empty string, which every name contains");
+            wrongOption("avoid", "", "avoid must not contain the empty string, which every name contains");
         }
         const ids = vocabulary.idsOf(symbols).filter((id) => id !== undefined);
         if (ids.length === symbols.length && ids.length <= maxLength) {
@@ -274,8 +284,8 @@ function avoided(texts: unknown, vocabulary: Vocabulary, maxLength: number): num
     return [...found.values()];
 }
 
-/** Return the error for constraints that no name meets. */
-function noMatch(options: Given<Options>, { minLength, maxLength }: Constraint, vocabulary: Vocabulary): OptionError {
+/** Throw the error for constraints that no name meets. */
+function noMatch(options: Given<Options>, { minLength, maxLength }: Constraint, vocabulary: Vocabulary): never {
     const lengths = minLength < maxLength ? `${minLength} to ${maxLength}` : `${minLength}`;
     const avoid = options.avoid && [...options.avoid].length > 0;
     const parts = [
@@ -285,7 +295,7 @@ function noMatch(options: Given<Options>, { minLength, maxLength }: Constraint, 
     ].filter(Boolean);
     const option = options.suffix ? "suffix" : "avoid";
     const names = `no name of ${lengths} ${vocabulary.unit}s ${parts.join(" and ")}`;
-    return wrongOption(option, options[option], `${names} in the model's alphabet (${vocabulary.describe()})`);
+    wrongOption(option, options[option], `${names} in the model's alphabet (${vocabulary.describe()})`);
 }
 
 function seedOf(seed: unknown): bigint | string {
@@ -293,11 +303,12 @@ function seedOf(seed: unknown): bigint | string {
         const [low, high] = crypto.getRandomValues(new Uint32Array(2));
         return (BigInt(high) << 32n) + BigInt(low);
     }
-    if (typeof seed === "string") {
+    if (isText(seed)) {
         return valid("seed", seed, "text without lone surrogates", !isBroken(seed));
     }
     const number = Number.isSafeInteger(seed) ? BigInt(seed as number) : seed;
     const isRight = typeof number === "bigint" && number >= 0n && number < 1n << 128n;
-    valid("seed", seed, "a whole number from 0 to 2**128 - 1, or a string", isRight);
+    const asBigint = Number.isInteger(number) ? " (write a bigint from 2**53 on)" : "";
+    valid("seed", seed, `a whole number from 0 to 2**128 - 1${asBigint}, or a string`, isRight);
     return number as bigint;
 }

@@ -1,8 +1,9 @@
 /** Find the files of a model that is given as bytes, as an address, as a folder, or as a repository on the hub. */
 
-import { type Artifact, checkSize, type Files, NOVELTY, read, readFiles, WEIGHTS } from "./artifact.js";
-import { type HubError, ModelNotFoundError, mustBe, show, wrongFile } from "./errors.js";
+import { type Artifact, checkSize, type Files, type Get, NOVELTY, read, readFiles, WEIGHTS } from "./artifact.js";
+import { type HubError, isText, ModelNotFoundError, show, wrongFile, wrongOption } from "./errors.js";
 import { fetchBytes, type HubOptions, readHub } from "./hub.js";
+import type { Address } from "./platform.js";
 
 /**
  * Where a model is:
@@ -13,7 +14,7 @@ import { fetchBytes, type HubOptions, readHub } from "./hub.js";
  * - any other string, in Node: a folder;
  * - an object: the contents of its files, by name.
  */
-export type ModelSource = string | URL | Files;
+export type ModelSource = string | Address | Files;
 
 const REPOSITORY = /^\w[\w.-]*\/\w[\w.-]*(@.+)?$/;
 const ADDRESS = /^(https?|file):/;
@@ -25,23 +26,32 @@ const BUNDLED: Record<string, () => URL> = {
     [NOVELTY]: () => new URL("./models/names/novelty.crc32", import.meta.url),
 };
 
+/** Check that no revision is asked for of a model that is not on the hub. */
+export function refuseRevision({ revision }: HubOptions, what = "this is a model in memory"): void {
+    if (revision !== undefined) {
+        wrongOption("revision", revision, `${what}, which has no revisions`);
+    }
+}
+
 /** Read and check a model; see `load`. */
-export async function locate(model: ModelSource = "names", options: HubOptions): Promise<Artifact> {
+export async function locate(model: ModelSource, options: HubOptions): Promise<Artifact> {
+    const readFolder = (get: Get): Promise<Artifact> => {
+        refuseRevision(options, `${show(`${model}`)} is a folder or a bundled model`);
+        return read(get, `${model}`);
+    };
     if (model === "names") {
-        return read((name, most) => contents(BUNDLED[name](), most, options), model);
+        return readFolder((name, most) => contents(BUNDLED[name](), most, options));
     }
-    if (model instanceof URL || (typeof model === "string" && ADDRESS.test(model) && URL.canParse(model))) {
+    if (model instanceof URL || (isText(model) && ADDRESS.test(model) && URL.canParse(model))) {
         const folder = `${model}`.replace(/\/?$/, "/");
-        return read((name, most) => contents(new URL(name, folder), most, options), `${model}`);
+        return readFolder((name, most) => contents(new URL(name, folder), most, options));
     }
-    if (typeof model !== "string") {
-        if (!model || typeof model !== "object") {
-            throw mustBe("model", model, "a name, a URL, or files by name");
-        }
+    if (!isText(model)) {
+        refuseRevision(options);
         return readFiles(model, "model");
     }
     if (nodeFiles()?.statSync(model, { throwIfNoEntry: false })?.isDirectory()) {
-        return read((name, most) => readFile(`${model}/${name}`, most), model);
+        return readFolder((name, most) => readFile(`${model}/${name}`, most));
     }
     if (!REPOSITORY.test(model)) {
         const kinds = "neither a folder, nor names, nor owner/name on the hub";

@@ -11,9 +11,7 @@ let table: Float64Array | undefined;
 
 /** Return the weight of each distance in steps of 1/256. No entry is close to a half, so any exponential will do. */
 export function weightTable(): Float64Array {
-    table ??= Float64Array.from({ length: MAX_DISTANCE + 1 }, (_, d) =>
-        d < MAX_DISTANCE ? Math.floor(FIRST * Math.exp(-d / 256) + 0.5) : 0,
-    );
+    table ??= Float64Array.from({ length: MAX_DISTANCE + 1 }, (_, d) => Math.floor(FIRST * Math.exp(-d / 256) + 0.5));
     return table;
 }
 
@@ -42,14 +40,13 @@ export function weigh(
     allowed: readonly boolean[],
 ): void {
     const ids = to.length;
-    let largest = Number.NEGATIVE_INFINITY;
-    let best = 0;
-    for (let i = 0; i < ids; i++) {
-        if (allowed[i] && logits[from + i] > largest) {
-            largest = logits[from + i];
+    let best = allowed.indexOf(true);
+    for (let i = best; i < ids; i++) {
+        if (allowed[i] && logits[from + i] > logits[from + best]) {
             best = i;
         }
     }
+    const largest = logits[from + best];
     to.fill(0);
     if (temperature === 0) {
         to[best] = FIRST;
@@ -58,14 +55,13 @@ export function weigh(
     const known = weightTable();
     for (let i = 0; i < ids; i++) {
         if (allowed[i]) {
-            const difference = largest - logits[from + i];
-            to[i] = known[temperature === 1 ? Math.min(difference, MAX_DISTANCE) : distance(difference, temperature)];
+            to[i] = known[distance(largest - logits[from + i], temperature)];
         }
     }
     if (topK !== undefined) {
         const rank = (i: number): number => distance(largest - logits[from + i], temperature);
-        const order = range(ids).filter((i) => allowed[i]);
-        order.sort((a, b) => rank(a) - rank(b) || a - b);
+        const order = [...to.keys()].filter((i) => allowed[i]);
+        order.sort((a, b) => rank(a) - rank(b)); // equal ones stay in the order of their ids
         for (let i = topK; i < order.length; i++) {
             to[order[i]] = 0;
         }
@@ -80,11 +76,8 @@ function distance(difference: number, temperature: number): number {
 }
 
 function keepShare(weights: Float64Array, share: number): void {
-    const order = range(weights.length).sort((a, b) => weights[b] - weights[a] || a - b);
-    let total = 0;
-    for (const weight of weights) {
-        total += weight;
-    }
+    const order = [...weights.keys()].sort((a, b) => weights[b] - weights[a]);
+    const total = weights.reduce((sum, weight) => sum + weight);
     let before = 0;
     for (const id of order) {
         const weight = weights[id];
@@ -93,10 +86,6 @@ function keepShare(weights: Float64Array, share: number): void {
         }
         before += weight;
     }
-}
-
-function range(length: number): number[] {
-    return Array.from({ length }, (_, i) => i);
 }
 
 /**
@@ -120,19 +109,13 @@ export function choose(sums: Float64Array, start: number, ids: number, uniform: 
 }
 
 /** Return the probability of each id from its logit in steps of 1/256. */
-export function softmax(logits: ArrayLike<number>): Float64Array {
+export function softmax(logits: Int32Array): Float64Array {
     return Float64Array.from(logProbabilities(logits), Math.exp);
 }
 
 /** Return the natural log-probability of each id from its logit in steps of 1/256. */
-export function logProbabilities(logits: ArrayLike<number>): Float64Array {
-    let largest = Number.NEGATIVE_INFINITY;
-    for (let i = 0; i < logits.length; i++) {
-        largest = Math.max(largest, logits[i]);
-    }
-    let sum = 0;
-    for (let i = 0; i < logits.length; i++) {
-        sum += Math.exp((logits[i] - largest) / 256);
-    }
+export function logProbabilities(logits: Int32Array): Float64Array {
+    const largest = logits.reduce((most, logit) => Math.max(most, logit));
+    const sum = logits.reduce((sum, logit) => sum + Math.exp((logit - largest) / 256), 0);
     return Float64Array.from(logits, (logit) => (logit - largest) / 256 - Math.log(sum));
 }

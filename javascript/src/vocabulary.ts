@@ -23,7 +23,11 @@ export class Vocabulary {
     readonly separator: string;
     /** The id that stands for symbols that the vocabulary lacks, which is never drawn; 0 if there is none. */
     readonly unknown: number;
-    /** Whether NFC might compose some of the symbols with each other; no symbol before U+0300 composes. */
+    /**
+     * Whether NFC might compose some of the symbols with each other; no symbol before U+0300 composes.
+     *
+     * @internal
+     */
     readonly mayCompose: boolean;
     private readonly ids = new Map<string, number>();
 
@@ -42,9 +46,8 @@ export class Vocabulary {
         this.mayCompose = !isOfWords && symbols.some((symbol) => symbol.codePointAt(0)! >= 0x300);
         symbols.forEach((symbol, position) => {
             const isUnknown = isOfWords && position > 0 && position + 1 === this.unknown;
-            const isRight = isUnknown
-                ? symbol === UNKNOWN
-                : this.split(symbol).join() === symbol && this.split(symbol).length === 1;
+            const [only, ...others] = this.split(symbol);
+            const isRight = isUnknown ? symbol === UNKNOWN : only === symbol && !others.length;
             if (!isRight || (!isUnknown && (isForbidden(symbol) || (isOfWords && nfc(symbol) !== symbol)))) {
                 const message = `symbol ${position} of the vocabulary is ${show(symbol)}, which is not allowed there`;
                 throw new VocabularyError(message, { symbol, position });
@@ -63,7 +66,11 @@ export class Vocabulary {
         return this.isOfWords ? words(text) : [...text];
     }
 
-    /** Return the id of each symbol, or undefined for one that the vocabulary lacks. */
+    /**
+     * Return the id of each symbol, or undefined for one that the vocabulary lacks.
+     *
+     * @internal
+     */
     idsOf(symbols: readonly string[]): (number | undefined)[] {
         return symbols.map((symbol) => this.ids.get(symbol));
     }
@@ -103,9 +110,10 @@ export class Vocabulary {
     describe(): string {
         const { isOfWords, symbols } = this;
         const known = isOfWords ? symbols.slice(0, -1) : symbols;
-        const shown = known.slice(0, isOfWords ? 8 : 40).join(isOfWords ? ", " : "");
-        const more = known.length > (isOfWords ? 8 : 40) ? `${isOfWords ? "," : ""} …` : "";
-        return `${grouped(known.length)} ${this.unit}s: ${isOfWords ? shown : show(shown)}${more}`;
+        const first = known.slice(0, isOfWords ? 8 : 40);
+        const more = known.length > first.length ? " …" : "";
+        const shown = isOfWords ? first.join(", ") + (more && ",") : show(first.join(""));
+        return `${grouped(known.length)} ${this.unit}s: ${shown}${more}`;
     }
 
     private message(text: string, symbol: string, position: number): string {
@@ -116,12 +124,11 @@ export class Vocabulary {
         });
         const cases = [given.toLowerCase(), given.toUpperCase(), title].map(nfc);
         const other = cases.find((each) => each !== given && !this.lacking(each).length);
-        if (this.isOfWords) {
-            const where = `word ${position + 1} of ${show(text)}, ${show(symbol)}`;
-            return `${where}, is not among those that the model knows${other ? `; try ${show(other)}` : ` (${this.describe()})`}`;
-        }
-        return other
-            ? `the model's alphabet has no ${show(symbol)}; try ${show(other)}`
-            : `${show(text)} contains ${show(symbol)} at position ${position}, which is not in the vocabulary (${this.describe()})`;
+        const what = this.isOfWords
+            ? `word ${position + 1} of ${show(text)}, ${show(symbol)}, is not among those that the model knows`
+            : other
+              ? `the model's alphabet has no ${show(symbol)}`
+              : `${show(text)} contains ${show(symbol)} at position ${position}, which is not in the vocabulary`;
+        return what + (other ? `; try ${show(other)}` : ` (${this.describe()})`);
     }
 }

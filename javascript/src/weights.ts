@@ -1,7 +1,7 @@
 /** The tensors of `model.safetensors`, which are whole numbers. */
 
 import type { Tensors } from "./arithmetic/base.js";
-import { show } from "./errors.js";
+import { fail, show } from "./errors.js";
 import { parseJson } from "./json.js";
 import { any, dict, int, list, oneOf, record } from "./schema.js";
 
@@ -21,9 +21,10 @@ const header = record({
  */
 export function readTensors(data: Uint8Array): Tensors {
     const view = new DataView(data.buffer, data.byteOffset, data.length);
-    const length = data.length < 8 ? 0 : Number(view.getBigUint64(0, true));
-    if (data.length < 8 || length > Math.min(data.length - 8, LONGEST_HEADER)) {
-        throw new Error(`a damaged header (of ${length} bytes)`);
+    const room = Math.min(data.length - 8, LONGEST_HEADER);
+    const length = room < 0 ? 0 : Number(view.getBigUint64(0, true));
+    if (length > room) {
+        fail(`a damaged header (of ${length} bytes)`);
     }
     const entries = dict(any)(parseJson(data.subarray(8, 8 + length)), "$");
     entries.delete("__metadata__");
@@ -36,7 +37,7 @@ export function readTensors(data: Uint8Array): Tensors {
         const Numbers = TYPES[dtype];
         const size = shape.reduce((a, b) => a * b, Numbers.BYTES_PER_ELEMENT);
         if (start !== place || end > data.length || end - start !== size) {
-            throw new Error(`a header that contradicts the bytes of tensor ${show(name)}`);
+            fail(`a header that contradicts the bytes of tensor ${show(name)}`);
         }
         place = end;
         // One type of array is fastest. On a machine whose bytes are in the other order, the proof of the bounds fails.
@@ -44,7 +45,7 @@ export function readTensors(data: Uint8Array): Tensors {
         tensors.set(name, { data: numbers, shape });
     }
     if (place !== data.length) {
-        throw new Error(`a header that contradicts the bytes after ${place}`);
+        fail(`a header that contradicts the bytes after ${place}`);
     }
     return tensors;
 }

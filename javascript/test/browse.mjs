@@ -2,7 +2,7 @@
  * Open pages in Chromium as people do, and print what they show: JSON on standard input and output.
  *
  * Each page has `file`, a path or an address, and perhaps `hash`, `width`, `scheme` (`light` or `dark`) and `steps`: fields
- * to fill by id, what to click, keys to press. After each step the result has the names that are shown, and what is said
+ * to fill by id, what to click, what to give the focus, keys to press. After each step the result has the names that are shown, and what is said
  * of them.
  */
 
@@ -38,13 +38,14 @@ async function browse({ file, hash = "", width = 1280, scheme = "light", steps =
             names: [...document.querySelectorAll("#list li")].map((item) => item.textContent),
             status: document.getElementById("status").textContent,
             hash: location.hash,
+            temperature: document.getElementById("temperature-value").textContent,
             focus: document.activeElement.id || document.activeElement.textContent,
         }));
     }
 
     await page.goto(`${file.includes("://") ? file : pathToFileURL(file)}${hash}`);
     found.shown.push(await shown());
-    for (const { fill = {}, click = [], press = [] } of steps) {
+    for (const { fill = {}, click = [], focus = "", press = [] } of steps) {
         for (const [id, value] of Object.entries(fill)) {
             const field = page.locator(`[id="${id}"]`);
             const isChoice = await field.evaluate((each) => each.tagName === "SELECT");
@@ -52,6 +53,9 @@ async function browse({ file, hash = "", width = 1280, scheme = "light", steps =
         }
         for (const selector of click) {
             await page.click(selector);
+        }
+        if (focus) {
+            await page.locator(focus).first().focus();
         }
         for (const key of press) {
             await page.keyboard.press(key);
@@ -76,6 +80,7 @@ async function browse({ file, hash = "", width = 1280, scheme = "light", steps =
                 table.querySelector(".drawn td").textContent,
             ]),
             direction: document.getElementById("list").dir,
+            labels: [...document.querySelectorAll("#picture text")].map((each) => each.textContent),
             places: document.querySelectorAll("#picture text, #picture circle").length,
             isTooWide: document.documentElement.scrollWidth > innerWidth,
         })),
@@ -86,6 +91,20 @@ async function browse({ file, hash = "", width = 1280, scheme = "light", steps =
     const downloading = page.waitForEvent("download");
     await page.click("#download");
     found.downloaded = readFileSync(await (await downloading).path(), "utf8");
+
+    await page.emulateMedia({ media: "print" });
+    found.printed = await page.evaluate(() => ({
+        line: document.getElementById("printed").textContent,
+        isShown: document.getElementById("printed").checkVisibility(),
+        hidden: ["#options", "#again", "#copy", "#name"].filter(
+            (each) => !document.querySelector(each).checkVisibility(),
+        ),
+        isCut: [...document.querySelectorAll("#list, #steps")].some(
+            (each) => each.scrollHeight > each.clientHeight + 1,
+        ),
+        isTooWide: document.documentElement.scrollWidth > innerWidth,
+    }));
+    await page.emulateMedia({ media: null });
 
     await page.evaluate(axe.source);
     const { violations } = await page.evaluate(() => globalThis.axe.run());

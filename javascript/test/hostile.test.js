@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { ArtifactError, load, Model, ModelNotFoundError, SequentiaError } from "sequentia";
+import { ArtifactError, load, Model, ModelNotFoundError, OptionError, SequentiaError } from "sequentia";
 import { files, folder } from "./data.js";
 
 const encoder = new TextEncoder();
@@ -217,6 +217,25 @@ test("numbers that are not exact, and tables that are left, are refused", () => 
     );
 });
 
+test("a config.json that is no object is told so, and bounds are given where there are some", () => {
+    const given = files("bigram");
+    for (const text of ["[]", "null", "1", '"text"', "true"]) {
+        refused({ ...given, "config.json": encoder.encode(text) }, /found Expected an object - at `\$`;/);
+    }
+    const messages = [
+        [(config) => (config.files = []), /Expected an object - at `\$\.files`/],
+        [(config) => (config.name = ""), /Expected a text of size 1 or more - at `\$\.name`/],
+        [(config) => (config.name = 1), /Expected a text of size 1 or more/],
+        [(config) => (config.conditions = { a: [] }), /Expected a list of size 1 to 4096 - at `\$\.conditions\.a`/],
+        [(config) => (config.conditions = []), /Expected an object of size 0 to 16 - at/],
+        [(config) => (config.block_size = 0), /Expected a whole number, 1 to 1024 - at/],
+        [(config) => (config.architecture.parameters = -1), /Expected a whole number, 0 or more - at/],
+    ];
+    for (const [edit, message] of messages) {
+        refused(changed(given, edit), message, edit);
+    }
+});
+
 test("hashes out of order are refused", () => {
     const given = files("bigram");
     const reversed = given["novelty.crc32"].slice().reverse();
@@ -227,6 +246,6 @@ test("hashes out of order are refused", () => {
 test("missing files", async () => {
     const { "model.safetensors": _, ...others } = files("bigram");
     refused(others, /missing/);
-    assert.throws(() => Model.from({}), ModelNotFoundError);
+    assert.throws(() => Model.from({}), OptionError);
     await assert.rejects(load(`${folder("bigram")}/..`), ModelNotFoundError);
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { ArtifactError, HubError, load, ModelNotFoundError, OptionError } from "sequentia";
+import { ArtifactError, HubError, load, Model, ModelNotFoundError, OptionError } from "sequentia";
 import { files, folder } from "./data.js";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
@@ -77,8 +77,37 @@ test("what is not there, or may not be read", async () => {
         await assert.rejects(load("you/names", { endpoint, revision }), OptionError);
     }
     await assert.rejects(load("you/names@v1", { endpoint, revision: "main" }), OptionError);
+    for (const [option, value, message] of [
+        ["endpoint", "zzz", "endpoint must be an address with https: or http:, not 'zzz'"],
+        ["endpoint", "localhost:8080", "endpoint must be an address with https: or http:, not 'localhost:8080'"],
+        ["endpoint", 5, "endpoint must be an address with https: or http:, not 5"],
+        ["token", 5, "token must be a string, not 5"],
+        ["token", "secret\n", "token must be of visible ASCII characters"],
+        ["signal", 5, "signal must be an AbortSignal, not 5"],
+        ["signal", {}, "signal must be an AbortSignal, not {}"],
+        ["revision", 5, "revision must be a string, not 5"],
+    ]) {
+        await assert.rejects(load("you/names", { endpoint, [option]: value }), {
+            name: "OptionError",
+            option,
+            message,
+        });
+    }
     const stopped = AbortSignal.abort();
     await assert.rejects(load("you/names", { endpoint, signal: stopped }), { name: "AbortError" });
+});
+
+test("only what is on the hub has revisions", async () => {
+    const address = pathToFileURL(folder("mlp-relu"));
+    for (const place of ["names", folder("mlp-relu"), address, address.href]) {
+        const message = `'${place}' is a folder or a bundled model, which has no revisions`;
+        await assert.rejects(load(place, { revision: "v1" }), { name: "OptionError", option: "revision", message });
+    }
+    for (const inMemory of [model, Model.from(model)]) {
+        const message = "this is a model in memory, which has no revisions";
+        await assert.rejects(load(inMemory, { revision: "v1" }), { name: "OptionError", message });
+        assert.ok(await load(inMemory, { revision: null }));
+    }
 });
 
 test("what is damaged, or has no end", async () => {

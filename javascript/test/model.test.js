@@ -97,7 +97,7 @@ test("the next symbols, and what a name scores", () => {
 const WRONG = [
     [{ temperature: -1 }, "temperature must be a finite number 0 or more, not -1"],
     [{ temperature: Number.NaN }, "temperature must be a finite number 0 or more, not NaN"],
-    [{ temperature: "1" }, 'temperature must be a finite number 0 or more, not "1"'],
+    [{ temperature: "1" }, "temperature must be a finite number 0 or more, not '1'"],
     [{ topK: 0 }, "topK must be a whole number, 1 or more, not 0"],
     [{ topK: 1.5 }, "topK must be a whole number, 1 or more, not 1.5"],
     [{ topP: 1.5 }, "topP must be a finite number greater than 0 and at most 1, not 1.5"],
@@ -106,21 +106,29 @@ const WRONG = [
     [{ maxLength: 5000 }, "maxLength must be a whole number from 1 to 4096, not 5000"],
     [{ minLength: 5, maxLength: 4 }, "minLength 5 is greater than maxLength 4"],
     [{ prefix: 1 }, "prefix must be a string, not 1"],
-    [{ prefix: "abc", maxLength: 2 }, 'prefix "abc" has 3 symbols, more than maxLength 2'],
+    [{ prefix: "abc", maxLength: 2 }, "prefix 'abc' has 3 symbols, more than maxLength 2"],
     [{ unique: 1 }, "unique must be true or false, not 1"],
-    [{ exclude: "emma" }, 'exclude must be a list of strings, even for a single one, not "emma"'],
+    [{ exclude: "emma" }, "exclude must be a list of strings, even for a single one, not 'emma'"],
     [{ avoid: ["a", 1] }, "avoid[1] must be a string, not 1"],
     [{ avoid: [""] }, "avoid must not contain the empty string, which every name contains"],
     [{ seed: -1 }, "seed must be a whole number from 0 to 2**128 - 1, or a string, not -1"],
     [{ seed: 2n ** 128n }, /^seed must be a whole number/],
-    [{ seed: 2 ** 60 }, /^seed must be a whole number/],
+    [
+        { seed: 2 ** 60 },
+        "seed must be a whole number from 0 to 2**128 - 1 (write a bigint from 2**53 on), or a string, not " +
+            "1152921504606847000",
+    ],
+    [{ topK: 3n }, "topK must be a whole number, 1 or more, not 3n"],
+    [{ temperature: { a: 1, b: 2 } }, "temperature must be a finite number 0 or more, not {a,b}"],
     [{ seed: "\ud800" }, /^seed must be text without lone surrogates/],
-    [{ where: { sex: "f" } }, 'where: the model has no condition "sex"; it has none'],
+    [{ where: { sex: "f" } }, "where: the model has no condition 'sex'; it has none"],
     [{ where: "f" }, /^where must be an object of values by condition/],
+    [{ where: new Date(0) }, /^where must be an object of values by condition/],
+    [{ where: new Map() }, "where must be an object of values by condition, not [object Map]"],
     [{ pattern: ".*a" }, /^pattern: only the Python library has patterns/],
     [
         { suffix: "a", avoid: ["a"] },
-        /^no name of 1 to 15 symbols ends in "a" and contains none of the strings to avoid/,
+        /^no name of 1 to 15 symbols ends in 'a' and contains none of the strings to avoid/,
     ],
 ];
 
@@ -137,27 +145,94 @@ test("other errors", async () => {
     assert.throws(() => names.generate(-1), { message: "n must be a whole number, 0 or more, not -1" });
     assert.throws(() => names.generate(1, { top_k: 1 }), {
         name: "TypeError",
-        message: /^unknown option "top_k"; the options are/,
+        message: /^unknown option 'top_k'; the options are/,
     });
+    for (const draw of [(n) => names.generate(n), (n) => names.shard(0, n)]) {
+        assert.throws(
+            () => draw(1e12),
+            /^OptionError: (n|count) must be a whole number from 0 to 4294967295, not 1000000000000$/,
+        );
+    }
+    assert.throws(() => names.shard(1e300, 1), /first must be a whole number from 0 to 9007199254740991, not 1e\+300/);
+    assert.equal(names.shard(2 ** 52, 3, { seed: 1 }).length, 3); // as quick as at the start of the stream
+    for (const [value, shown] of [
+        ["a'b", '"a\'b"'],
+        ['a"b', "'a\"b'"],
+        ["a\n\\", "'a\\n\\\\'"],
+        [["a", null], "['a', null]"],
+    ]) {
+        assert.throws(() => names.generate(1, { topK: value }), {
+            message: `topK must be a whole number, 1 or more, not ${shown}`,
+        });
+    }
     assert.throws(() => names.shard(0, 1, { unique: true }), /unique is not available for shards/);
     assert.throws(() => names.generate(1, { prefix: "Emma" }), {
         name: "VocabularyError",
-        message: 'the model\'s alphabet has no "E"; try "emma"',
+        message: "the model's alphabet has no 'E'; try 'emma'",
     });
     assert.throws(() => names.score("né"), VocabularyError);
-    assert.throws(() => words.generate(1, { prefix: "THe" }), /word 1 of "THe", "THe", is not among .*; try "the"/);
+    assert.throws(() => words.generate(1, { prefix: "THe" }), /word 1 of 'THe', 'THe', is not among .*; try 'the'/);
     assert.throws(() => people.generate(1, { where: { sex: "x" } }), {
-        message: 'where: sex must be one of "f", "m", not "x"',
+        message: "where: sex must be one of 'f', 'm', not 'x'",
     });
     assert.throws(() => words.generate(1, { novel: true, exclude: ["THE"], seed: -1 }), OptionError);
     await assert.rejects(load(3), { name: "OptionError", message: /^model must be/ });
-    for (const nowhere of ["no such model", "./nope", "../nope@x", "http://", "https:", {}, { "config.json": "{}" }]) {
+    for (const nowhere of ["no such model", "./nope", "../nope@x", "http://", "https:"]) {
         await assert.rejects(load(nowhere), { name: "ModelNotFoundError" });
     }
-    assert.throws(() => Model.from(null), { name: "ModelNotFoundError" });
     assert.throws(() => names.unknownWords(["a"]), { name: "OptionError" });
     await assert.rejects(load("names", { cache: true }), TypeError);
     await assert.rejects(generate(1, { model: "nowhere here" }), { name: "ModelNotFoundError" });
+});
+
+test("what is no model, and what are no options", async () => {
+    const expected = "a name, a URL, or files by name with config.json";
+    for (const [source, shown] of [
+        [5, "5"],
+        [[], "[]"],
+        [{}, "{}"],
+        [new Map(), "[object Map]"],
+        [{ "config.jsn": new Uint8Array(1) }, "{config.jsn}"],
+    ]) {
+        const error = { name: "OptionError", option: "model", message: `model must be ${expected}, not ${shown}` };
+        await assert.rejects(load(source), error);
+        await assert.rejects(generate(1, { model: source }), error);
+        assert.throws(() => Model.from(source), error);
+    }
+    assert.throws(() => Model.from(null), { name: "OptionError", message: `model must be ${expected}, not null` });
+    await assert.rejects(load({ ...files("names"), "config.json": "{}" }), {
+        name: "OptionError",
+        message: "config.json must be a Uint8Array or an ArrayBuffer, not a string",
+    });
+    for (const [options, shown] of [
+        [5, "5"],
+        ["x", "'x'"],
+        [[], "[]"],
+        [new Map(), "[object Map]"],
+    ]) {
+        const error = { name: "OptionError", message: `options must be an object, not ${shown}` };
+        await assert.rejects(load("names", options), error);
+        await assert.rejects(generate(1, options), error);
+        assert.throws(() => names.generate(1, options), error);
+        assert.throws(() => names.score("emma", options), error);
+    }
+    await assert.rejects(generate(1, { nope: 1 }), {
+        name: "TypeError",
+        message: /^unknown option 'nope'; .*, model$/,
+    });
+    assert.deepEqual((await load(null, null)).generate(3, { seed: 1 }), names.generate(3, { seed: 1 }));
+    assert.throws(() => names.generate(3n), { message: "n must be a whole number, 0 or more, not 3n" });
+    assert.throws(() => names.generate(null), { message: "n must be a whole number, 0 or more, not null" });
+});
+
+test("a prefix or a suffix may be longer than the most that maxLength can be, as in Python", () => {
+    const long = "a".repeat(4097);
+    assert.deepEqual(names.generate(1, { prefix: long, seed: 1 }), [long]);
+    assert.throws(() => names.generate(1, { suffix: long, seed: 1 }), {
+        name: "GenerationError",
+        message: /^the options are met by none of the names tried/,
+    });
+    assert.throws(() => names.generate(1, { prefix: long, maxLength: 4097 }), /^OptionError: maxLength must be/);
 });
 
 test("what cannot be found gives an error with what was found", () => {

@@ -46,7 +46,7 @@ test("the minified file says the same of what is no model", async () => {
     const broken = mkdtempSync(`${tmpdir()}/sequentia-`);
     cpSync(`${folder("bigram")}/config.json`, `${broken}/config.json`);
     const found = async (load, source) => load(source).then(assert.fail, ({ name, message }) => ({ name, message }));
-    for (const source of [empty, broken, new URL(`file://${empty}/`), "no model", {}, 3]) {
+    for (const source of [empty, broken, new URL(`file://${empty}/`), "no model", {}, [], 3]) {
         assert.deepEqual(await found(minified.load, source), await found(modules.load, source));
     }
 });

@@ -11,15 +11,19 @@ import { installed, remove } from "./packed.js";
 const TSC = fileURLToPath(new URL("../node_modules/typescript/bin/tsc", import.meta.url));
 const folder = installed();
 after(() => remove(folder));
-copyFileSync(new URL("types/user.ts", import.meta.url), join(folder, "user.mts"));
+for (const name of ["user", "platform"]) {
+    copyFileSync(new URL(`types/${name}.ts`, import.meta.url), join(folder, `${name}.mts`));
+}
 
-for (const [resolution, module] of [
-    ["bundler", "esnext"],
-    ["nodenext", "nodenext"],
+for (const [resolution, module, lib, file] of [
+    ["bundler", "esnext", "es2022,dom,dom.iterable", "platform.mts"],
+    ["nodenext", "nodenext", "es2022,dom,dom.iterable", "platform.mts"],
+    ["bundler", "esnext", "es2022", "user.mts"],
+    ["nodenext", "nodenext", "es2022", "user.mts"],
 ]) {
-    test(`types with moduleResolution ${resolution}`, () => {
-        const options = ["--strict", "--noEmit", "--target", "es2022", "--module", module];
-        const given = [TSC, ...options, "--moduleResolution", resolution, "--types", "", "user.mts"];
+    test(`types with moduleResolution ${resolution}, and of the platform those of ${lib}`, () => {
+        const options = ["--strict", "--noEmit", "--target", "es2022", "--lib", lib, "--module", module];
+        const given = [TSC, ...options, "--moduleResolution", resolution, "--types", "", file];
         const { status, stdout } = spawnSync(process.execPath, given, { cwd: folder, encoding: "utf8" });
         assert.equal(status, 0, stdout);
     });

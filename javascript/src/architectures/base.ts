@@ -1,6 +1,7 @@
 /** What every kind of model has, and the parts of networks that several kinds share. */
 
 import type { Arithmetic, Inputs } from "../arithmetic/base.js";
+import { fail } from "../errors.js";
 import { type Check, int } from "../schema.js";
 
 /** The network of a model. */
@@ -56,7 +57,7 @@ export const largest = int(1, 65_535);
 /** Check that something is not greater than a network can read. */
 export function checkMost(what: string, value: number, most: number): void {
     if (value > most) {
-        throw new Error(`${what} ${value}, more than ${most}`);
+        fail(`${what} ${value}, more than ${most}`);
     }
 }
 

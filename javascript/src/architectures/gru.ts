@@ -38,8 +38,10 @@ export const gru = kind(
                 arithmetic.lookUp(arithmetic.tensor(`${name}.condition.${i}`, rows, units), arithmetic.condition(i)),
             );
             const added = said.length ? said.reduce((a, b) => arithmetic.add(a, b)) : undefined;
-            const table = name === "new" ? "tanh" : "sigmoid";
-            const last = name === "new" ? own.largest_tanh : own.largest_sigmoid;
+            const isNew = name === "new";
+            const [table, last] = isNew
+                ? (["tanh", own.largest_tanh] as const)
+                : (["sigmoid", own.largest_sigmoid] as const);
             return {
                 own: (): V => {
                     const product = splitProduct(arithmetic, name, state, [units, units], low_bits);

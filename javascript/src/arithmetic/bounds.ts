@@ -1,6 +1,6 @@
 /** A proof, from a model's tensors, that its network's arithmetic is exact: no number can reach 2^24. */
 
-import { show } from "../errors.js";
+import { fail, show } from "../errors.js";
 import { type Arithmetic, type Inputs, LIMIT, type Tensors } from "./base.js";
 
 const MOST_STEPS = 2 ** 28; // for one context, in multiplications
@@ -33,7 +33,7 @@ export class Bounds implements Arithmetic<Interval> {
             const tensor = this.tensors.get(name);
             if (tensor?.shape.join() !== shape.join()) {
                 const what = tensor ? `tensor ${show(name)} of shape ${show(tensor.shape)}` : `no tensor ${show(name)}`;
-                throw new Error(`${what}, not one of ${show(shape)}`);
+                fail(`${what}, not one of ${show(shape)}`);
             }
             const { data } = tensor;
             found = this.checked(data, data, data.length / shape[0], 0);
@@ -46,17 +46,17 @@ export class Bounds implements Arithmetic<Interval> {
     finish(): void {
         for (const name of this.tensors.keys()) {
             if (!this.known.has(name)) {
-                throw new Error(`an unknown tensor ${show(name)}`);
+                fail(`an unknown tensor ${show(name)}`);
             }
         }
     }
 
     symbol(): Interval {
-        return number(0, this.inputs.ids - 1);
+        return repeated(0, this.inputs.ids - 1);
     }
 
     condition(column: number): Interval {
-        return number(0, this.inputs.values[column] - 1);
+        return repeated(0, this.inputs.values[column] - 1);
     }
 
     lookUp(table: Interval, rows: Interval): Interval {
@@ -64,7 +64,7 @@ export class Bounds implements Arithmetic<Interval> {
         const [first, last] = [Math.min(...rows.low), Math.max(...rows.high)];
         const count = low.length / width;
         if (first < 0 || last >= count) {
-            throw new Error(`row ${first} to ${last} of ${count}`);
+            fail(`row ${first} to ${last} of ${count}`);
         }
         const { length } = rows.low;
         this.spend(STEPS_OF_OTHERS * length * width);
@@ -74,21 +74,12 @@ export class Bounds implements Arithmetic<Interval> {
         const key = `${first} ${last} ${length}`;
         let found = known.get(key);
         if (!found) {
-            found = {
-                low: new Float64Array(width).fill(LIMIT),
-                high: new Float64Array(width).fill(-LIMIT),
-                width,
-            };
+            found = repeated(LIMIT, -LIMIT, width);
             for (let row = first; row <= last; row++) {
                 widen(found, low, high, row * width);
             }
             if (length > 1) {
-                const [from, to] = [found.low[0], found.high[0]];
-                found = {
-                    low: new Float64Array(length).fill(from),
-                    high: new Float64Array(length).fill(to),
-                    width: length,
-                };
+                found = repeated(found.low[0], found.high[0], length);
             }
             known.set(key, found);
         }
@@ -146,9 +137,9 @@ export class Bounds implements Arithmetic<Interval> {
     numbered(x: Interval, count: number, y: Interval): Interval {
         const high = x.high[0] * count + y.high[0];
         if (high >= LARGEST_INDEX) {
-            throw new Error(`an index of ${high} places`);
+            fail(`an index of ${high} places`);
         }
-        return number(x.low[0] * count + y.low[0], high);
+        return repeated(x.low[0] * count + y.low[0], high);
     }
 
     private each(x: Interval, y: Interval, join: (a: number, b: number) => number): Interval {
@@ -166,7 +157,7 @@ export class Bounds implements Arithmetic<Interval> {
             largest = Math.max(largest, -low[i], high[i]);
         }
         if (largest >= LIMIT) {
-            throw new Error(`a number can reach ${largest}, which is not exact`);
+            fail(`a number can reach ${largest}, which is not exact`);
         }
         return { low, high, width };
     }
@@ -174,7 +165,7 @@ export class Bounds implements Arithmetic<Interval> {
     private spend(steps: number): void {
         this.steps += steps;
         if (this.steps > MOST_STEPS) {
-            throw new Error(`a context takes more steps than ${MOST_STEPS}`);
+            fail(`a context takes more steps than ${MOST_STEPS}`);
         }
     }
 }
@@ -187,8 +178,9 @@ function widen({ low, high, width }: Interval, lows: Numbers, highs: Numbers, at
     }
 }
 
-function number(low: number, high: number): Interval {
-    return { low: Float64Array.of(low), high: Float64Array.of(high), width: 1 };
+/** Return a row of the same bounds; a single number by default. */
+function repeated(low: number, high: number, width = 1): Interval {
+    return { low: new Float64Array(width).fill(low), high: new Float64Array(width).fill(high), width };
 }
 
 function map({ low, high, width }: Interval, change: (each: number) => number): Interval {

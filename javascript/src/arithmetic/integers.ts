@@ -160,7 +160,7 @@ export class Program implements Arithmetic<Numbers> {
 
     /** Return the rows of two sums; two of them become one row of a table for pairs of indexes, if there is room. */
     private joined(xs: readonly Numbers[], ys: readonly Numbers[]): readonly Numbers[] {
-        const [x, y] = [xs[xs.length - 1], ys[0]];
+        const [x, y] = [xs.at(-1)!, ys[0]];
         const { data, width } = y;
         const count = data.length / width;
         const size = x.data.length * count;

@@ -1,4 +1,7 @@
-/** Uses everything that the package offers, as a strict TypeScript project would; `test/types.test.js` checks its types. */
+/**
+ * Uses everything that the package offers, as a strict TypeScript project would, without the types of the DOM and of Node;
+ * `test/types.test.js` checks its types.
+ */
 
 import {
     ArtifactError,
@@ -36,9 +39,9 @@ const options: Options = {
 };
 const hub: HubOptions = { revision: "main", endpoint: "https://huggingface.co", token: undefined, signal: undefined };
 const files: Files = { "config.json": new Uint8Array(), "model.safetensors": new ArrayBuffer(0) };
-const sources: ModelSource[] = ["names", "owner/name@v1", new URL("https://example.org/model/"), files];
+const sources: ModelSource[] = ["names", "owner/name@v1", "https://example.org/model/", files];
 
-export async function use(): Promise<void> {
+export async function use(): Promise<unknown[]> {
     const bundled: Model = await load();
     for (const source of sources) {
         await load(source, hub);
@@ -65,7 +68,7 @@ export async function use(): Promise<void> {
     const unknown: string[] = bundled.unknownWords("maria");
     const symbols: readonly string[] = bundled.vocabulary.symbols;
     const ids: number[] = bundled.vocabulary.encode("maria");
-    console.log(one, many, end, logits, conditions, config.name, isKnown, unknown, symbols, ids);
+    return [one, many, end, logits, conditions, config.name, isKnown, unknown, symbols, ids];
 }
 
 export function explain(error: unknown): string {
