@@ -74,7 +74,7 @@ def generate(
         unique: return no name twice in one call.
         novel: return no name of the list that the model was made from: of no part, train, dev or test. For each name of
             the list, it also rejects one in 2**32 other names by mistake.
-        exclude: names not to return, spelled as the model spells them.
+        exclude: names not to return, spelled as the model spells them, or with ``case`` in any case.
         avoid: strings that no name contains; of whole words for a model of words.
         pattern: a regular expression, of characters, that every name matches in full: literals, ``.``, classes such as
             ``[a-e]``, ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``.
@@ -82,8 +82,8 @@ def generate(
         seed: a whole number from 0 to 2**128 - 1, or a string, taken as it is and not normalised; by default a random
             number for each call.
         case: return names in ``"lower"``, ``"title"`` or ``"upper"`` case instead of the model's own. Capital and small
-            letters are then the same in ``prefix``, ``suffix``, ``avoid``, ``exclude`` and for ``unique``; ``pattern``
-            and ``novel`` are about the model's own spelling.
+            letters are then the same in ``prefix``, ``suffix`` and ``avoid``; these, the lengths, ``pattern`` and
+            ``novel`` are about the model's own spelling. ``exclude`` and ``unique`` are about the names as shown.
 
     Raises:
         OptionError: if an option is out of range or contradicts another.

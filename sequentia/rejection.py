@@ -69,8 +69,8 @@ class Rejection:
         if plan.known is not None:
             reasons[plan.known.contains(texts)] = _KNOWN
         if plan.exclude:
-            rows = vocabulary.rows(plan.compared(names))
-            reasons[np.array([row in plan.exclude for row in rows], dtype=bool)] = _EXCLUDED
+            excluded = [name in plan.exclude for name in plan.told_apart(names, vocabulary)]
+            reasons[np.array(excluded, dtype=bool)] = _EXCLUDED
         if vocabulary.may_compose and not unicodedata.is_normalized("NFC", "\n".join(texts)):
             normal = [unicodedata.is_normalized("NFC", text) for text in texts]
             reasons[~np.array(normal, dtype=bool)] = _NOT_NFC
@@ -93,7 +93,7 @@ class Acceptance:
 
     def __init__(self, plan: Plan, vocabulary: Vocabulary) -> None:
         self._plan, self._vocabulary = plan, vocabulary
-        self._seen: set[bytes] = set()
+        self._seen: set[bytes | str] = set()
         self._rejected: Counter[str] = Counter()
         self._rejected_in_a_row = 0  # attempts and repeats
         self._missing = False
@@ -139,11 +139,11 @@ class Acceptance:
         attempts = np.zeros(len(names), dtype=int) if rejected is None else rejected[: len(names), _UNMET:].sum(axis=1)
         kept: list[int] = []
         used = 0
-        rows = self._vocabulary.rows(self._plan.compared(names))
-        for row, attempts_at_name in zip(rows, attempts.tolist(), strict=True):
+        compared = self._plan.told_apart(names, self._vocabulary)
+        for name, attempts_at_name in zip(compared, attempts.tolist(), strict=True):
             used += 1
-            if row not in self._seen:
-                self._seen.add(row)
+            if name not in self._seen:
+                self._seen.add(name)
                 kept.append(used - 1)
                 self.accepted += 1
                 self._rejected_in_a_row = self.repeats_in_a_row = 0
