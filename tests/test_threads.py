@@ -2,15 +2,19 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sequentia import SequenceModel
+import sequentia
+from sequentia import ModelNotFoundError, SequenceModel, session
 from sequentia.iterating import SharedIterator
+from sequentia.loaded import LoadedModels
 
 THREADS = 4
 
@@ -89,3 +93,71 @@ def test_a_stream_goes_on_after_a_fork_in_which_a_thread_held_it(moons: Sequence
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     done.set()
     thread.join()
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return a list that gets each session that onnxruntime opens, which takes a while."""
+    sessions: list[Any] = []
+    open_session = session.open_session
+
+    def slowly(graph: bytes | Path) -> Any:
+        time.sleep(0.2)
+        sessions.append(open_session(graph))
+        return sessions[-1]
+
+    monkeypatch.setattr(session, "open_session", slowly)
+    return sessions
+
+
+def test_a_model_is_loaded_once_for_all_threads(trained: Path, opened: list[Any]) -> None:
+    models = LoadedModels()
+    found = at_once(lambda: models.of(trained, None), threads=8)
+    assert len(opened) == 1
+    assert all(model is found[0] for model in found)
+    assert models.of(trained, None) is found[0]
+    assert models.of(trained, (1, 1)) is not found[0], "the folder has changed"
+    for version in range(2, 6):
+        models.of(trained, (version, 1))
+    assert models.of(trained, None) is not found[0], "four models are kept"
+
+
+def test_another_model_does_not_wait_and_what_cannot_be_loaded_leaves_nothing(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, begun, done = LoadedModels(), threading.Event(), threading.Event()
+    load = sequentia.load
+
+    def waiting(model: str | Path | None) -> SequenceModel:
+        if model == "slow":
+            begun.set()
+            assert done.wait(60)
+            raise ModelNotFoundError("no model")
+        return load(model)
+
+    monkeypatch.setattr("sequentia.loaded.load", waiting)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(models.of, "slow", None)
+        assert begun.wait(60)
+        assert models.of(trained, None).generate(2, seed=1) == load(trained).generate(2, seed=1)
+        done.set()
+        with pytest.raises(ModelNotFoundError):
+            slow.result()
+    assert not models._loading
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_fork_while_a_thread_loads_a_model(trained: Path) -> None:
+    models = LoadedModels()
+    with models._lock:  # as if another thread held it
+        child = os.fork()
+        if not child:
+            os._exit(0 if models.of(trained, None) is models.of(trained, None) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_threads_of_a_forked_process_open_one_session(trained: Path, opened: list[Any]) -> None:
+    model = sequentia.load(trained)
+    model._session.renew()  # as in a forked process
+    at_once(lambda: model.score(["luna"]))
+    assert len(opened) == 2
