@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 import unicodedata
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
@@ -77,7 +77,7 @@ class Plan:
     top_p: float | None
     max_length: int
     unique: bool
-    exclude: frozenset[bytes] | frozenset[str]
+    exclude: frozenset[bytes | str]
     known: KnownNames | None
     constraint: Constraint
     drawable: NDArray[np.bool_] | None
@@ -197,7 +197,7 @@ class Plan:
                 "ask for fewer names or loosen the options"
             )
 
-    def told_apart(self, names: Names, vocabulary: Vocabulary) -> list[bytes] | list[str]:
+    def told_apart(self, names: Names, vocabulary: Vocabulary) -> Sequence[bytes | str]:
         """Return what ``unique`` and ``exclude`` compare of names: their ids, or with ``case`` the texts shown."""
         return vocabulary.rows(names) if self.case is None else in_case(vocabulary.decode(names), self.case)
 
@@ -213,11 +213,12 @@ class Plan:
         return self.temperature == 0 or self.top_k == 1
 
 
-def check_names(options: Mapping[str, object], known: type) -> None:
-    """Raise TypeError for an option that a ``TypedDict`` does not have."""
+def check_names(options: Mapping[str, object], known: type, refused: Collection[str] = ()) -> None:
+    """Raise TypeError for an option that a ``TypedDict`` does not have; the message does not list refused ones."""
     unknown = sorted(set(options) - set(known.__annotations__))
     if unknown:
-        raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(known.__annotations__)}")
+        names = ", ".join(name for name in known.__annotations__ if name not in refused)
+        raise TypeError(f"unknown option {unknown[0]!r}; the options are {names}")
 
 
 def check_int(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
@@ -270,9 +271,7 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _excluded(
-    names: object, vocabulary: Vocabulary, max_length: int, case: Case | None
-) -> frozenset[bytes] | frozenset[str]:
+def _excluded(names: object, vocabulary: Vocabulary, max_length: int, case: Case | None) -> frozenset[bytes | str]:
     """Return names as :meth:`Plan.told_apart` tells them apart, without some that the model cannot draw."""
     texts = map(_normal, strings("exclude", names))
     if case is not None:
