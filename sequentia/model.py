@@ -101,6 +101,7 @@ class SequenceModel(Pretrained):
         Raises:
             OptionError: if an option is out of range or contradicts another.
         """
+        check_names(options, SamplingOptions, refused=("unique", "seed"))
         if options.get("seed") is not None:
             raise OptionError("seed: give each name's to the function", option="seed", value=options["seed"])
         return Namer(self._methods(options), self.vocabulary, self._plan(options))
@@ -133,6 +134,7 @@ class SequenceModel(Pretrained):
             OptionError: if an option is out of range or contradicts another.
             GenerationError: while the batches are drawn, as :meth:`stream` does.
         """
+        check_names(options, SamplingOptions, refused=("unique",))
         first, count = check_int("first", first, least=0), check_int("count", count, least=0)
         plan = self._plan(options)
         if plan.unique:
