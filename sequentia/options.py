@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .case import Case, check_case, in_case, letters_of
 from .config import MAX_LENGTH
 from .constraints import Constraint
-from .errors import GenerationError, OptionError
+from .errors import GenerationError, OptionError, VocabularyError
 from .novelty import KnownNames
 from .sampling import draws_per_name, seed_of
 from .vocabulary import Names, Vocabulary
@@ -113,7 +113,8 @@ class Plan:
         case = check_case(options.get("case"))
         letters = None if case is None else letters_of(vocabulary)
         spell, same = (_normal, None) if letters is None else (letters.spell, letters.same)
-        prefix_ids, suffix_ids = vocabulary.encode(spell(prefix)), tuple(vocabulary.encode(spell(suffix)).tolist())
+        prefix_ids = _encoded(prefix, vocabulary, spell)
+        suffix_ids = tuple(_encoded(suffix, vocabulary, spell).tolist())
         min_length = check_int("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
         requested = options.get("max_length")
         max_length = (
@@ -269,6 +270,14 @@ def strings(option: str, values: object, expected: str = "a list of strings, eve
 
 def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
+
+
+def _encoded(text: str, vocabulary: Vocabulary, spell: Callable[[str], str]) -> NDArray[np.int64]:
+    """Return the ids of a text, or raise :class:`VocabularyError` with the text as it was given."""
+    try:
+        return vocabulary.encode(spell(text))
+    except VocabularyError as error:
+        raise vocabulary.unknown_symbol(_normal(text), error.position) from None
 
 
 def _excluded(names: object, vocabulary: Vocabulary, max_length: int, case: Case | None) -> frozenset[bytes | str]:

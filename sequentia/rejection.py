@@ -85,14 +85,16 @@ class Acceptance:
     Args:
         plan: the options.
         vocabulary: the model's alphabet.
+        wanted: number of names, or ``None`` if the stream is endless.
 
     Attributes:
         accepted: number of names that were kept.
         repeats_in_a_row: number of names dropped since the last one that was kept.
     """
 
-    def __init__(self, plan: Plan, vocabulary: Vocabulary) -> None:
+    def __init__(self, plan: Plan, vocabulary: Vocabulary, wanted: int | None) -> None:
         self._plan, self._vocabulary = plan, vocabulary
+        self._advice = "loosen the options" if wanted in {None, 1} else "ask for fewer names or loosen the options"
         self._seen: set[bytes | str] = set()
         self._rejected: Counter[str] = Counter()
         self._rejected_in_a_row = 0  # attempts and repeats
@@ -127,7 +129,7 @@ class Acceptance:
         candidates = "candidate" if self._rejected_in_a_row == 1 else "candidates"
         raise GenerationError(
             f"gave up after {self._rejected_in_a_row:,} rejected {candidates} in a row; {total:,} in total, "
-            f"accepted: {self.accepted:,}, rejected: {counts}; ask for fewer names or loosen the options",
+            f"accepted: {self.accepted:,}, rejected: {counts}; {self._advice}",
             candidates=total,
             accepted=self.accepted,
             rejected=rejected,

@@ -127,8 +127,10 @@ def test_texts_are_told_in_any_case() -> None:
     ]
     with pytest.raises(VocabularyError, match="try 'mar'"):
         model.generate(prefix="Mar")
-    with pytest.raises(VocabularyError, match="É"):
-        model.generate(prefix="Él", case="title")
+    for option in ("prefix", "suffix"):
+        with pytest.raises(VocabularyError, match='"O\'Él" contains "\'" at position 1') as caught:
+            model.generate(case="title", **{option: "O'E\u0301l"})  # type: ignore[arg-type]
+        assert caught.value.text == "O'Él", "as it was given, in NFC"
     assert model.probability(case="title", suffix="SON") == model.probability(suffix="son")
 
 

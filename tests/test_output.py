@@ -155,7 +155,7 @@ def streaming(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     [
         ([], {}),
         (["--unique", "--prefix", "t", "-o", "-"], {"unique": True, "prefix": "t"}),
-        (["--pattern", ".*(a|o)n", "--novel", "--threads", 2], {"pattern": ".*(a|o)n", "novel": True}),
+        (["--pattern", ".*(a|o)n", "--novel", "--threads", 1], {"pattern": ".*(a|o)n", "novel": True}),
     ],
 )
 def test_a_stream_ends_with_its_reader(trained: Path, arguments: list[object], options: dict[str, Any]) -> None:
@@ -216,6 +216,7 @@ def test_a_stream_with_an_end(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--threads", "2"], "--stream uses one core: leave out --threads 2 or --stream"),
         (["5"], "--stream never ends, so it takes no number of names: leave out 5 or --stream"),
         (["-o", "names.csv"], "--stream never ends, so it writes no file: leave out -o names.csv or --stream"),
         (["--engine", "ray"], "--stream does not work with --engine ray"),
