@@ -118,9 +118,12 @@ def test_fastapi_refuses_what_does_not_fit() -> None:
                 assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             gate.opened.set()
             for i, reply in enumerate(await asyncio.gather(*first)):
-                assert (reply.status_code, reply.json()) == (200, sequentia.generate(2, seed=str(i)))
+                assert (reply.status_code, reply.json()) == (200, sequentia.generate(2, seed=i))
             assert len((await client.get("/names")).json()) == 5
-            assert (await client.get("/names?n=1000000")).status_code == 422
+            assert (await client.get("/names?seed=04")).json() == sequentia.generate(5, seed=4)
+            assert (await client.get("/names?seed=4.0")).json() == sequentia.generate(5, seed="4.0")
+            for wrong in ("n=1000000", "seed=", f"seed={2**128}", f"seed={'9' * 101}"):
+                assert (await client.get(f"/names?{wrong}")).status_code == 422, wrong
 
     asyncio.run(requests())
     scope["pool"].shutdown()

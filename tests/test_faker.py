@@ -1,6 +1,7 @@
 """The provider for Faker: its names, seeds, ``unique`` and pytest's fixture, with the real Faker."""
 
 import copy
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,11 @@ def test_a_namer_gives_the_first_name_of_each_seed(options: dict[str, Any]) -> N
     namer = model.namer(**options)
     seeds: list[int | str] = [*range(150), *range(75, 150), "emma", "", 2**128 - 1]
     assert [namer(seed) for seed in seeds] == [model.generate(1, seed=seed, **options)[0] for seed in seeds]
+
+
+def test_a_namer_cannot_be_pickled_as_the_guide_says() -> None:
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(sequentia.load("people").namer())
 
 
 def test_a_namer_says_which_options_it_takes() -> None:
