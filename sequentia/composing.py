@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .case import check_case, in_case
 from .errors import GenerationError, OptionError, SequentiaError
 from .loaded import loaded
-from .options import check_boolean, check_int, seed_number
+from .options import SamplingOptions, check_boolean, check_int, check_names, seed_number
 from .output import NAME
 from .sampling import seed_of
 
@@ -22,11 +22,11 @@ Columns = list[list[str]]
 
 _ROWS: Final = 1 << 14  # at once
 _PATIENCE: Final = 10_000
-_FOR_ALL: Final = ("n", "seed", "unique")
+_FOR_ALL: Final = ("seed", "unique")
 
 
 def compose(
-    template: str, /, n: int = 1, *, seed: int | str | None = None, unique: bool = False, **fields: Mapping[str, Any]
+    template: str, n: int = 1, /, *, seed: int | str | None = None, unique: bool = False, **fields: Mapping[str, Any]
 ) -> list[str]:
     """Invent texts of several parts, such as full names.
 
@@ -36,7 +36,7 @@ def compose(
     Args:
         template: the text, with the name of a field in braces where its names are to stand, as in
             ``"{first} {last}"``; ``{{`` and ``}}`` are braces.
-        n: number of texts.
+        n: number of texts; the second argument, without a keyword.
         seed: as for :func:`sequentia.generate`.
         unique: return no text twice. A field of its own may be ``unique`` too.
         fields: for each field of the template, a dict of the options of :func:`sequentia.generate`, ``model`` included,
@@ -47,7 +47,7 @@ def compose(
         GenerationError: as for :func:`sequentia.generate`; ``error.names`` is the list of texts found.
     """
     texts: list[str] = []
-    composition = Composition.of(template, fields)
+    composition = _composition(template, fields)
     with _found(texts):
         for columns in composition.rows(n, seed=seed, unique=unique):
             texts += composition.texts(columns)
@@ -55,7 +55,7 @@ def compose(
 
 
 def compose_arrow(
-    template: str, /, n: int = 1, *, seed: int | str | None = None, unique: bool = False, **fields: Mapping[str, Any]
+    template: str, n: int = 1, /, *, seed: int | str | None = None, unique: bool = False, **fields: Mapping[str, Any]
 ) -> "pa.Table":
     """Return the texts of :func:`compose` as an Arrow table, in the column ``name``, and a column for each field.
 
@@ -66,7 +66,7 @@ def compose_arrow(
     """
     from .arrow import table_of_texts
 
-    composition = Composition.of(template, fields)
+    composition = _composition(template, fields)
     found: Columns = [[] for _ in composition.header]
     with _found(found[0]):
         for columns in composition.rows(n, seed=seed, unique=unique):
@@ -88,8 +88,15 @@ class Composition:
     fields: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, template: str, fields: Mapping[str, Mapping[str, Any]]) -> "Composition":
+    def of(
+        cls, template: str, fields: Mapping[str, Mapping[str, Any]], given: str = "{}=dict(model='names')"
+    ) -> "Composition":
         """Check a template and its fields.
+
+        Args:
+            template: the text.
+            fields: the options of each field.
+            given: for messages, how the model of a field is given; ``{}`` stands for the field.
 
         Raises:
             OptionError: if the template is malformed or does not suit the fields.
@@ -104,9 +111,7 @@ class Composition:
         missing = next((name for name in names if name not in fields), None)
         if missing is not None:
             raise _error(
-                f"nothing says what {{{missing}}} is: give it a model, as by {missing}=dict(model='names') or "
-                f"--field {missing}=names",
-                template,
+                f"nothing says what {{{missing}}} is: give it a model, as by {given.format(missing)}", template
             )
         unused = next((name for name in fields if name not in names), None)
         if unused is not None or not names:
@@ -123,6 +128,10 @@ class Composition:
                     f"field {name!r}: its seed is made of that of all and its name; leave it out",
                     option=name,
                     value=options,
+                )
+            if "n" in options:
+                raise OptionError(
+                    f"field {name!r}: it has as many names as there are texts; leave out n", option=name, value=options
                 )
         return cls(tuple(parts), {name: fields[name] for name in names})
 
@@ -190,6 +199,32 @@ class Composition:
                 )
 
 
+def _composition(template: str, fields: Mapping[str, Mapping[str, Any]]) -> Composition:
+    """Check a template and its fields, which are keywords, so that a misplaced option looks like a field.
+
+    Raises:
+        OptionError: as :meth:`Composition.of`, or if a keyword is no field but an option of fields, or ``n``.
+    """
+    names = [name for _, name in _parsed(template) if name is not None]
+    if not isinstance(fields.get("n", {}), Mapping):
+        raise OptionError(
+            f"n: give the number of texts as the second argument, as in compose({template!r}, {fields['n']!r}, …)",
+            option="n",
+            value=fields["n"],
+        )
+    options = {"model", *SamplingOptions.__annotations__} - {*names}
+    misplaced = next((name for name in fields if name in options), None)
+    if misplaced is not None:
+        value, field = fields[misplaced], names[0] if names else "field"
+        raise OptionError(
+            f"{misplaced} is an option of a field: put it into the field's dict, as in "
+            f"{field}=dict({misplaced}={value!r})",
+            option=misplaced,
+            value=value,
+        )
+    return Composition.of(template, fields)
+
+
 def _parsed(template: str) -> Iterator[tuple[str, str | None]]:
     """Yield each text of a template and the name of the field after it, if there is one; nothing is evaluated."""
     if not isinstance(template, str):
@@ -210,9 +245,11 @@ def _parsed(template: str) -> Iterator[tuple[str, str | None]]:
 
 def _names(field: str, options: Mapping[str, Any], seed: int, n: int | None) -> Iterator[str]:
     """Return the names of a field: ``n``, or endlessly many."""
-    options = {**options, "seed": seed_of(f"{seed}:{field}")}
+    said = {option: value for option, value in options.items() if option != "model"}
     with _naming(field):
-        model = loaded(options.pop("model", None))
+        check_names(said, SamplingOptions, refused=("seed",))
+        model = loaded(options.get("model"))
+        options = {**said, "seed": seed_of(f"{seed}:{field}")}
         if n is None:
             return _named(field, model.stream(**options))
         batches, case = model.batches(n, **options), check_case(options.get("case"))

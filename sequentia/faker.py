@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, Unpack
 
-from .errors import MissingExtraError
+from .errors import MissingExtraError, OptionError
 from .loaded import loaded
 from .namer import Namer
-from .options import SamplingOptions
+from .options import SamplingOptions, check_names
+from .resolve import requested_model
 
 try:
     from faker.providers import BaseProvider
@@ -64,12 +65,23 @@ class Provider(BaseProvider):
 
         Raises:
             SequentiaError: as :func:`sequentia.generate` does.
+            TypeError: if an option does not exist.
         """
+        seed, unique = options.get("seed"), options.get("unique", False)
+        if seed is not None:
+            raise OptionError(
+                "seed: Faker draws the seeds; say its own, by fake.seed_instance(…) or Faker.seed(…)",
+                option="seed",
+                value=seed,
+            )
+        if unique is not False:
+            raise OptionError("unique: call fake.unique.invented(…) instead", option="unique", value=unique)
+        check_names(options, SamplingOptions, refused=("unique", "seed"))
         return self._name(model, **options)
 
     def _name(self, model: str | os.PathLike[str] | None, **options: Any) -> str:
         frozen = tuple((option, _frozen(value)) for option, value in options.items())
-        source = model if model is None else os.fspath(model)
+        source = None if model is None else requested_model(model)
         return _namer(source, frozen)(self.generator.random.getrandbits(_SEED_BITS))
 
 

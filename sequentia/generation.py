@@ -46,7 +46,7 @@ def stream_names(
     """
     if wanted == 0:
         return
-    acceptance = Acceptance(plan, vocabulary)
+    acceptance = Acceptance(plan, vocabulary, wanted)
     rejection = Rejection(plan, vocabulary)
     batches = (
         _prompt_batches(methods, plan, rejection)
@@ -112,7 +112,7 @@ def draw_shard(methods: Methods, vocabulary: Vocabulary, plan: Plan, first: int,
     Raises:
         GenerationError: if all attempts at a name are rejected.
     """
-    rejection, acceptance = Rejection(plan, vocabulary), Acceptance(plan, vocabulary)
+    rejection, acceptance = Rejection(plan, vocabulary), Acceptance(plan, vocabulary, count)
     max_batch = _batch_limit(methods.cache, plan)
     for start in range(first, first + count, max_batch):
         names = acceptance.accept(draw(methods, plan, rejection, start, min(max_batch, first + count - start)))

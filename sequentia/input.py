@@ -75,8 +75,10 @@ def _scored(model: SequenceModel, numbered: NumberedNames, source: str, unit: st
                 scores = model.score(names, where=where)
             except VocabularyError as error:
                 number = next(n for n, name in batch if unicodedata.normalize("NFC", name) == error.text)
+                other = model.vocabulary.other_case(error.text)
+                hint = "" if other is None else "; write all names in the case that the model knows"
                 raise VocabularyError(
-                    f"{source}, {unit} {number}: {error}",
+                    f"{source}, {unit} {number}: {error}{hint}",
                     symbol=error.symbol,
                     position=error.position,
                     text=error.text,

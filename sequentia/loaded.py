@@ -1,15 +1,22 @@
 """Models that stay loaded, and ``generate``, which uses them."""
 
 import os
+import threading
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from . import artifact
+from ._forks import renew_after_fork
 from .case import Case
 from .conditions import Where
 from .model import SequenceModel, load
 from .resolve import local_folder, requested_model
+
+_KEPT: Final = 4
+
+_Version = tuple[int, int]
+_Key = tuple[str | Path | None, _Version | None]
 
 
 def loaded(model: str | os.PathLike[str] | None) -> SequenceModel:
@@ -17,17 +24,66 @@ def loaded(model: str | os.PathLike[str] | None) -> SequenceModel:
     source = requested_model(model)
     folder = local_folder(source)
     if folder is None:
-        return _load_once(source, None)
+        return _models.of(source, None)
     config = folder / artifact.CONFIG
     stamp = config.stat() if config.is_file() else None
-    return _load_once(
-        None if source is None else folder.absolute(), (stamp.st_mtime_ns, stamp.st_ino) if stamp else None
-    )
+    version = (stamp.st_mtime_ns, stamp.st_ino) if stamp else None
+    return _models.of(None if source is None else folder.absolute(), version)
 
 
-@lru_cache(maxsize=4)
-def _load_once(model: str | Path | None, _version: tuple[int, int] | None) -> SequenceModel:
-    return load(model)
+class LoadedModels:
+    """The last four models that were asked for, safe to share between threads: each is loaded once.
+
+    A thread waits while another loads the model that it asks for, but not while another model is loaded.
+    """
+
+    def __init__(self) -> None:
+        self._models: dict[_Key, SequenceModel] = {}
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Replace the locks."""
+        self._lock = threading.Lock()
+        self._loading: dict[_Key, threading.Lock] = {}
+
+    def of(self, model: str | Path | None, version: _Version | None) -> SequenceModel:
+        """Return a model; load it if this version of it is not loaded.
+
+        Raises:
+            SequentiaError: as :func:`sequentia.load` does.
+        """
+        key = model, version
+        with self._lock:
+            found = self._found(key)
+            if found is not None:
+                return found
+            loading = self._loading.setdefault(key, threading.Lock())
+        with loading:
+            with self._lock:
+                found = self._found(key)  # perhaps another thread has loaded it meanwhile
+            return self._load(key) if found is None else found
+
+    def _found(self, key: _Key) -> SequenceModel | None:
+        found = self._models.pop(key, None)
+        if found is not None:
+            self._models[key] = found  # now the last one that was asked for
+        return found
+
+    def _load(self, key: _Key) -> SequenceModel:
+        try:
+            model = load(key[0])
+            with self._lock:
+                self._models[key] = model
+                while len(self._models) > _KEPT:
+                    del self._models[next(iter(self._models))]
+        finally:
+            with self._lock:
+                self._loading.pop(key, None)
+        return model
+
+
+_models: Final = LoadedModels()
 
 
 def generate(
@@ -74,7 +130,7 @@ def generate(
         unique: return no name twice in one call.
         novel: return no name of the list that the model was made from: of no part, train, dev or test. For each name of
             the list, it also rejects one in 2**32 other names by mistake.
-        exclude: names not to return, spelled as the model spells them.
+        exclude: names not to return, spelled as the model spells them, or with ``case`` in any case.
         avoid: strings that no name contains; of whole words for a model of words.
         pattern: a regular expression, of characters, that every name matches in full: literals, ``.``, classes such as
             ``[a-e]``, ``[^x]`` and ``\w`` (ASCII only), groups, ``|``, ``?``, ``*``, ``+`` and ``{2,3}``.
@@ -82,8 +138,8 @@ def generate(
         seed: a whole number from 0 to 2**128 - 1, or a string, taken as it is and not normalised; by default a random
             number for each call.
         case: return names in ``"lower"``, ``"title"`` or ``"upper"`` case instead of the model's own. Capital and small
-            letters are then the same in ``prefix``, ``suffix``, ``avoid``, ``exclude`` and for ``unique``; ``pattern``
-            and ``novel`` are about the model's own spelling.
+            letters are then the same in ``prefix``, ``suffix`` and ``avoid``; these, the lengths, ``pattern`` and
+            ``novel`` are about the model's own spelling. ``exclude`` and ``unique`` are about the names as shown.
 
     Raises:
         OptionError: if an option is out of range or contradicts another.

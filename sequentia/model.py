@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
@@ -16,6 +15,7 @@ from .conditions import Bindings, Where, said_by, said_by_each
 from .config import Config
 from .errors import GenerationError, OptionError
 from .generation import draw_shard, stream_names
+from .iterating import SharedIterator
 from .likelihood import name_losses, ranked_probabilities
 from .lookahead import Methods, Probability
 from .namer import Namer
@@ -83,11 +83,14 @@ class SequenceModel(Pretrained):
     def stream(self, **options: Unpack[SamplingOptions]) -> Iterator[str]:
         """Return an endless stream of names; :meth:`generate` returns its start.
 
+        Threads can share a stream: each name goes to one of them.
+
         The stream raises :class:`~sequentia.GenerationError` when names that match are too rare to be found, when
         ``novel`` and ``exclude`` reject 16,384 candidates for a name, or with ``unique``, when the number of candidates
         rejected in a row exceeds 10,000 plus the number accepted before.
         """
-        return chain.from_iterable(self._texts(batch, options) for batch in self.batches(None, **options))
+        batches = self.batches(None, **options)
+        return SharedIterator(name for batch in batches for name in self._texts(batch, options))
 
     def namer(self, **options: Unpack[SamplingOptions]) -> Namer:
         """Return a function from seeds to names: ``namer(**options)(7)`` is ``generate(1, seed=7, **options)[0]``.
@@ -98,6 +101,7 @@ class SequenceModel(Pretrained):
         Raises:
             OptionError: if an option is out of range or contradicts another.
         """
+        check_names(options, SamplingOptions, refused=("unique", "seed"))
         if options.get("seed") is not None:
             raise OptionError("seed: give each name's to the function", option="seed", value=options["seed"])
         return Namer(self._methods(options), self.vocabulary, self._plan(options))
@@ -107,13 +111,13 @@ class SequenceModel(Pretrained):
 
         The memory does not depend on ``n``. :meth:`Vocabulary.decode` converts a batch to text. A batch is ids,
         unsigned [names, longest], each row padded with boundaries. They have the model's own spelling, also with
-        ``case``.
+        ``case``. Threads can share the iterator: each batch goes to one of them.
         """
         plan = self._plan(options)
         if n is not None:
             n = check_int("n", n, least=0)
             plan.check_enough(n)
-        return stream_names(self._methods(options), self.vocabulary, plan, n, self._threads)
+        return SharedIterator(stream_names(self._methods(options), self.vocabulary, plan, n, self._threads))
 
     def shard(self, first: int, count: int, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
         """Return the names ``first`` … ``first + count - 1`` of a stream, as ids.
@@ -130,6 +134,7 @@ class SequenceModel(Pretrained):
             OptionError: if an option is out of range or contradicts another.
             GenerationError: while the batches are drawn, as :meth:`stream` does.
         """
+        check_names(options, SamplingOptions, refused=("unique",))
         first, count = check_int("first", first, least=0), check_int("count", count, least=0)
         plan = self._plan(options)
         if plan.unique:
@@ -138,7 +143,7 @@ class SequenceModel(Pretrained):
                 option="unique",
                 value=True,
             )
-        return draw_shard(self._methods(options), self.vocabulary, plan, first, count)
+        return SharedIterator(draw_shard(self._methods(options), self.vocabulary, plan, first, count))
 
     @overload
     def generate_arrow(

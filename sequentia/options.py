@@ -6,17 +6,17 @@ import re
 import secrets
 import sys
 import unicodedata
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .case import Case, check_case, letters_of
+from .case import Case, check_case, in_case, letters_of
 from .config import MAX_LENGTH
 from .constraints import Constraint
-from .errors import GenerationError, OptionError
+from .errors import GenerationError, OptionError, VocabularyError
 from .novelty import KnownNames
 from .sampling import draws_per_name, seed_of
 from .vocabulary import Names, Vocabulary
@@ -60,7 +60,7 @@ class Plan:
         top_p: draw from the smallest set of most probable symbols with this probability, or ``None`` for all.
         max_length: most symbols in a name, the prefix included; by default the model's own limit.
         unique: whether each name may occur only once.
-        exclude: names not to return, encoded by :meth:`Vocabulary.rows`.
+        exclude: names not to return, as :meth:`told_apart` tells them apart.
         known: the names of the list if ``novel`` excludes them; otherwise ``None``.
         constraint: what lengths, pattern, suffix and strings to avoid ask of a name.
         drawable: which ids may be drawn, bool [ids], or None if all may be.
@@ -69,7 +69,6 @@ class Plan:
         seed: the given seed as a number, or a random one.
         draws_per_name: uniform numbers reserved for each name: one for each symbol of the longest, and one for its end.
         case: the letter case that names are shown in, or ``None`` for the model's own.
-        same: for each id, the one that stands for it where names are compared, [ids], or ``None`` if each is itself.
     """
 
     prefix: NDArray[np.int64]
@@ -78,7 +77,7 @@ class Plan:
     top_p: float | None
     max_length: int
     unique: bool
-    exclude: frozenset[bytes]
+    exclude: frozenset[bytes | str]
     known: KnownNames | None
     constraint: Constraint
     drawable: NDArray[np.bool_] | None
@@ -87,7 +86,6 @@ class Plan:
     seed: int
     draws_per_name: int
     case: Case | None
-    same: NDArray[np.unsignedinteger] | None
 
     @classmethod
     def of(
@@ -115,7 +113,8 @@ class Plan:
         case = check_case(options.get("case"))
         letters = None if case is None else letters_of(vocabulary)
         spell, same = (_normal, None) if letters is None else (letters.spell, letters.same)
-        prefix_ids, suffix_ids = vocabulary.encode(spell(prefix)), tuple(vocabulary.encode(spell(suffix)).tolist())
+        prefix_ids = _encoded(prefix, vocabulary, spell)
+        suffix_ids = tuple(_encoded(suffix, vocabulary, spell).tolist())
         min_length = check_int("min_length", options.get("min_length", 1), least=1, most=MAX_LENGTH)
         requested = options.get("max_length")
         max_length = (
@@ -175,7 +174,7 @@ class Plan:
             top_p=None if top_p is None else _finite_number("top_p", top_p, positive=True, most=1.0),
             max_length=max_length,
             unique=check_boolean("unique", options.get("unique", False)),
-            exclude=_excluded_rows(options.get("exclude", ()), vocabulary, max_length, spell),
+            exclude=_excluded(options.get("exclude", ()), vocabulary, max_length, case),
             known=known if novel else None,
             constraint=constraint,
             drawable=vocabulary.drawable,
@@ -184,7 +183,6 @@ class Plan:
             seed=seed_number(options.get("seed")),
             draws_per_name=draws_per_name(max(max_length, longest) + 1),
             case=case,
-            same=same,
         )
 
     def check_enough(self, n: int) -> None:
@@ -200,9 +198,9 @@ class Plan:
                 "ask for fewer names or loosen the options"
             )
 
-    def compared(self, names: Names) -> Names:
-        """Return names, as ids, such that those of the same letters are equal if they are shown in another case."""
-        return names if self.same is None else self.same[names]
+    def told_apart(self, names: Names, vocabulary: Vocabulary) -> Sequence[bytes | str]:
+        """Return what ``unique`` and ``exclude`` compare of names: their ids, or with ``case`` the texts shown."""
+        return vocabulary.rows(names) if self.case is None else in_case(vocabulary.decode(names), self.case)
 
     @property
     def key(self) -> Hashable:
@@ -216,11 +214,12 @@ class Plan:
         return self.temperature == 0 or self.top_k == 1
 
 
-def check_names(options: Mapping[str, object], known: type) -> None:
-    """Raise TypeError for an option that a ``TypedDict`` does not have."""
+def check_names(options: Mapping[str, object], known: type, refused: Collection[str] = ()) -> None:
+    """Raise TypeError for an option that a ``TypedDict`` does not have; the message does not list refused ones."""
     unknown = sorted(set(options) - set(known.__annotations__))
     if unknown:
-        raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(known.__annotations__)}")
+        names = ", ".join(name for name in known.__annotations__ if name not in refused)
+        raise TypeError(f"unknown option {unknown[0]!r}; the options are {names}")
 
 
 def check_int(option: str, value: object, *, least: int, most: int = sys.maxsize) -> int:
@@ -273,11 +272,20 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _excluded_rows(
-    names: object, vocabulary: Vocabulary, max_length: int, spell: Callable[[str], str]
-) -> frozenset[bytes]:
-    """Return names as :meth:`Vocabulary.rows` encodes them, without names that the model cannot draw."""
-    texts = map(spell, strings("exclude", names))
+def _encoded(text: str, vocabulary: Vocabulary, spell: Callable[[str], str]) -> NDArray[np.int64]:
+    """Return the ids of a text, or raise :class:`VocabularyError` with the text as it was given."""
+    try:
+        return vocabulary.encode(spell(text))
+    except VocabularyError as error:
+        raise vocabulary.unknown_symbol(_normal(text), error.position) from None
+
+
+def _excluded(names: object, vocabulary: Vocabulary, max_length: int, case: Case | None) -> frozenset[bytes | str]:
+    """Return names as :meth:`Plan.told_apart` tells them apart, without some that the model cannot draw."""
+    texts = map(_normal, strings("exclude", names))
+    if case is not None:
+        spaced = (vocabulary.separator.join(vocabulary.split(text)) for text in texts)
+        return frozenset(in_case([text for text in spaced if "\n" not in text], case))
     found = [ids for text in texts if (ids := _known_ids(text, vocabulary, max_length)) is not None]
     return frozenset(vocabulary.rows(vocabulary.padded(found, max_length)))
 

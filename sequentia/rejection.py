@@ -69,8 +69,8 @@ class Rejection:
         if plan.known is not None:
             reasons[plan.known.contains(texts)] = _KNOWN
         if plan.exclude:
-            rows = vocabulary.rows(plan.compared(names))
-            reasons[np.array([row in plan.exclude for row in rows], dtype=bool)] = _EXCLUDED
+            excluded = [name in plan.exclude for name in plan.told_apart(names, vocabulary)]
+            reasons[np.array(excluded, dtype=bool)] = _EXCLUDED
         if vocabulary.may_compose and not unicodedata.is_normalized("NFC", "\n".join(texts)):
             normal = [unicodedata.is_normalized("NFC", text) for text in texts]
             reasons[~np.array(normal, dtype=bool)] = _NOT_NFC
@@ -85,15 +85,17 @@ class Acceptance:
     Args:
         plan: the options.
         vocabulary: the model's alphabet.
+        wanted: number of names, or ``None`` if the stream is endless.
 
     Attributes:
         accepted: number of names that were kept.
         repeats_in_a_row: number of names dropped since the last one that was kept.
     """
 
-    def __init__(self, plan: Plan, vocabulary: Vocabulary) -> None:
+    def __init__(self, plan: Plan, vocabulary: Vocabulary, wanted: int | None) -> None:
         self._plan, self._vocabulary = plan, vocabulary
-        self._seen: set[bytes] = set()
+        self._advice = "loosen the options" if wanted in {None, 1} else "ask for fewer names or loosen the options"
+        self._seen: set[bytes | str] = set()
         self._rejected: Counter[str] = Counter()
         self._rejected_in_a_row = 0  # attempts and repeats
         self._missing = False
@@ -127,7 +129,7 @@ class Acceptance:
         candidates = "candidate" if self._rejected_in_a_row == 1 else "candidates"
         raise GenerationError(
             f"gave up after {self._rejected_in_a_row:,} rejected {candidates} in a row; {total:,} in total, "
-            f"accepted: {self.accepted:,}, rejected: {counts}; ask for fewer names or loosen the options",
+            f"accepted: {self.accepted:,}, rejected: {counts}; {self._advice}",
             candidates=total,
             accepted=self.accepted,
             rejected=rejected,
@@ -139,11 +141,11 @@ class Acceptance:
         attempts = np.zeros(len(names), dtype=int) if rejected is None else rejected[: len(names), _UNMET:].sum(axis=1)
         kept: list[int] = []
         used = 0
-        rows = self._vocabulary.rows(self._plan.compared(names))
-        for row, attempts_at_name in zip(rows, attempts.tolist(), strict=True):
+        compared = self._plan.told_apart(names, self._vocabulary)
+        for name, attempts_at_name in zip(compared, attempts.tolist(), strict=True):
             used += 1
-            if row not in self._seen:
-                self._seen.add(row)
+            if name not in self._seen:
+                self._seen.add(name)
                 kept.append(used - 1)
                 self.accepted += 1
                 self._rejected_in_a_row = self.repeats_in_a_row = 0

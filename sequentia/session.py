@@ -1,6 +1,7 @@
 """Running a model's graph in onnxruntime; no other module imports onnxruntime."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +70,7 @@ class Session:
 
     def __init__(self, source: Artifact) -> None:
         self._artifact, self._columns = source, len(source.config.conditions)
+        self._lock = threading.Lock()  # of threads that open a session after a fork
         self._opened: Any = self._open()
         renew_after_fork(self)
 
@@ -86,9 +88,12 @@ class Session:
         Raises:
             ArtifactError: if onnxruntime cannot run the graph.
         """
-        if self._opened is None:
-            self._opened = self._open()
         session = self._opened
+        if session is None:
+            with self._lock:
+                if self._opened is None:
+                    self._opened = self._open()
+                session = self._opened
         if conditions is None:
             conditions = np.zeros((len(contexts), self._columns), dtype=np.int64)
         if len(contexts) <= _ROWS:
@@ -102,6 +107,7 @@ class Session:
     def renew(self) -> None:
         """Open a new session at the next call; keep the old one open, because closing it would wait for its threads."""
         _abandoned.append(self._opened)
+        self._lock = threading.Lock()
         self._opened = None
 
     def _run(self, session: Any, contexts: NDArray[np.int64], conditions: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -141,8 +141,12 @@ class Vocabulary:
             symbol = str(error.args[0])
         if unknown and self.unknown is not None:
             return np.array([self._ids.get(each, self.unknown) for each in symbols], dtype=np.int64)
-        position = symbols.index(symbol)
-        raise VocabularyError(self._message(text, symbol, position), symbol=symbol, position=position, text=text)
+        raise self.unknown_symbol(text, symbols.index(symbol))
+
+    def unknown_symbol(self, text: str, position: int) -> VocabularyError:
+        """Return the error for a text in NFC whose symbol at a position the vocabulary lacks."""
+        symbol = self.split(text)[position]
+        return VocabularyError(self._message(text, symbol, position), symbol=symbol, position=position, text=text)
 
     def _message(self, text: str, symbol: str, position: int) -> str:
         """Return what is wrong with a text whose symbol the vocabulary lacks, and what to do."""

@@ -118,9 +118,12 @@ def test_fastapi_refuses_what_does_not_fit() -> None:
                 assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             gate.opened.set()
             for i, reply in enumerate(await asyncio.gather(*first)):
-                assert (reply.status_code, reply.json()) == (200, sequentia.generate(2, seed=str(i)))
+                assert (reply.status_code, reply.json()) == (200, sequentia.generate(2, seed=i))
             assert len((await client.get("/names")).json()) == 5
-            assert (await client.get("/names?n=1000000")).status_code == 422
+            assert (await client.get("/names?seed=04")).json() == sequentia.generate(5, seed=4)
+            assert (await client.get("/names?seed=4.0")).json() == sequentia.generate(5, seed="4.0")
+            for wrong in ("n=1000000", "seed=", f"seed={2**128}", f"seed={'9' * 101}"):
+                assert (await client.get(f"/names?{wrong}")).status_code == 422, wrong
 
     asyncio.run(requests())
     scope["pool"].shutdown()
@@ -220,12 +223,16 @@ def test_a_pipe(tmp_path: Path) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder /site of the image, made by the commands of the Dockerfile."""
     folder = tmp_path_factory.mktemp("image")
-    ignored = shutil.ignore_patterns(".*", "build", "dist", "node_modules", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, folder / "src", ignore=ignored)
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert all(line.startswith("**/") for line in lines)
+    patterns = [line.removeprefix("**/") for line in lines]
+    assert {".git", ".venv", "node_modules"} <= set(patterns)
+    shutil.copytree(ROOT, folder / "src", ignore=shutil.ignore_patterns(*patterns, ".*"))
     commands = re.findall(r"(?m)^RUN (.*)$", block("docker", "dockerfile"))
     assert len(commands) == 2
     for command in commands:
-        run_program("sh", "-euc", command.replace("/site", str(folder / "site")), folder=folder / "src")
+        program = command.replace("/site", str(folder / "site"))
+        run_program("sh", "-euc", program, folder=folder / "src", PYTHONDONTWRITEBYTECODE="")
     yield folder / "site"
     shutil.rmtree(folder)
 
@@ -236,6 +243,7 @@ def test_what_the_image_holds(site: Path) -> None:
     (most,) = re.findall(r"`/site` takes at most (\d+) MB", TEXT)
     assert size <= int(most) * 1_000_000, size
     assert not (site / "torch").exists()
+    assert list((site / "sequentia" / "__pycache__").glob("model.*.pyc")), "else it was not byte-compiled"
     (entry,) = re.findall(r'ENTRYPOINT \["python3", "(.*)"\]', block("docker", "dockerfile"))
     command = [sys.executable, *entry.split('", "'), "3", "--seed", "1"]
     assert run_program(*command, folder=site.parent, PYTHONPATH=str(site)).split() == sequentia.generate(3, seed=1)

@@ -127,8 +127,10 @@ def test_texts_are_told_in_any_case() -> None:
     ]
     with pytest.raises(VocabularyError, match="try 'mar'"):
         model.generate(prefix="Mar")
-    with pytest.raises(VocabularyError, match="É"):
-        model.generate(prefix="Él", case="title")
+    for option in ("prefix", "suffix"):
+        with pytest.raises(VocabularyError, match='"O\'Él" contains "\'" at position 1') as caught:
+            model.generate(case="title", **{option: "O'E\u0301l"})  # type: ignore[arg-type]
+        assert caught.value.text == "O'Él", "as it was given, in NFC"
     assert model.probability(case="title", suffix="SON") == model.probability(suffix="son")
 
 
@@ -219,3 +221,50 @@ def test_a_shard(tmp_path: Path, scores: bool) -> None:
     table = parquet.read_table(tmp_path / "part-0000001.parquet").to_pydict()
     assert table.pop("name") == [name.capitalize() for name in names]
     assert table == ({"log_probability": model.score(names).tolist(), "spelled": names} if scores else {})
+
+
+# What is shown alike though the model spells it in two ways: ß and ss in upper case
+
+SHARP: dict[str, Any] = {"pattern": "ro(ß|ss|se)", "temperature": 3.0}
+
+
+@pytest.fixture(scope="module")
+def prior() -> SequenceModel:
+    model = sequentia.load("prior")
+    assert set(model.generate(20, seed=1, **SHARP)) == {"roß", "ross", "rose"}, "else the tests show nothing"
+    return model
+
+
+def test_unique_is_about_the_names_that_are_shown(prior: SequenceModel) -> None:
+    options = {**SHARP, "unique": True, "case": "upper"}
+    assert sorted(prior.generate(2, seed=1, **options)) == ["ROSE", "ROSS"]
+    stream = prior.stream(seed=1, **options)
+    assert sorted([next(stream), next(stream)]) == ["ROSE", "ROSS"]
+    for draw in (
+        lambda: next(stream),
+        lambda: prior.generate_arrow(3, seed=1, **options),
+        lambda: sequentia.compose("{a}", 3, seed=1, a={"model": "prior", **options}),
+    ):
+        with pytest.raises(sequentia.GenerationError, match="unique"):
+            draw()
+    command = ("-m", "prior", "--pattern", SHARP["pattern"], "--temperature", 3, "--unique", "--seed", 1)
+    assert sorted(succeed("generate", 2, *command, "--case", "upper").split()) == ["ROSE", "ROSS"]
+    assert sorted(prior.generate(3, seed=1, **{**options, "case": "lower"})) == ["rose", "ross", "roß"]
+
+
+@pytest.mark.parametrize("excluded", ["ross", "ROSS", "Roß"])
+def test_exclude_is_about_the_names_that_are_shown(prior: SequenceModel, excluded: str) -> None:
+    options: dict[str, Any] = {**SHARP, "exclude": [excluded]}
+    upper, name_of = {**options, "case": "upper"}, prior.namer(**options, case="upper")
+    assert prior.generate(20, seed=1, **upper) == ["ROSE"] * 20
+    assert prior.generate_arrow(20, seed=1, **upper).to_pylist() == ["ROSE"] * 20
+    assert [name_of(seed) for seed in range(10)] == ["ROSE"] * 10
+    assert sequentia.compose("{a}", 20, seed=1, a={"model": "prior", **upper}) == ["ROSE"] * 20
+    assert {"ross", "roß", "rose"} - set(prior.generate(20, seed=1, case="lower", **options)) == {excluded.lower()}
+
+
+def test_what_no_name_can_be_excludes_none(words: SequenceModel) -> None:
+    options: dict[str, Any] = {"seed": 1, "case": "upper"}
+    names = words.generate(9, **options)
+    assert words.generate(9, exclude=["a\nb", "", "Gold", "x" * 99], **options) == names
+    assert names[0] not in words.generate(200, exclude=[names[0].lower().replace(" ", "  ")], **options)

@@ -324,6 +324,8 @@ def test_a_seed_is_a_number_or_a_word() -> None:
         assert f"{word!r} looks like a number, but a seed is a whole" in fail("generate", "--seed", word, code=2), word
     assert "the seed is empty" in fail("generate", "--seed", "", code=2)
     assert "not empty" in " ".join(succeed("generate", "--help").split())
+    explained = succeed("evaluate", "--help")
+    assert all(word in explained for word in ("nats/symbol", "windows", "dev_unseen", "test_unseen"))
     assert "seed must be a whole number from 0 to 2**128 - 1, or a string" in fail("generate", "--seed", 2**128)
 
 

@@ -59,7 +59,14 @@ def test_braces_and_repeated_fields() -> None:
         ("{a:{b}}", {"a": {}, "b": {}}, "{a:{b}} is not the name of a field"),
         ("{seed}", {}, "{seed} cannot be a field, because seed is an option"),
         ("{a} {b}", {"a": {}}, "nothing says what {b} is"),
-        ("{a}", {"a": {}, "case": "title"}, "'{a}' contains no {case}"),
+        ("{a}", {"a": {}, "b": {}}, "'{a}' contains no {b}"),
+        ("{a}", {"a": {}, "case": "title"}, "put it into the field's dict, as in a=dict(case='title')"),
+        ("{a}", {"a": {}, "where": {"sex": "f"}}, "where is an option of a field"),
+        ("{a}", {"model": "people"}, "as in a=dict(model='people')"),
+        ("a", {"prefix": "a"}, "as in field=dict(prefix='a')"),
+        ("{a}", {"a": {}, "n": 3}, "n: give the number of texts as the second argument, as in compose('{a}', 3, …)"),
+        ("{a}", {"a": {}, "n": {}}, "'{a}' contains no {n}"),
+        ("{a}", {"a": {"n": 1}}, "field 'a': it has as many names as there are texts; leave out n"),
         ("a", {}, "'a' contains no {field}"),
         (3, {"a": {}}, "it must be a string, not 3"),
         ("{a}", {"a": "people"}, "field 'a' must be a dict of options"),
@@ -72,11 +79,23 @@ def test_mistakes(template: Any, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
         compose(template, **fields)
     assert message in str(caught.value)
+    assert "--" not in str(caught.value), "that is of the command line"
+    with pytest.raises(OptionError) as caught:
+        compose_arrow(template, **fields)
+    assert message in str(caught.value)
+
+
+def test_a_field_may_be_called_n_or_as_an_option() -> None:
+    names = compose("{n} {case} {template}", 3, seed=1, n={}, case={}, template={})
+    fields = [sequentia.generate(3, seed=f"1:{field}") for field in ("n", "case", "template")]
+    assert names == [" ".join(parts) for parts in zip(*fields, strict=True)]
+    assert len(succeed("compose", "{n}-{where}", 3, "-f", "n=names", "-f", "where=people").splitlines()) == 3
 
 
 def test_mistakes_of_other_kinds_say_the_field() -> None:
-    with pytest.raises(TypeError, match="field 'a': unknown option 'topk'"):
+    with pytest.raises(TypeError, match="field 'a': unknown option 'topk'") as caught:
         compose("{a}", a={"topk": 3})
+    assert "seed" not in str(caught.value), "a field has none"
     with pytest.raises(sequentia.VocabularyError, match=r"field 'a': .*try 'mar'"):
         compose("{a}", a={"prefix": "Mar"})
     with pytest.raises(sequentia.ModelNotFoundError, match="field 'a': no model 'nothing'"):
@@ -144,7 +163,10 @@ def test_a_folder_with_a_colon(trained: Path, tmp_path: Path) -> None:
     assert succeed("compose", "{a}", 2, "-f", f"a={tmp_path}/c:moons")
 
 
-@pytest.mark.parametrize("field", ["first", "=people", "first=", "first=people:=f", "first=:sex=f"])
+@pytest.mark.parametrize(
+    "field",
+    ["first", "=people", "first=", "first=people:=f", "first=:sex=f", "first=people:sex", "first=people:sex=f:decade"],
+)
 def test_wrong_fields(field: str) -> None:
     assert "give it as FIELD=MODEL" in fail("compose", "{first}", "--field", field, code=2)
 
@@ -153,3 +175,10 @@ def test_other_mistakes_in_the_command() -> None:
     assert "given twice" in fail("compose", "{a}", "-f", "a=names", "-f", "a=people", code=2)
     assert "Missing option '--field'" in fail("compose", "{a}", code=2)
     assert "contains no {b}" in fail("compose", "{a}", "-f", "a=names", "-f", "b=names")
+    twice = "sex is given twice, as 'f' and 'm'"
+    assert twice in fail("compose", "{a}", 1, "-f", "a=people:sex=f:sex=m", code=2)
+    assert twice in fail("generate", "-m", "people", "--where", "sex=f", "--where", "sex=m", code=2)
+    assert succeed("compose", "{a}", 1, "-f", "a=people:sex=f:sex=f")
+    missing = fail("compose", "{a} {b}", "-f", "a=names")
+    assert "give it a model, as by --field b=names" in missing
+    assert "contains no {case}" in fail("compose", "{a}", "-f", "a=names", "-f", "case=names")

@@ -1,6 +1,7 @@
 """The provider for Faker: its names, seeds, ``unique`` and pytest's fixture, with the real Faker."""
 
 import copy
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -94,14 +95,20 @@ def test_unique(fake: Faker) -> None:
 
 
 def test_mistakes(fake: Faker) -> None:
-    with pytest.raises(OptionError, match="seed: give each name's to the function"):
+    with pytest.raises(OptionError, match=r"seed: .* fake\.seed_instance"):
         fake.invented(seed=1)
-    with pytest.raises(OptionError, match="unique: a single name has no others"):
+    with pytest.raises(OptionError, match=r"unique: call fake\.unique\.invented"):
         fake.invented(unique=True)
+    assert fake.invented(seed=None, unique=False)
+    for wrong in (5, b"names", ["names"]):
+        with pytest.raises(OptionError, match="model must be a name or a path") as caught:
+            fake.invented(wrong)
+        assert caught.value.option == "model"
     with pytest.raises(OptionError, match="the model has no condition 'age'"):
         fake.invented("people", where={"age": 3})
-    with pytest.raises(TypeError, match="unknown option 'topk'"):
+    with pytest.raises(TypeError, match="unknown option 'topk'") as unknown:
         fake.invented(topk=3)
+    assert not re.search("seed|unique", str(unknown.value)), "it takes neither"
     with pytest.raises(sequentia.ModelNotFoundError):
         fake.invented("nothing")
 
@@ -168,6 +175,21 @@ def test_a_namer_gives_the_first_name_of_each_seed(options: dict[str, Any]) -> N
     namer = model.namer(**options)
     seeds: list[int | str] = [*range(150), *range(75, 150), "emma", "", 2**128 - 1]
     assert [namer(seed) for seed in seeds] == [model.generate(1, seed=seed, **options)[0] for seed in seeds]
+
+
+def test_a_namer_cannot_be_pickled_as_the_guide_says() -> None:
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(sequentia.load("people").namer())
+
+
+def test_a_namer_says_which_options_it_takes() -> None:
+    model = sequentia.load("people")
+    with pytest.raises(TypeError, match=r"unknown option 'topk'; the options are where, .*, case$") as caught:
+        model.namer(topk=3)  # type: ignore[call-arg]
+    assert not re.search("seed|unique", str(caught.value))
+    with pytest.raises(TypeError, match="unknown option 'topk'") as caught:
+        model.shard(0, 1, topk=3)  # type: ignore[call-arg]
+    assert "unique" not in str(caught.value)
 
 
 def test_a_namer_of_names_that_grow_too_long(moons: SequenceModel) -> None:

@@ -89,6 +89,17 @@ def test_patience_has_an_end(moons: SequenceModel) -> None:
     assert caught.value.accepted <= len(moons.vocabulary.symbols)
     assert caught.value.rejected["unique"] > 10_000
     assert sum(caught.value.rejected.values()) == caught.value.candidates - caught.value.accepted
+    assert "ask for fewer names or loosen the options" in str(caught.value)
+
+
+def test_a_stream_that_gives_up_does_not_speak_of_fewer_names(moons: SequenceModel) -> None:
+    stream = moons.stream(max_length=1, temperature=0.3, unique=True, seed=1)
+    with pytest.raises(GenerationError, match="loosen the options") as caught:
+        list(stream)
+    assert "fewer" not in str(caught.value)
+    with pytest.raises(GenerationError, match="loosen the options") as caught:
+        moons.generate(1, max_length=1, exclude=moons.vocabulary.symbols)
+    assert "fewer" not in str(caught.value), "there is only one"
 
 
 def test_what_was_found_before_giving_up_is_not_lost(moons: SequenceModel) -> None:

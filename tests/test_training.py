@@ -508,6 +508,12 @@ def test_a_corpus_of_another_alphabet(trained: Path, tmp_path: Path) -> None:
     path.write_text("ana\nžofie\n", encoding="utf-8")
     with pytest.raises(VocabularyError, match="holds 'ž', which model 'moons' does not know"):
         evaluate_model(sequentia.load(trained), path)
+    path.write_text("Ana\nLuna\n", encoding="utf-8")
+    with pytest.raises(VocabularyError, match="it knows all of them in lower case: write the list so"):
+        evaluate_model(sequentia.load(trained), path)
+    path.write_text("smith\n", encoding="utf-8")
+    with pytest.raises(VocabularyError, match="it knows all of them in another case, such as 'H': write the list so"):
+        evaluate_model(sequentia.load("surnames"), path)
 
 
 # Parts

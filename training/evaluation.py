@@ -260,8 +260,7 @@ def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
     unknown = [symbol for symbol, i in zip(data.vocabulary.symbols, ids, strict=True) if i is None]
     if unknown:
         shown = ", ".join([*map(repr, unknown[:10]), *(["…"] if unknown[10:] else [])])
-        cases = [model.vocabulary.other_case(symbol) for symbol in unknown]
-        hint = "" if None in cases else "; it knows all of them in another case"
+        hint = _hint(model.vocabulary, unknown)
         raise VocabularyError(
             f"{path} holds {shown}, which model {model.config.name!r} does not know "
             f"({model.vocabulary.describe()}){hint}",
@@ -278,6 +277,15 @@ def _losses_of(model: SequenceModel, data: Corpus, path: Path) -> Losses:
         return name_losses(to_model[part.tokens], model.config.inputs, model.logits, conditions)
 
     return losses
+
+
+def _hint(vocabulary: Vocabulary, unknown: Sequence[str]) -> str:
+    """Return what to do about symbols that a model does not know, if it knows all of them in another case."""
+    cases = [vocabulary.other_case(symbol) for symbol in unknown]
+    if None in cases:
+        return ""
+    case = "lower case" if cases == [symbol.lower() for symbol in unknown] else f"another case, such as {cases[0]!r}"
+    return f"; it knows all of them in {case}: write the list so, and measure that"
 
 
 def lacking(known: Vocabulary, corpus: Vocabulary) -> NDArray[np.bool_] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .naming import case_option, seed_option
+from .naming import case_option, conditions_of, seed_option
 from .options import StreamOrFile, json_option
 from .output import format_for, writer_to
 
@@ -14,18 +14,20 @@ _FORM = "FIELD=MODEL[:CONDITION=VALUE]"
 
 def _fields(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Return the options of each field."""
+    from sequentia.resolve import local_folder
+
     fields: dict[str, dict[str, Any]] = {}
     for text in texts:
         field, equals, rest = text.partition("=")
         model, *conditions = rest.split(":")
+        advice = f"{text!r}: give it as {_FORM}, such as first=people:sex=f"
         while conditions and "=" not in conditions[0]:
             model += ":" + conditions.pop(0)  # as after the letter of a drive
-        pairs = [condition.partition("=") for condition in conditions]
-        if not field or not equals or not model or any(not name or not sign for name, sign, _ in pairs):
-            raise click.BadParameter(f"{text!r}: give it as {_FORM}, such as first=people:sex=f", context, option)
+        if not field or not equals or not model or (":" in model and local_folder(model) is None):
+            raise click.BadParameter(advice, context, option)
         if field in fields:
             raise click.BadParameter(f"{field} is given twice", context, option)
-        fields[field] = {"model": model, "where": {name: value for name, _, value in pairs} or None}
+        fields[field] = {"model": model, "where": conditions_of(conditions, context, option, advice)}
     return fields
 
 
@@ -76,7 +78,8 @@ def compose(
     from sequentia.vocabulary import Vocabulary
 
     kind = format_for(output, as_json=as_json)
-    composition = Composition.of(template, {name: {**options, "case": case} for name, options in fields.items()})
+    with_case = {name: {**options, "case": case} for name, options in fields.items()}
+    composition = Composition.of(template, with_case, "--field {}=names")
     others = [] if kind is Lines else composition.header[1:]
     rows = composition.rows(n, seed=seed, unique=unique)
     with writer_to(kind, output, Vocabulary(()), scored=False, others=others, total=n) as (writer, report):

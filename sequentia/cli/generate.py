@@ -50,7 +50,7 @@ _DEFAULT = 10
 @click.option(
     "--threads",
     type=int,
-    help="Cores to use.  [default: 1; all for 100,000 names or more, or with Ray]",
+    help="Cores to use; --stream uses one.  [default: 1; all for 100,000 names or more, or with Ray]",
 )
 @click.option(
     "--output",
@@ -82,7 +82,7 @@ def generate(
     from sequentia.model import load
 
     if stream:
-        _check_endless(n, output, engine)
+        _check_endless(n, output, engine, threads)
     count = _DEFAULT if n is None else n
     if engine is not None:
         folder = folder_for_ray(output)
@@ -123,11 +123,13 @@ def generate(
                 report(len(names))
 
 
-def _check_endless(n: int | None, output: Path | str | None, engine: str | None) -> None:
-    """Raise a usage error for what has an end."""
+def _check_endless(n: int | None, output: Path | str | None, engine: str | None, threads: int | None) -> None:
+    """Raise a usage error for what has an end, or draws many names at once."""
     if n is not None:
         raise click.UsageError(f"--stream never ends, so it takes no number of names: leave out {n} or --stream")
     if isinstance(output, Path):
         raise click.UsageError(f"--stream never ends, so it writes no file: leave out -o {output} or --stream")
     if engine is not None:
         raise click.UsageError(f"--stream does not work with --engine {engine}")
+    if threads not in {None, 1}:
+        raise click.UsageError(f"--stream uses one core: leave out --threads {threads} or --stream")

@@ -106,7 +106,12 @@ def evaluate(
 ) -> None:
     """Print the loss of MODEL on the names of CORPUS, in nats (natural-logarithm units) per symbol.
 
-    The list that MODEL was trained on is split into parts. Another list, or table, is measured as a whole.
+    The loss, in the column "nats/symbol", says how badly MODEL predicts the next symbol (a character or a word) on
+    average: 0 is perfect, and lower is better. "windows" is the number of predictions: one for each symbol of a name
+    and one for its end.
+
+    The list that MODEL was trained on is split into parts: train to learn from, dev and test to measure on. Their names
+    that do not also occur in train are dev_unseen and test_unseen. Another list, or table, is measured as a whole.
 
     --against compares another model with MODEL on the dev and test parts, or on the other list. It prints how much
     higher the other model's loss is, a 95 % interval of that difference from 10,000 resamples of the names (paired

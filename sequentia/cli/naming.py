@@ -1,6 +1,6 @@
 """Options that say which names are wanted, and how they are shown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -21,11 +21,28 @@ def where_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _pairs(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str] | None:
+    return conditions_of(texts, context, option)
+
+
+def conditions_of(
+    texts: Iterable[str], context: click.Context, option: click.Parameter, advice: str | None = None
+) -> dict[str, str] | None:
+    """Return texts of the form CONDITION=VALUE as a dict, or None if there are none.
+
+    Args:
+        texts: the texts.
+        context: of the command.
+        option: the option that they belong to.
+        advice: the message for a text of another form.
+
+    Raises:
+        click.BadParameter: if a text has another form, or gives a condition another value than one before.
+    """
     where: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"{text!r}: give it as CONDITION=VALUE", context, option)
+            raise click.BadParameter(advice or f"{text!r}: give it as CONDITION=VALUE", context, option)
         if where.get(name, value) != value:
             raise click.BadParameter(f"{name} is given twice, as {where[name]!r} and {value!r}", context, option)
         where[name] = value

@@ -1,7 +1,7 @@
 """A user's program that touches all of the public Python interface; type checkers read it, nothing runs it."""
 
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import sequentia
 from sequentia import SequenceModel
@@ -27,6 +27,11 @@ names = sequentia.generate(
     seed="emma",
 )
 assert_type(names, list[str])
+
+women: dict[str, Any] = {"model": "people", "where": {"sex": "f"}, "case": "title"}
+assert_type(sequentia.compose("{first} {last}", 3, seed=1, first=women, last={"model": "surnames"}), list[str])
+assert_type(sequentia.generate(3, seed="1:first", **women), list[str])
+full_names = sequentia.compose_arrow("{first}", 3, first=women, unique=True)
 
 model = sequentia.load(
     Path("model"),
