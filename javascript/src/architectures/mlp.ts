@@ -1,6 +1,7 @@
 /** The feed-forward network of Bengio et al. 2003: embeddings, hidden layers, and perhaps direct connections. */
 
 import { LOGIT_BITS } from "../arithmetic/base.js";
+import { fail } from "../errors.js";
 import { int, list, nullable, oneOf, record } from "../schema.js";
 import { bits, checkMost, count, kind, largest, longestKnown, splitProduct, states, width } from "./base.js";
 
@@ -85,7 +86,7 @@ export const mlp = kind("mlp", schema, (own, arithmetic, inputs) => {
 
     let logits = arithmetic.shift(sums, sumBits - LOGIT_BITS);
     if (tree && !direct) {
-        throw new Error("a tree, and direct 0");
+        fail("a tree, and direct 0");
     }
     if (direct) {
         const row = tree
