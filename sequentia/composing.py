@@ -22,11 +22,11 @@ Columns = list[list[str]]
 
 _ROWS: Final = 1 << 14  # at once
 _PATIENCE: Final = 10_000
-_FOR_ALL: Final = ("seed", "unique")
+_FOR_ALL: Final = ("n", "seed", "unique")
 
 
 def compose(
-    template: str, n: int = 1, /, *, seed: int | str | None = None, unique: bool = False, **fields: Mapping[str, Any]
+    template: str, /, n: int = 1, *, seed: int | str | None = None, unique: bool = False, **fields: Mapping[str, Any]
 ) -> list[str]:
     """Invent texts of several parts, such as full names.
 
@@ -36,7 +36,7 @@ def compose(
     Args:
         template: the text, with the name of a field in braces where its names are to stand, as in
             ``"{first} {last}"``; ``{{`` and ``}}`` are braces.
-        n: number of texts; the second argument, without a keyword.
+        n: number of texts.
         seed: as for :func:`sequentia.generate`.
         unique: return no text twice. A field of its own may be ``unique`` too.
         fields: for each field of the template, a dict of the options of :func:`sequentia.generate`, ``model`` included,
@@ -55,7 +55,7 @@ def compose(
 
 
 def compose_arrow(
-    template: str, n: int = 1, /, *, seed: int | str | None = None, unique: bool = False, **fields: Mapping[str, Any]
+    template: str, /, n: int = 1, *, seed: int | str | None = None, unique: bool = False, **fields: Mapping[str, Any]
 ) -> "pa.Table":
     """Return the texts of :func:`compose` as an Arrow table, in the column ``name``, and a column for each field.
 
@@ -203,15 +203,9 @@ def _composition(template: str, fields: Mapping[str, Mapping[str, Any]]) -> Comp
     """Check a template and its fields, which are keywords, so that a misplaced option looks like a field.
 
     Raises:
-        OptionError: as :meth:`Composition.of`, or if a keyword is no field but an option of fields, or ``n``.
+        OptionError: as :meth:`Composition.of`, or if a keyword is no field but an option of fields.
     """
     names = [name for _, name in _parsed(template) if name is not None]
-    if not isinstance(fields.get("n", {}), Mapping):
-        raise OptionError(
-            f"n: give the number of texts as the second argument, as in compose({template!r}, {fields['n']!r}, …)",
-            option="n",
-            value=fields["n"],
-        )
     options = {"model", *SamplingOptions.__annotations__} - {*names}
     misplaced = next((name for name in fields if name in options), None)
     if misplaced is not None:

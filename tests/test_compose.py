@@ -64,8 +64,8 @@ def test_braces_and_repeated_fields() -> None:
         ("{a}", {"a": {}, "where": {"sex": "f"}}, "where is an option of a field"),
         ("{a}", {"model": "people"}, "as in a=dict(model='people')"),
         ("a", {"prefix": "a"}, "as in field=dict(prefix='a')"),
-        ("{a}", {"a": {}, "n": 3}, "n: give the number of texts as the second argument, as in compose('{a}', 3, …)"),
-        ("{a}", {"a": {}, "n": {}}, "'{a}' contains no {n}"),
+        ("{n}", {"n": {}}, "{n} cannot be a field, because n is an option"),
+        ("{a}", {"a": {}, "n": {}}, "n must be a whole number"),
         ("{a}", {"a": {"n": 1}}, "field 'a': it has as many names as there are texts; leave out n"),
         ("a", {}, "'a' contains no {field}"),
         (3, {"a": {}}, "it must be a string, not 3"),
@@ -85,11 +85,11 @@ def test_mistakes(template: Any, fields: dict[str, Any], message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_a_field_may_be_called_n_or_as_an_option() -> None:
-    names = compose("{n} {case} {template}", 3, seed=1, n={}, case={}, template={})
-    fields = [sequentia.generate(3, seed=f"1:{field}") for field in ("n", "case", "template")]
+def test_a_field_may_be_called_as_an_option_of_fields() -> None:
+    names = compose("{case} {template}", n=3, seed=1, case={}, template={})
+    fields = [sequentia.generate(3, seed=f"1:{field}") for field in ("case", "template")]
     assert names == [" ".join(parts) for parts in zip(*fields, strict=True)]
-    assert len(succeed("compose", "{n}-{where}", 3, "-f", "n=names", "-f", "where=people").splitlines()) == 3
+    assert len(succeed("compose", "{a}-{where}", 3, "-f", "a=names", "-f", "where=people").splitlines()) == 3
 
 
 def test_mistakes_of_other_kinds_say_the_field() -> None:
