@@ -181,7 +181,7 @@ def test_wrong_cases(case: Any) -> None:
 
 def test_names_found_before_an_error_are_shown_in_their_case() -> None:
     with pytest.raises(sequentia.GenerationError) as caught:
-        sequentia.generate(26, max_length=1, temperature=0.2, unique=True, case="upper")
+        sequentia.generate(27, prefix="marian", max_length=7, temperature=0.6, unique=True, case="upper")
     assert caught.value.names
     assert all(name.isupper() for name in caught.value.names)
 
