@@ -69,21 +69,20 @@ def frequent_contexts(part: Part, longest: int, most: int, ids: int) -> NDArray[
     """
     ngrams, counts = count_ngrams(part, longest + 1)
     contexts = ngrams[:, part.conditions.shape[1] : -1].astype(np.int64)
-    lengths, parents, oldest, occurrences = [], [], [], []  # of all contexts but the empty one
+    parents, oldest, occurrences = [], [], []  # of all contexts but the empty one, the shortest first
     numbers, total = np.zeros(len(contexts), dtype=np.int64), 1
     going = np.arange(len(contexts))
     for length in range(1, longest + 1):
         symbols = contexts[going, -length]
         steps, inverse = np.unique(numbers[going] * ids + symbols, return_inverse=True)
         numbers[going] = total + inverse
-        lengths.append(np.full(len(steps), length))
         parents.append(steps // ids)
         oldest.append(steps % ids)
         occurrences.append(np.bincount(inverse, counts[going], len(steps)))
         total += len(steps)
         going = going[symbols != BOUNDARY]
-    order = np.lexsort([np.concatenate(lengths), -np.concatenate(occurrences)])[: most - 1]
-    kept = np.sort(order)  # a context is no rarer than those longer than it, so that its parent is kept too
+    order = np.argsort(-np.concatenate(occurrences), kind="stable")  # the shorter of two that occur as often first
+    kept = np.sort(order[: most - 1])  # a context is no rarer than those longer than it, so that its parent is kept too
     states = np.zeros(total, dtype=np.int32)
     states[1 + kept] = np.arange(1, len(kept) + 1)
     longer = np.zeros((len(kept) + 1, ids), dtype=np.int32)
