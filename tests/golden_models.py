@@ -74,6 +74,17 @@ def steps(numbers: Numbers, longest: int, first: int, ids: int) -> tuple[Integer
     return np.array(rows or [0] * ids, dtype=np.int64), states
 
 
+def leaves_last(longer: Integers, states: int, ids: int) -> tuple[Integers, int]:
+    """Return steps whose states that lead nowhere have the highest numbers, and how many states these steps are of."""
+    steps = np.zeros((states, ids), dtype=np.int64)
+    steps[: len(longer) // ids] = longer.reshape(-1, ids)
+    inner = [state for state in range(states) if steps[state].any()]
+    order = inner + [state for state in range(states) if not steps[state].any()]
+    numbers = {state: number for number, state in enumerate(order)}
+    rows = [[numbers[state] for state in steps[each]] for each in order[: len(inner) + 1]]
+    return np.array(rows).reshape(-1), len(inner) + 1
+
+
 def bigram(numbers: Numbers) -> Made:
     ids = len(UNUSUAL) + 1
     return 1, UNUSUAL, BigramArchitecture(parameters=ids**2), {"table": numbers(-700, 300, ids, ids)}
@@ -139,8 +150,9 @@ def mlp(
             tensors[f"layer.{layer}.bias"] = bias if is_last or activation == "relu" else bias + middle
         tree, rows = None, ids**direct
         if with_tree:
-            tensors["direct.longer"], rows = steps(numbers, direct, 1, ids)
-            tree = Tree(states=rows, inner_states=len(tensors["direct.longer"]) // ids)
+            longer, rows = steps(numbers, direct, 1, ids)
+            tensors["direct.longer"], inner = leaves_last(longer, rows, ids)
+            tree = Tree(states=rows, inner_states=inner)
         if direct:
             tensors["direct"] = numbers(-40, 40, rows, ids)
         if skip:

@@ -70,8 +70,7 @@ def weights(
         return [2**32 * (i == best) for i in range(len(logits))]
     distance = {i: math.floor(min((largest - logits[i]) / temperature + 0.5, 5856)) for i in ids}
     kept = {i: WEIGHTS[distance[i]] for i in sorted(ids, key=lambda i: (distance[i], i))[:top_k]}
-    total, before = sum(kept.values()), 0
-    found = [0] * len(logits)
+    total, before, found = sum(kept.values()), 0, [0] * len(logits)
     for i in sorted(kept, key=lambda i: (-kept[i], i)):
         if before < top_p * total:
             found[i] = kept[i]
@@ -131,7 +130,8 @@ class Plain:
         return list(self.tensors["table"][state])
 
     def walk(self, steps: str, state: int, context: list[int]) -> int:
-        longer = self.tensors[steps][state * len(self.symbols) + context[-1]] if context else 0
+        table, ids = self.tensors[steps], len(self.symbols)  # the last row stands for all states that have none
+        longer = table[min(state * ids, len(table) - ids) + context[-1]] if context else 0
         return self.walk(steps, longer, context[:-1]) if longer else state
 
     def mlp(self, context: list[int], said: Sequence[int]) -> list[int]:

@@ -82,11 +82,13 @@ def newest(arithmetic: Arithmetic[V], count: int, inputs: Inputs) -> V:
     return row
 
 
-def longest_known(arithmetic: Arithmetic[V], steps: V, most: int, inputs: Inputs, start: V | None = None) -> V:
+def longest_known(
+    arithmetic: Arithmetic[V], steps: V, most: int, inputs: Inputs, *, start: V | None = None, last: int | None = None
+) -> V:
     """Return the state of the longest known context that a context ends in: index [batch].
 
-    A state is a known context; longer ones have higher numbers. Each symbol of a context, the newest first, leads from
-    there to the context longer by that symbol, for as long as that is known.
+    A state is a known context, and has a higher number than those that it ends in. Each symbol of a context, the newest
+    first, leads from there to the context longer by that symbol, for as long as that is known.
 
     Args:
         arithmetic: carries the operations out.
@@ -94,6 +96,8 @@ def longest_known(arithmetic: Arithmetic[V], steps: V, most: int, inputs: Inputs
         most: symbols in the longest known contexts.
         inputs: what the network reads.
         start: the number of the state that stands for the empty context; 0 by default.
+        last: states with higher numbers have no steps of their own: those of this one stand for them, and lead nowhere.
+            By default, only states of ``most`` symbols may have none.
     """
     ids, newest = inputs.ids, arithmetic.symbol(inputs.block_size - 1)
     if start is None:
@@ -105,7 +109,8 @@ def longest_known(arithmetic: Arithmetic[V], steps: V, most: int, inputs: Inputs
         known = arithmetic.clip("known.1", longer, 0, 1)
         state = arithmetic.maximum("state.1", start, longer)
     for age in range(2, most + 1):
-        before = arithmetic.index(f"state.{age - 1}.index", state)
+        inner = state if last is None else arithmetic.clip(f"state.{age - 1}.inner", state, 0, last)
+        before = arithmetic.index(f"state.{age - 1}.index", inner)
         step = arithmetic.numbered(f"step.{age}", before, ids, arithmetic.symbol(inputs.block_size - age))
         longer = arithmetic.look_up(f"longer.{age}", steps, step)
         known = arithmetic.multiply(f"known.{age}", known, arithmetic.clip(f"found.{age}", longer, 0, 1))

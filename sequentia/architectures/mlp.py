@@ -84,7 +84,8 @@ class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     Attributes:
         states: how many they are.
-        inner_states: how many of them, the first ones, ``direct.longer`` has a row for.
+        inner_states: how many of them, the first ones, ``direct.longer`` has a row for. No context that has none is
+            part of a longer one; if there are such, the last row stands for them all, and leads nowhere.
     """
 
     states: States
@@ -175,7 +176,8 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
             if self.tree is None:
                 row = newest(arithmetic, self.direct, inputs)
             else:
-                row = longest_known(arithmetic, arithmetic.tensor("direct.longer"), self.direct, inputs)
+                longer, last = arithmetic.tensor("direct.longer"), self.tree.inner_states - 1
+                row = longest_known(arithmetic, longer, self.direct, inputs, last=last)
             direct = arithmetic.look_up("direct.row", arithmetic.tensor("direct"), row)
             steps = arithmetic.add(
                 "all.steps", steps, arithmetic.shift("direct.steps", direct, self.direct_bits - LOGIT_BITS)

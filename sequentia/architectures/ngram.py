@@ -53,7 +53,7 @@ class NGramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="ngram"
         start = None
         if inputs.values:
             start = arithmetic.look_up("start.state", arithmetic.tensor("start"), combination(arithmetic, inputs))
-        row = longest_known(arithmetic, arithmetic.tensor("longer"), self.order - 1, inputs, start)
+        row = longest_known(arithmetic, arithmetic.tensor("longer"), self.order - 1, inputs, start=start)
         return arithmetic.logits(arithmetic.look_up("steps", arithmetic.tensor("table"), row))
 
     def describe(self) -> str:

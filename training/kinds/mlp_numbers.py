@@ -113,15 +113,14 @@ def _direct_numbers(
         rows = network.direct.weight.detach().double().numpy()
         if network.structure.tree:
             longer = network.longer.numpy().astype(np.int64)
-            lengths = np.zeros(1 + int(longer.max()), dtype=np.int64)
+            states = 1 + int(longer.max())
             for parent, symbol in np.argwhere(longer):  # parents come first
-                state = longer[parent, symbol]
-                lengths[state] = lengths[parent] + 1
-                rows[state] += rows[parent]
-            inner = int(np.searchsorted(lengths, network.structure.direct))
-            tree = Tree(states=len(lengths), inner_states=inner)
-            rows = rows[: tree.states]
-            tensors["direct.longer"] = longer[:inner].reshape(-1)
+                rows[longer[parent, symbol]] += rows[parent]
+            is_leaf = ~longer[:states].any(axis=1)
+            order = np.argsort(is_leaf, kind="stable")  # leaves last, so that they need no steps of their own
+            inner = min(states, states - int(is_leaf.sum()) + 1)
+            tree, rows = Tree(states=states, inner_states=inner), rows[order]
+            tensors["direct.longer"] = np.argsort(order)[longer[order[:inner]]].reshape(-1)
         tensors["direct"] = rounded(rows, bits["direct"])
     if network.skip is not None:
         vectors = rounded(network.embedding.weight.detach().double().numpy(), bits["skip_embedding"])

@@ -80,26 +80,30 @@ export function combination<V>(arithmetic: Arithmetic<V>, { values }: Inputs): V
 /**
  * Return the state of the longest known context that a context ends in.
  *
- * A state is a known context; longer ones have higher numbers. Each symbol of a context, the newest first, leads from
- * there to the context longer by that symbol, for as long as that is known.
+ * A state is a known context, and has a higher number than those that it ends in. Each symbol of a context, the newest
+ * first, leads from there to the context longer by that symbol, for as long as that is known.
  *
- * @param steps - a tensor: at `state * ids + symbol` the state reached, 0 where there is none.
+ * @param name - that of a tensor: at `state * ids + symbol` the state reached, 0 where there is none.
+ * @param inner - how many states it has a row for; the last row stands for all others.
  * @param most - symbols in the longest known contexts.
  * @param start - the state that stands for the empty context; 0 by default.
  */
 export function longestKnown<V>(
     arithmetic: Arithmetic<V>,
-    steps: V,
+    name: string,
+    inner: number,
     most: number,
     { blockSize, ids }: Inputs,
     start?: V,
 ): V {
+    const steps = arithmetic.tensor(name, inner * ids);
     const newest = arithmetic.symbol(blockSize - 1);
     let longer = arithmetic.lookUp(steps, start === undefined ? newest : arithmetic.numbered(start, ids, newest));
     let state = start === undefined ? longer : arithmetic.maximum(start, longer);
     let known = arithmetic.clip(longer, 0, 1);
     for (let age = 2; age <= most; age++) {
-        longer = arithmetic.lookUp(steps, arithmetic.numbered(state, ids, arithmetic.symbol(blockSize - age)));
+        const before = arithmetic.clip(state, 0, inner - 1);
+        longer = arithmetic.lookUp(steps, arithmetic.numbered(before, ids, arithmetic.symbol(blockSize - age)));
         known = arithmetic.multiply(known, arithmetic.clip(longer, 0, 1));
         state = arithmetic.maximum(state, arithmetic.multiply(longer, known));
     }

@@ -90,7 +90,7 @@ export const mlp = kind("mlp", schema, (own, arithmetic, inputs) => {
     }
     if (direct) {
         const row = tree
-            ? longestKnown(arithmetic, arithmetic.tensor("direct.longer", tree.inner_states * ids), direct, inputs)
+            ? longestKnown(arithmetic, "direct.longer", tree.inner_states, direct, inputs)
             : places.slice(-direct).reduce((row, symbol) => arithmetic.numbered(row, ids, symbol));
         const found = arithmetic.lookUp(arithmetic.tensor("direct", tree ? tree.states : ids ** direct, ids), row);
         logits = arithmetic.add(logits, arithmetic.shift(found, own.direct_bits - LOGIT_BITS));

@@ -16,6 +16,6 @@ export const ngram = kind("ngram", schema, ({ order, states, inner_states }, ari
     const start = values.length
         ? arithmetic.lookUp(arithmetic.tensor("start", combinations(inputs)), combination(arithmetic, inputs))
         : undefined;
-    const state = longestKnown(arithmetic, arithmetic.tensor("longer", inner_states * ids), order - 1, inputs, start);
+    const state = longestKnown(arithmetic, "longer", inner_states, order - 1, inputs, start);
     return arithmetic.lookUp(arithmetic.tensor("table", states, ids), state);
 });
