@@ -16,6 +16,7 @@ from .likelihood import Predict
 from .sampling import distances
 
 _BYTES: Final = 1 << 25
+_AT_ONCE: Final = 1 << 11  # contexts whose logits stay in the processor's cache
 _HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio (Knuth, TAOCP 3, section 6.4)
 
 
@@ -71,23 +72,24 @@ class LogitCache:
         """
         keys = self.keys(contexts) if self._bits else None
         if keys is None:
-            return self._computed(contexts)
+            return self.computed(contexts)
         keys += 1
         slots = (keys.view(np.uint64) * _HASH_FACTOR >> self._shift).view(np.int64)
         with self._lock:
             slots ^= self._keys.take(slots) != keys  # the other slot of the pair
             cached = self._keys.take(slots) == keys
-            found: NDArray[np.unsignedinteger] = self._distances.take(slots, axis=0)
-        if cached.all():
-            return found
-        if not cached.any():
-            found = computed = self._computed(contexts)
+            (rows,) = cached.nonzero()
+            known: NDArray[np.unsignedinteger] = self._distances.take(slots.take(rows), axis=0)
+        if len(rows) == len(slots):
+            return known
+        if not len(rows):
+            found = computed = self.computed(contexts)
         else:
             (missing,) = np.logical_not(cached, out=cached).nonzero()
             slots, keys = slots.take(missing), keys.take(missing)
-            computed = self._computed(contexts.take(missing, axis=0))
-            if computed.dtype != found.dtype:
-                found = found.astype(computed.dtype)
+            computed = self.computed(contexts.take(missing, axis=0))
+            found = np.empty((len(contexts), self.ids), dtype=computed.dtype)
+            found[rows] = known
             found[missing] = computed
         self._keep(slots, keys, computed)
         return found
@@ -108,11 +110,18 @@ class LogitCache:
         """Return the logits for contexts less the largest of each, float64 [n, ids]; compute repeats only once."""
         keys = self.keys(contexts)
         if keys is None:
-            found = self._computed(contexts)
+            found = self.computed(contexts)
         else:
             _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
             found = self.distances(contexts[first])[inverse]
         return found.astype(np.float64) * -(2.0**-LOGIT_BITS)
 
-    def _computed(self, contexts: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
-        return distances(self._predict(contexts.astype(np.int64)))
+    def computed(self, contexts: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
+        """Return what :meth:`distances` does, without looking at the cache or filling it."""
+        found: NDArray[np.unsignedinteger] = np.empty((len(contexts), self.ids), dtype=np.uint16)
+        for start in range(0, len(contexts), _AT_ONCE):
+            part = distances(self._predict(contexts[start : start + _AT_ONCE].astype(np.int64)))
+            if part.itemsize > found.itemsize:
+                found = found.astype(part.dtype)
+            found[start : start + _AT_ONCE] = part
+        return found

@@ -27,7 +27,8 @@ _WEIGHTS[_MAX_DISTANCE] = 0.0
 _FARTHEST: Final = 1 << 25  # logits are between -2^24 and 2^24, in steps of 1/256
 
 _MAX_LINEAR_SEARCH: Final = 1 << 10  # probabilities; with fewer, a linear search is faster than a binary one
-_MANY_ROWS: Final = 256  # from there on, adding whole columns is faster than np.cumsum
+_MANY_ROWS: Final = 512  # from there on, one call for each id is faster than one for all
+_NAMES_AT_ONCE: Final = 1 << 12  # whose random words stay in the processor's cache
 _SCATTERED: Final = 8  # if rows are rarer than this, NumPy computes only theirs
 
 _WORD: Final = (1 << 64) - 1
@@ -61,14 +62,17 @@ def uniforms(seed: int, first: int, count: int, draws: int, attempt: int = 0) ->
         attempt: which attempt at the names.
 
     Returns:
-        float64 [count, draws] in [0, 1), with 53 random bits each.
+        float64 [count, draws] in [0, 1), with 53 random bits each. They are stored draw by draw.
     """
     bits = Philox(key=seed, counter=(attempt << _ATTEMPT_SHIFT) + first * draws // _WORDS_PER_COUNTER)
-    raw: NDArray[np.uint64] = bits.random_raw(count * draws)
-    raw >>= np.uint64(11)
-    scaled = raw.astype(np.float64)
-    scaled *= 2.0**-53
-    return scaled.reshape(count, draws)
+    by_draw = np.empty((draws, count))
+    for start in range(0, count, _NAMES_AT_ONCE):
+        stop = min(start + _NAMES_AT_ONCE, count)
+        raw: NDArray[np.uint64] = bits.random_raw((stop - start) * draws)
+        raw >>= np.uint64(11)
+        by_draw[:, start:stop] = raw.reshape(-1, draws).T
+    by_draw *= 2.0**-53
+    return by_draw.T
 
 
 def uniforms_of(
@@ -159,15 +163,14 @@ def distances(logits: NDArray[np.floating]) -> NDArray[np.unsignedinteger]:
     Returns:
         uint16 [n, ids], or uint32 if one does not fit; the largest is 2^25.
     """
-    by_id = np.ascontiguousarray(logits.T)  # so that NumPy computes many rows at once
-    below: NDArray[np.floating] = by_id.max(axis=0) - by_id
+    below: NDArray[np.floating] = logits.max(axis=1, keepdims=True) - logits
     below *= np.float32(2**LOGIT_BITS)
     below += np.float32(0.5)
     if below.max(initial=0) < 1 << 16:
-        return below.astype(np.uint16).T
-    below = by_id.max(axis=0).astype(np.float64) - by_id  # from 2^24 on, float32 does not hold every whole number
+        return below.astype(np.uint16)
+    below = logits.max(axis=1, keepdims=True).astype(np.float64) - logits  # float32 holds whole numbers to 2^24 alone
     below = np.minimum(below * 2**LOGIT_BITS + 0.5, _FARTHEST)
-    return below.astype(np.uint32).T
+    return below.astype(np.uint32)
 
 
 def weights(
@@ -208,10 +211,9 @@ def weights(
             scaled = by_id / temperature
         scaled += 0.5
         by_id = np.minimum(scaled, _MAX_DISTANCE, out=scaled).astype(np.uint16)
-    np.minimum(by_id, _MAX_DISTANCE, out=by_id)
     if allowed is not None:
-        by_id = np.where(may, by_id, np.uint16(_MAX_DISTANCE))
-    found: NDArray[np.float64] = _WEIGHTS[by_id]
+        by_id = np.where(may, by_id, np.uint32(_MAX_DISTANCE))
+    found = _weights_at(by_id)
     if top_k is not None and top_k < len(found):
         np.put_along_axis(found, np.argsort(by_id, axis=0, kind="stable")[top_k:], 0.0, axis=0)
     if top_p is not None:
@@ -221,6 +223,16 @@ def weights(
         ranked[reached - ranked >= top_p * reached[-1]] = 0.0
         np.put_along_axis(found, order, ranked, axis=0)
     return found.T
+
+
+def _weights_at(below: NDArray[np.unsignedinteger]) -> NDArray[np.float64]:
+    """Return the weight at each distance, float64 of the same shape."""
+    if below.shape[1] < _MANY_ROWS:
+        return _WEIGHTS.take(below, mode="clip")
+    found = np.empty(below.shape)
+    for row, own in zip(below, found, strict=True):
+        _WEIGHTS.take(row, mode="clip", out=own)
+    return found
 
 
 def running_sums(relative: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -283,13 +295,14 @@ def draw_symbols(unfinished: UnfinishedNames, uniform: NDArray[np.float64], name
     Args:
         unfinished: gives the distribution of each next symbol.
         uniform: float64 [names, draws] in [0, 1).
-        names: receives the ids, integer [names, draws]; entries after a boundary are not written.
+        names: receives the ids, integer [names, draws]; entries after a boundary are not written. Both arguments are
+            read and written draw by draw, so it is faster if they are stored so.
     """
     rows_left = np.arange(len(uniform))
-    for position in range(uniform.shape[1]):
+    for numbers, drawn in zip(uniform.T, names.T, strict=True):
         cumulative, rows = unfinished.distributions()
-        symbols = choose(cumulative, rows, uniform[rows_left, position])
-        names[rows_left, position] = symbols
+        symbols = choose(cumulative, rows, numbers.take(rows_left))
+        drawn[rows_left] = symbols
         rows_left = rows_left[unfinished.advance(symbols)]
         if not len(rows_left):
             return
