@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # each process loads only what it measures
     from numpy.typing import NDArray
 
     from sequentia.model import SequenceModel
+    from sequentia.options import Plan
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -31,12 +32,18 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def without_cache(model: "SequenceModel") -> "SequenceModel":
+def forgetful(model: "SequenceModel") -> "SequenceModel":
+    """Return a model that remembers neither logits nor how names begin."""
+    from sequentia.beginnings import Beginnings
     from sequentia.logit_cache import LogitCache
     from sequentia.lookahead import Methods
 
+    class Forgetful(Methods):
+        def beginnings(self, plan: "Plan") -> Beginnings:
+            return Beginnings(self.cache, plan, 0)
+
     cache = LogitCache(model.logits, model.config.block_size, model.vocabulary.size, remember=False)
-    model._bindings._known[()] = Methods(cache)
+    model._bindings._known[()] = Forgetful(cache)
     return model
 
 
@@ -70,7 +77,7 @@ def one_name(seeds: int) -> list[float]:
     import sequentia
     from sequentia.windows import context_after
 
-    warm, cold, session = sequentia.load("names"), without_cache(sequentia.load("names")), session_of(bundled_graph())
+    warm, cold, session = sequentia.load("names"), forgetful(sequentia.load("names")), session_of(bundled_graph())
     config, spent = warm.config, []
     for seed in range(seeds):
         (name,) = cold.generate(seed=seed)
@@ -286,7 +293,7 @@ def route(names: int, which: str) -> tuple[float, str]:
 
     model = sequentia.load("names")
     if "forgetful" in which:
-        without_cache(model)
+        forgetful(model)
     start = time.perf_counter()
     drawn = list(plain_names(model, names, once="once" in which)) if "plain" in which else model.generate(names, seed=1)
     seconds = time.perf_counter() - start

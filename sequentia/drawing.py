@@ -80,11 +80,26 @@ def draw_attempts(
 def complete(nodes: "Nodes", plan: Plan, uniform: NDArray[np.float64]) -> Names:
     """Return the names that are drawn with uniform numbers, float64 [..., draws_per_name]: [names, max_length]."""
     start, count = len(plan.prefix), len(nodes.met)
-    names: Names = np.zeros((count, plan.max_length + 1), dtype=nodes.context.dtype)
+    names: Names = np.zeros((plan.max_length + 1, count), dtype=nodes.context.dtype).T
     names[:, :start] = plan.prefix
     draws = plan.max_length + 1 - start  # the last one shows whether a name of the greatest length ends
     draw_symbols(nodes, uniform.reshape(count, -1)[:, :draws], names[:, start:])
-    return names[:, : plan.max_length]
+    return np.ascontiguousarray(names[:, : plan.max_length])
+
+
+def weights_after(below: NDArray[np.unsignedinteger], plan: Plan, length: int) -> NDArray[np.float64]:
+    """Return the weight of each id after beginnings of names, float64 [n, ids]. No name is empty.
+
+    Args:
+        below: how far each logit is below the largest of its row, unsigned [n, ids].
+        plan: the options.
+        length: symbols in the beginnings.
+    """
+    allowed = plan.drawable
+    if not length:
+        allowed = np.ones(below.shape[1], dtype=bool) if allowed is None else allowed.copy()
+        allowed[BOUNDARY] = False
+    return weights(below, temperature=plan.temperature, top_k=plan.top_k, top_p=plan.top_p, allowed=allowed)
 
 
 class Nodes:
@@ -117,22 +132,8 @@ class Nodes:
         self.weight = np.ones(count)
 
     def weights(self) -> NDArray[np.float64]:
-        """Return the weight of each id at each node, float64 [nodes, ids]. No name is empty."""
-        plan = self._plan
-        return weights(
-            self._cache.distances(self.context),
-            temperature=plan.temperature,
-            top_k=plan.top_k,
-            top_p=plan.top_p,
-            allowed=plan.drawable if self.length else self._first(),
-        )
-
-    def _first(self) -> NDArray[np.bool_]:
-        """Return which ids a name may start with, bool [ids]."""
-        drawable = self._plan.drawable
-        first = np.ones(self._cache.ids, dtype=bool) if drawable is None else drawable.copy()
-        first[BOUNDARY] = False
-        return first
+        """Return the weight of each id at each node, float64 [nodes, ids]."""
+        return weights_after(self._cache.distances(self.context), self._plan, self.length)
 
     def distributions(self) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the running sums of the weights, [ids, nodes], and the node of each unfinished name."""

@@ -14,13 +14,15 @@ so that names are the same on every machine. docs/format.md specifies every step
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._forks import renew_after_fork
+from .beginnings import Beginnings
 from .constraints import Constraint
 from .drawing import Nodes, complete
 from .errors import GenerationError
@@ -51,6 +53,9 @@ _MOST_NUMBERS: Final = 1 << 22  # of the Markov model
 _ORDERS: Final = (2, 1, 0)
 _NUMBERS_AT_ONCE: Final = 1 << 22
 _REMEMBERED: Final = 8
+_MOST_SUMS: Final = 1 << 18  # of the beginnings of names for each plan: 2 MiB
+
+T = TypeVar("T")
 
 
 class Probability(NamedTuple):
@@ -216,6 +221,7 @@ class Methods:
         """Forget all methods."""
         self._lock = threading.Lock()
         self._known: dict[Hashable, Method] = {}
+        self._beginnings: dict[Hashable, Beginnings] = {}
 
     def of(self, plan: Plan) -> Method:
         """Return the method for a plan. It depends on the model and what names are drawn from alone.
@@ -227,6 +233,11 @@ class Methods:
         if method.accepted < _RAREST:
             raise GenerationError(_too_rare(method, plan))
         return method
+
+    def beginnings(self, plan: Plan) -> Beginnings:
+        """Return what is remembered of the beginnings of names that were drawn one by one for a plan."""
+        with self._lock:
+            return _remembered(self._beginnings, plan.key, lambda: Beginnings(self.cache, plan, _MOST_SUMS))
 
     def probability(self, plan: Plan) -> Probability:
         """Return how probable it is that a name meets the constraints of a plan."""
@@ -245,13 +256,18 @@ class Methods:
 
     def _of(self, plan: Plan) -> Method:
         with self._lock:
-            method = self._known.pop(plan.key, None)
-            if method is None:
-                method = _method(self.cache, plan)
-                if len(self._known) == _REMEMBERED:
-                    del self._known[next(iter(self._known))]
-            self._known[plan.key] = method
-        return method
+            return _remembered(self._known, plan.key, lambda: _method(self.cache, plan))
+
+
+def _remembered(known: "dict[Hashable, T]", key: "Hashable", make: Callable[[], T]) -> T:
+    """Return what is known by a key, or make it; the values of the last few keys are kept."""
+    found = known.pop(key, None)
+    if found is None:
+        found = make()
+        if len(known) == _REMEMBERED:
+            del known[next(iter(known))]
+    known[key] = found
+    return found
 
 
 def _method(cache: LogitCache, plan: Plan) -> Method:

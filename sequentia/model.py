@@ -73,8 +73,13 @@ class SequenceModel(Pretrained):
             GenerationError: if the options allow too few names; ``error.names`` is the list of those found.
         """
         names: list[str] = []
+        n = check_int("n", n, least=0)
+        if n == 1:
+            plan, methods = self._plan(options), self._methods(options)
+            plan.check_enough(1)
+            return [Namer(methods, self.vocabulary, plan, methods.beginnings(plan))(plan.seed)]
         try:
-            for batch in self.batches(check_int("n", n, least=0), **options):
+            for batch in self.batches(n, **options):
                 names += self._texts(batch, options)
         except GenerationError as error:
             raise error.with_names(names) from error.__cause__
@@ -104,7 +109,10 @@ class SequenceModel(Pretrained):
         check_names(options, SamplingOptions, refused=("unique", "seed"))
         if options.get("seed") is not None:
             raise OptionError("seed: give each name's to the function", option="seed", value=options["seed"])
-        return Namer(self._methods(options), self.vocabulary, self._plan(options))
+        plan = self._plan(options)
+        if plan.unique:
+            raise OptionError("unique: a single name has no others to differ from", option="unique", value=True)
+        return Namer(self._methods(options), self.vocabulary, plan)
 
     def batches(self, n: int | None, **options: Unpack[SamplingOptions]) -> Iterator[Names]:
         """Return the first ``n`` names of a stream as ids, in batches that are drawn on demand; without end if None.
