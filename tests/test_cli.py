@@ -14,7 +14,7 @@ from typing import TextIO
 
 import msgspec
 import pytest
-from click import ClickException
+from click import ClickException, Context
 from click.testing import CliRunner
 
 import sequentia
@@ -619,6 +619,27 @@ def test_the_source_folder_says_that_it_hides_the_package(
     with pytest.raises(sequentia.MissingExtraError) as caught:
         sequentia.load(trained).push_to_hub("you/moons")
     assert message == f"Error: {caught.value}\n"
+
+
+def test_each_command_is_in_the_help_by_its_name() -> None:
+    context = Context(cli)
+    listed = re.findall(r"(?m)^  ([\w-]+)  +\S", succeed("--help").split("Commands:")[1])
+    assert listed == cli.list_commands(context)
+    for name in listed:
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+    assert cli.get_command(context, "cli") is None
+
+
+def test_drawing_names_imports_no_other_command() -> None:
+    code = (
+        "import sys; from sequentia.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sorted(name for name in sys.modules if name.startswith('sequentia.cli.')))"
+    )
+    shown = python("-c", code, "generate", "1").stdout.splitlines()[-1]
+    assert not {"train", "inspect", "hub", "compose"} & {name.rpartition(".")[2] for name in shown.split()}
 
 
 def test_help_and_version() -> None:

@@ -10,6 +10,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner
@@ -86,7 +87,9 @@ def test_the_options_of_the_table_of_losses_are_those_of_train() -> None:
     (command,) = re.findall(r"`(sequentia train [^`]*)` with the options of a row", README)
     for options in rows:
         _, name, *arguments = shlex.split(f"{command} {options}")
-        cli.commands[name].make_context(name, arguments)
+        command_of_row = cli.get_command(click.Context(cli), name)
+        assert command_of_row is not None
+        command_of_row.make_context(name, arguments)
     assert not re.search(r"sequentia train (?!.* -o )", README)
 
 

@@ -1,23 +1,35 @@
 """The ``sequentia`` command. Results go to stdout, everything else to stderr; each command imports what it needs."""
 
 import signal
+from importlib import import_module
+from typing import Final
 
 import click
 
 from sequentia import __version__
 
-from .compose import compose
 from .errors import Commands, end_by_signal
-from .generate import generate
-from .hub import pull, push
-from .inspect import evaluate, info, models, recipes
-from .mix import mix
-from .page import page
-from .reproduce import reproduce
-from .score import score
 from .streams import open_closed_descriptors
-from .sweep import sweep
-from .train import export, find_lr, plot, train
+
+_MODULES: Final = {
+    "compose": ".compose",
+    "evaluate": ".inspect",
+    "export": ".train",
+    "find-lr": ".train",
+    "generate": ".generate",
+    "info": ".inspect",
+    "mix": ".mix",
+    "models": ".inspect",
+    "page": ".page",
+    "plot": ".train",
+    "pull": ".hub",
+    "push": ".hub",
+    "recipes": ".inspect",
+    "reproduce": ".reproduce",
+    "score": ".score",
+    "sweep": ".sweep",
+    "train": ".train",
+}
 
 _FIRST_STEPS = """\
 Sequentia learns from a list of names, or of anything, and invents more of them.
@@ -31,35 +43,26 @@ Sequentia learns from a list of names, or of anything, and invents more of them.
 sequentia --help lists all commands."""
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+class _OwnCommands(Commands):
+    """The commands; the module of each is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - part of the interface
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _MODULES:
+            return None
+        command: click.Command = getattr(import_module(_MODULES[cmd_name], __name__), cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=_OwnCommands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, message="%(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Invent names, and train models on your own lists."""
     if context.invoked_subcommand is None:
         click.echo(_FIRST_STEPS)
-
-
-for command in (
-    generate,
-    compose,
-    score,
-    info,
-    evaluate,
-    models,
-    recipes,
-    train,
-    mix,
-    sweep,
-    find_lr,
-    plot,
-    reproduce,
-    export,
-    page,
-    push,
-    pull,
-):
-    cli.add_command(command)
 
 
 def main() -> None:
