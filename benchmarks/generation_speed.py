@@ -99,12 +99,12 @@ def print_one_name(scale: Scale) -> None:
         for what, seconds in (
             (f"bare: the {runs:.2f} runs of the network, a row each, that a name needs", bare),
             ("`model.generate()`", warm),
-            ("`model.generate()` without the cache of logits", cold),
+            ("`model.generate()` that remembers nothing", cold),
         )
     ]
     note = (
-        f"Means of {scale.seeds:,} seeds, best of {scale.rounds} rounds, on one thread. The cache of logits "
-        "is empty at first; the calls fill it."
+        f"Means of {scale.seeds:,} seeds, best of {scale.rounds} rounds, on one thread. The model remembers nothing at "
+        "first; the calls teach it how names begin."
     )
     print_table("One name from a loaded model", note, ["call", "µs", "ratio"], rows)
 

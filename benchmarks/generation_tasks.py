@@ -258,31 +258,46 @@ def plain_names(model: "SequenceModel", n: int, *, once: bool) -> Iterator[str]:
     """
     import numpy as np
 
-    from sequentia.sampling import distances, uniforms, weights
-
-    config, ids = model.config, model.vocabulary.size
-    allowed = np.ones(ids, dtype=bool)
+    most = model.config.max_length
     for first in range(0, n, 1024):
-        count = min(1024, n - first)
-        uniform = uniforms(1, first, count, -(-config.max_length // 4) * 4)
-        names = np.zeros((count, config.block_size + config.max_length), dtype=model.vocabulary.dtype)
-        active = np.arange(count)
-        for length in range(config.max_length):
-            contexts = names[active, length : length + config.block_size]
-            if once:
-                texts = contexts.view(f"V{contexts.shape[1] * contexts.itemsize}")[:, 0]
-                _, chosen, inverse = np.unique(texts, return_index=True, return_inverse=True)
-                logits = model.logits(contexts[chosen].astype(np.int64))[inverse]
-            else:
-                logits = model.logits(contexts.astype(np.int64))
-            allowed[0] = length > 0
-            cumulative = np.cumsum(weights(distances(logits), allowed=allowed), axis=1)
-            total = cumulative[:, -1]
-            points = np.minimum(uniform[active, length] * total, np.nextafter(total, 0.0))
-            symbols = (cumulative <= points[:, None]).sum(axis=1)
-            names[active, config.block_size + length] = symbols
-            active = active[symbols != 0]
-        yield from model.vocabulary.decode(names[:, config.block_size :])
+        names = np.zeros((min(1024, n - first), most + 1), dtype=model.vocabulary.dtype)
+        rows, attempt = np.arange(len(names)), 0
+        while len(rows):  # a name that grows too long is drawn again
+            names[rows] = plain_attempts(model, first, rows, attempt, once=once)
+            rows, attempt = rows[names[rows, most] != 0], attempt + 1
+        yield from model.vocabulary.decode(names[:, :most])
+
+
+def plain_attempts(
+    model: "SequenceModel", first: int, rows: "NDArray[np.intp]", attempt: int, *, once: bool
+) -> "NDArray[np.unsignedinteger]":
+    """Return the ids of one attempt at some names, [rows, max_length + 1]."""
+    import numpy as np
+
+    from sequentia.sampling import distances, draws_per_name, uniforms_of, weights
+
+    block_size, draws = model.config.block_size, model.config.max_length + 1
+    (uniform,) = uniforms_of(1, first, rows, draws_per_name(draws), [attempt])
+    names = np.zeros((len(rows), block_size + draws), dtype=model.vocabulary.dtype)
+    active, allowed = np.arange(len(rows)), np.ones(model.vocabulary.size, dtype=bool)
+    for length in range(draws):
+        contexts = names[active, length : length + block_size]
+        if once:
+            texts = contexts.view(f"V{contexts.shape[1] * contexts.itemsize}")[:, 0]
+            _, chosen, inverse = np.unique(texts, return_index=True, return_inverse=True)
+            logits = model.logits(contexts[chosen].astype(np.int64))[inverse]
+        else:
+            logits = model.logits(contexts.astype(np.int64))
+        allowed[0] = length > 0
+        cumulative = np.cumsum(weights(distances(logits), allowed=allowed), axis=1)
+        total = cumulative[:, -1]
+        points = np.minimum(uniform[active, length] * total, np.nextafter(total, 0.0))
+        symbols = (cumulative <= points[:, None]).sum(axis=1)
+        names[active, block_size + length] = symbols
+        active = active[symbols != 0]
+        if not len(active):
+            break
+    return names[:, block_size:]
 
 
 def route(names: int, which: str) -> tuple[float, str]:

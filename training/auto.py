@@ -148,7 +148,7 @@ def plan(recipe: Recipe, part: Part, vocabulary: Sequence[str], values: Mapping[
     else:
         block = int(np.clip(np.quantile(lengths, 0.9), 3, 8))
         width = max(64, min(effort.learner, (1 << 18) // (len(vocabulary) + 1)))
-        settings += [f"block_size={block}", f"hidden_sizes=[{width}]", "learning_rate=0.004"]
+        settings += [f"block_size={block}", f"hidden_sizes=[{width}]", "direct=3", "tree=0", "learning_rate=0.004"]
     return Plan(_with_own_keys(read_recipe("names", settings), recipe), lines)
 
 

@@ -102,7 +102,7 @@ let seed = 0;
 const draw = (count) => model.generate(count, { seed: seed++ }).length;
 
 const contexts = await timed(() => {
-    const context = [0, 0, 0].map(() => 1 + Math.floor(Math.random() * 26));
+    const context = Array.from({ length: fresh.config.block_size - 3 }, () => 1 + Math.floor(Math.random() * 26));
     for (let i = 0; i < 1000; i++) {
         fresh.logits([1 + (i % 26), ...context, 1 + Math.floor(Math.random() * 26), 1 + ((i * 7) % 26)]);
     }
