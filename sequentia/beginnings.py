@@ -65,5 +65,7 @@ class Beginnings:
 
     def _after(self, ids: list[int]) -> _Beginning:
         context = context_after(np.array(ids, dtype=np.int64), self._cache.block_size)
-        relative = weights_after(self._cache.computed(context), self._plan, len(ids))
+        # What is kept here need not be kept in the cache as well.
+        below = (self._cache.computed if self._left > 0 else self._cache.distances)(context)
+        relative = weights_after(below, self._plan, len(ids))
         return _Beginning(array("d", running_sums(relative)[:, 0].tolist()))

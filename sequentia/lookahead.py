@@ -219,7 +219,7 @@ class Methods:
 
     def renew(self) -> None:
         """Forget all methods."""
-        self._lock = threading.Lock()
+        self._lock, self._beginnings_lock = threading.Lock(), threading.Lock()  # the first is held for long
         self._known: dict[Hashable, Method] = {}
         self._beginnings: dict[Hashable, Beginnings] = {}
 
@@ -236,7 +236,7 @@ class Methods:
 
     def beginnings(self, plan: Plan) -> Beginnings:
         """Return what is remembered of the beginnings of names that were drawn one by one for a plan."""
-        with self._lock:
+        with self._beginnings_lock:
             return _remembered(self._beginnings, plan.key, lambda: Beginnings(self.cache, plan, _MOST_SUMS))
 
     def probability(self, plan: Plan) -> Probability:
