@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import sequentia
-from sequentia import GenerationError, OptionError, SequenceModel, generation
+from sequentia import GenerationError, OptionError, SequenceModel, generation, lookahead
 from sequentia.drawing import Attempts, draw_attempts
 from sequentia.export import export
 from sequentia.generation import stream_names
@@ -260,6 +260,36 @@ def test_the_bundled_model_equals_the_reference(options: dict[str, Any]) -> None
             assert names == expected
         shard = model.shard(30, 40, seed=6, **{key: value for key, value in options.items() if key != "unique"})
         assert [name for batch in shard for name in model.vocabulary.decode(batch)] == reference.shard(30, 40)
+
+
+@pytest.mark.parametrize("most", [0, 100, 1 << 18])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"prefix": "ma", "temperature": 0.5, "top_k": 4, "top_p": 0.9},
+        {"max_length": 20},
+        {"novel": True, "exclude": ["maria"], "unique": True},
+        {"min_length": 5, "suffix": "a"},
+        {"temperature": 0},
+    ],
+)
+def test_a_single_name_is_the_first_of_several(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], most: int
+) -> None:
+    """However many beginnings of names are kept: none, three or all."""
+    monkeypatch.setattr(lookahead, "_MOST_SUMS", most)
+    model = sequentia.load("names")
+    for seed in [*range(6), *range(6)]:
+        several = {**options, "unique": False}
+        assert model.generate(1, seed=seed, **options) == model.generate(2, seed=seed, **several)[:1]
+
+
+def test_a_single_name_does_not_wait_for_a_look_ahead() -> None:
+    model = sequentia.load("names")
+    methods = model._methods({})
+    with methods._lock:
+        assert ThreadPoolExecutor(1).submit(model.generate, 1, seed=4).result(60) == model.generate(1, seed=4)
 
 
 def test_symbols_that_compose_equal_the_reference(tmp_path: Path) -> None:
