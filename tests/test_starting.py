@@ -173,11 +173,16 @@ def test_new_symbols_start_as_frequent_as_in_the_list() -> None:
     assert mean[capital] / mean[small] == pytest.approx(2.5 / 4.5, rel=0.01), "N is n, 2 times beside 4"
 
 
-def test_direct_connections_of_fewer_symbols_are_averages_of_rows() -> None:
+def test_direct_connections_of_fewer_symbols_are_averages_of_rows(tmp_path: Path) -> None:
     """With 45 ids, only two symbols choose a row, and three did. One symbol precedes bc in the list, so that is it."""
-    symbols = [*"abcdefghijklmnopqrstuvwxyz", *"ABCDEFGHIJKLMNOPQR"]
-    source, recipe = bundled("names"), read_recipe("tune")
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    path = tmp_path / "letters.txt"
+    path.write_text("".join(f"{letters[i:]}{letters[:i]}\n" for i in range(26)), encoding="utf-8")
+    train(path, tmp_path / "run", recipe="mlp", overrides=["direct=3", "steps=20", "hidden_sizes=[8]"])
+    export(tmp_path / "run", tmp_path / "run")
+    source, recipe = artifact.read(tmp_path / "run"), read_recipe("tune", [f"start={tmp_path / 'run'}"])
     assert isinstance(recipe, MLPRecipe)
+    symbols = [*letters, *"ABCDEFGHIJKLMNOPQR"]
     inputs = source.config.inputs._replace(ids=len(symbols) + 1)
     network = recipe.new_network(inputs, torch.Generator().manual_seed(1))
     part = Part.of(np.array([1, 2, 3, 0], dtype=np.uint8))
@@ -185,13 +190,14 @@ def test_direct_connections_of_fewer_symbols_are_averages_of_rows() -> None:
     assert recipe.structure(inputs).direct == 2
     mine, theirs = network.get_parameter("direct.weight"), network_of(source).get_parameter("direct.weight")
     after_abc, after_bc = (1 * 27 + 2) * 27 + 3, 2 * 45 + 3
+    assert theirs[after_abc].any()
     torch.testing.assert_close(mine[after_bc, :27], theirs[after_abc])
     assert (mine[3 * 45 + 2] == 0).all()
 
 
 def test_training_on_beats_training_anew(tmp_path: Path) -> None:
     record = train(MOONS, tmp_path / "on", overrides=["start=names"]).record
-    sizes = ["block_size=6", "embedding_dim=24", "hidden_sizes=[640]", "direct=3", "activation=relu"]
+    sizes = ["block_size=7", "embedding_dim=24", "hidden_sizes=[256]", "direct=5", "tree=14000", "activation=relu"]
     anew = train(MOONS, tmp_path / "anew", recipe="tune", overrides=["start=", *sizes]).record
     assert record.metrics is not None
     assert anew.metrics is not None
@@ -276,7 +282,7 @@ def test_a_learning_rate_is_sought_from_the_model(tmp_path: Path) -> None:
 def test_sizes_are_those_of_the_model(recurrent: Path) -> None:
     recipe = read_recipe("wide", ["start=names"])
     assert isinstance(recipe, MLPRecipe)
-    assert (recipe.hidden_sizes, recipe.activation, recipe.direct, recipe.block_size) == ([640], "relu", 3, 6)
+    assert (recipe.hidden_sizes, recipe.activation, recipe.direct, recipe.block_size) == ([256], "relu", 5, 7)
     assert recipe.learning_rate == 0.003, "the schedule is the recipe's"
     again = read_recipe("tune", [f"start={recurrent}"])
     assert isinstance(again, GRURecipe)
@@ -290,7 +296,7 @@ def test_what_cannot_be_started_from_is_refused(recurrent: Path, tmp_path: Path)
     counted = fail("train", MOONS, "--from", GOLDEN / "ngram-4", "-o", tmp_path / "out")
     assert "cannot be trained on, because its counts are not in it" in counted
     other = fail("train", MOONS, "--from", "names", "--set", "hidden_sizes=[3]", "-o", tmp_path / "out")
-    assert "--set: hidden_sizes is that of the model names, [640]: leave it out" in other
+    assert "--set: hidden_sizes is that of the model names, [256]: leave it out" in other
     kind = fail("train", MOONS, "--from", recurrent, "--set", "model=mlp", "-o", tmp_path / "out")
     assert "model is that of the model" in kind
     (tmp_path / "mlp.toml").write_text('model = "mlp"\nsummary = "x"\n', encoding="utf-8")

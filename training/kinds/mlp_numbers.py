@@ -114,8 +114,11 @@ def _direct_numbers(
         if network.structure.tree:
             longer = network.longer.numpy().astype(np.int64)
             states = 1 + int(longer.max())
-            for parent, symbol in np.argwhere(longer):  # parents come first
-                rows[longer[parent, symbol]] += rows[parent]
+            edges = np.argwhere(longer)
+            # Several symbols may lead to a state: those that are one symbol in the model that training started from.
+            children, first_edges = np.unique(longer[tuple(edges.T)], return_index=True)
+            for child, parent in zip(children, edges[first_edges, 0], strict=True):  # parents have lower numbers
+                rows[child] += rows[parent]
             is_leaf = ~longer[:states].any(axis=1)
             order = np.argsort(is_leaf, kind="stable")  # leaves last, so that they need no steps of their own
             inner = min(states, states - int(is_leaf.sum()) + 1)
