@@ -145,7 +145,7 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             )
         if self.tree and not self.direct:
             raise ConflictError(
-                "tree", "a tree holds contexts of up to direct symbols: direct must be 1 or more, not 0"
+                "tree", "its contexts have up to `direct` symbols: direct must be 1 or more, not 0; tree = 0 is without"
             )
         if self.tied and self.hidden_sizes[-1] != self.embedding_dim:
             raise ConflictError(
