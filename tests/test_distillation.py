@@ -296,4 +296,4 @@ def test_the_default_recipe_is_taught() -> None:
     for teacher in recipe.teachers:
         name, *settings = teacher.split()
         assert recipe_path(name).is_file()
-        assert read_recipe(name, settings).model != "auto"
+        assert read_recipe(name, settings).auto is None
