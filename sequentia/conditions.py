@@ -13,7 +13,7 @@ from .arithmetic import Inputs
 from .errors import OptionError
 from .likelihood import ConditionedPredict, Predict
 from .logit_cache import LogitCache
-from .lookahead import Methods
+from .lookahead import Methods, remembered
 
 _LISTED: Final = 30
 _REMEMBERED: Final = 4
@@ -127,11 +127,7 @@ class Bindings:
     def of(self, said: Said) -> Methods:
         """Return the methods, and their cache of logits, where conditions have given values."""
         with self._lock:
-            methods = self._known.pop(said, None)
-            if methods is None:
-                predict = bind(self._predict, said)
-                methods = Methods(LogitCache(predict, self._inputs.block_size, self._inputs.ids))
-                if len(self._known) == _REMEMBERED:
-                    del self._known[next(iter(self._known))]
-            self._known[said] = methods
-        return methods
+            return remembered(self._known, said, lambda: self._bound(said), _REMEMBERED)
+
+    def _bound(self, said: Said) -> Methods:
+        return Methods(LogitCache(bind(self._predict, said), self._inputs.block_size, self._inputs.ids))

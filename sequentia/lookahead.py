@@ -16,6 +16,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -56,6 +57,7 @@ _REMEMBERED: Final = 8
 _MOST_SUMS: Final = 1 << 18  # of the beginnings of names for each plan: 2 MiB
 
 T = TypeVar("T")
+Key = TypeVar("Key", bound="Hashable")
 
 
 class Probability(NamedTuple):
@@ -237,7 +239,8 @@ class Methods:
     def beginnings(self, plan: Plan) -> Beginnings:
         """Return what is remembered of the beginnings of names that were drawn one by one for a plan."""
         with self._beginnings_lock:
-            return _remembered(self._beginnings, plan.key, lambda: Beginnings(self.cache, plan, _MOST_SUMS))
+            make = partial(Beginnings, self.cache, plan, _MOST_SUMS)
+            return remembered(self._beginnings, plan.key, make, _REMEMBERED)
 
     def probability(self, plan: Plan) -> Probability:
         """Return how probable it is that a name meets the constraints of a plan."""
@@ -256,15 +259,15 @@ class Methods:
 
     def _of(self, plan: Plan) -> Method:
         with self._lock:
-            return _remembered(self._known, plan.key, lambda: _method(self.cache, plan))
+            return remembered(self._known, plan.key, partial(_method, self.cache, plan), _REMEMBERED)
 
 
-def _remembered(known: "dict[Hashable, T]", key: "Hashable", make: Callable[[], T]) -> T:
-    """Return what is known by a key, or make it; the values of the last few keys are kept."""
+def remembered(known: "dict[Key, T]", key: Key, make: Callable[[], T], most: int) -> T:
+    """Return what is known by a key, or make it; the values of the last ``most`` keys are kept."""
     found = known.pop(key, None)
     if found is None:
         found = make()
-        if len(known) == _REMEMBERED:
+        if len(known) == most:
             del known[next(iter(known))]
     known[key] = found
     return found
