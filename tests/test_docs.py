@@ -209,7 +209,7 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
 
 
 def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run them with a shorter list, fewer steps, and fewer recurrent units."""
+    """Run them with a shorter list, fewer steps, fewer recurrent units, and fewer teachers."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(MOONS, "names.txt")
     text = (DOCS / "ladder.md").read_text(encoding="utf-8")
@@ -222,6 +222,7 @@ def test_the_commands_of_the_ladder_run(tmp_path: Path, monkeypatch: pytest.Monk
             arguments += ["--steps", "40"]
         elif arguments[0] == "train" and read_recipe(recipe).steps:
             arguments += ["--set", "steps=20", *(["--set", "hidden_size=16"] if recipe == "gru" else [])]
+            arguments += ["--set", 'teachers=["wide", "memory"]'] if recipe == "names" else []
         result = CliRunner().invoke(cli, arguments)
         assert result.exit_code == 0, (command, result.output)
     for recipe in set(recipe_names()) - {"auto", "tune", "weighted", *OF_WORDS}:

@@ -244,7 +244,8 @@ def test_a_run_goes_on_without_the_model(trained: Path, tmp_path: Path) -> None:
     """The whole run, and one that is interrupted and loses its source, end alike."""
     source, whole, broken = (tmp_path / name for name in ("source", "whole", "broken"))
     shutil.copytree(trained, source)
-    changes = ["steps=20", "checkpoint_every=5", f"start={source}"]
+    taught = ['teachers=["wide", "memory"]', "teacher_weights=[]"]
+    changes = ["steps=20", "checkpoint_every=5", f"start={source}", *taught]
     train(MOONS, whole, recipe="names", overrides=changes)
 
     def interrupt(*_: object) -> None:
