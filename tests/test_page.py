@@ -197,10 +197,9 @@ def test_names_follow_the_options_and_are_those_of_python(tmp_path: Path) -> Non
         assert f"(log-probability {model.score([first], **options)[0]:.2f})" in each["verdict"].replace(
             "\N{MINUS SIGN}", "-"
         )
-        drawn = [
-            percent(model.next_symbols(first[:place], **options)[(*first, "")[place]])
-            for place in range(len(first) + 1)
-        ]
+        shares = [model.next_symbols(first[:place], **options) for place in range(len(first) + 1)]
+        shares[0] = {symbol: share / (1 - shares[0][""]) for symbol, share in shares[0].items()}  # no name is empty
+        drawn = [percent(share[symbol]) for share, symbol in zip(shares, (*first, ""), strict=True)]
         assert [share for _, share in each["steps"]] == drawn
         assert [caption[-1] for caption, _ in each["steps"]] == [*first, "d"], "a last step is called end"
 
