@@ -45,6 +45,7 @@ from sequentia.architectures import (
     NGramArchitecture,
 )
 from sequentia.architectures.mlp import Layer
+from sequentia.architectures.tree import Tree
 from sequentia.arithmetic import LIMIT, Inputs
 from sequentia.arithmetic.integers import IntegerArithmetic
 from sequentia.config import Config
@@ -365,7 +366,10 @@ def _(case: Case) -> None:
         {**msgspec.to_builtins(mlp()), "hidden_sizes": hidden_sizes, "layers": [layer] * len(hidden_sizes)},
         {**msgspec.to_builtins(mlp()), "embedding_dim": 2**62},
         {**msgspec.to_builtins(mlp()), "direct": 8},
-        {**msgspec.to_builtins(ngram()), "states": case.pick([1 << 23, 2**31, 10**30])},
+        {
+            **msgspec.to_builtins(ngram()),
+            "tree": dict.fromkeys(["states", "inner_states", "edges"], case.pick([1 << 23, 2**31, 10**30])),
+        },
         {**msgspec.to_builtins(ngram()), "discounts": [0.5] * 500_000},
         {**msgspec.to_builtins(gru()), "hidden_size": 65_536},
     ]
@@ -730,17 +734,18 @@ def gru(units: int = 5) -> Any:
 
 
 def ngram(order: int = 3, states: int = 9) -> Any:
-    return NGramArchitecture(parameters=0, order=order, discounts=[0.5], states=states, inner_states=states)
+    tree = Tree(states=states, inner_states=states, edges=2 * states)
+    return NGramArchitecture(parameters=0, order=order, discounts=[0.5], tree=tree)
 
 
 def bigram() -> Any:
     return BigramArchitecture(parameters=0)
 
 
-def longer(case: Case, states: int = 9) -> NDArray[Any]:
+def longer(case: Case, states: int = 9) -> Tensors:
     """Return random steps of an n-gram model between states."""
-    ids = len(json.loads(case.files[artifact.CONFIG])["vocabulary"]) + 1
-    return case.random.integers(0, states, states * ids, dtype=np.int32)
+    reached = case.random.integers(0, states, 2 * states, dtype=np.int32)
+    return {"table.gaps": case.random.integers(1, 4, 2 * states, dtype=np.int32), "table.reached": reached}
 
 
 def start(case: Case) -> NDArray[Any]:
@@ -754,26 +759,28 @@ def _(case: Case) -> None:
         [
             lambda: case.become(mlp(activation=case.pick(["tanh", "relu"]), direct=case.pick([0, 2])), 3),
             lambda: case.become(gru(), case.pick([1, 4])),
-            lambda: case.become(ngram(), 2, {"longer": longer(case)}),
+            lambda: case.become(ngram(), 2, longer(case)),
             lambda: case.become(bigram(), 1),
             lambda: case.become(mlp(), 3, None, CONDITIONS),
             lambda: case.become(gru(), 3, None, CONDITIONS),
-            lambda: case.become(ngram(), 2, {"longer": longer(case), "start": start(case)}, CONDITIONS),
+            lambda: case.become(ngram(), 2, {**longer(case), "start": start(case)}, CONDITIONS),
         ]
     )()
 
 
 @kind("another model: an index outside its table", refused=True)
 def _(case: Case) -> None:
-    """A state that an n-gram model has no row for."""
+    """A state that an n-gram model has no row for, or a step that has no place."""
     steps, first = longer(case), start(case)
     wrong = case.pick([-1, 9, 10, 1000, LIMIT - 1, LIMIT, -(2**31)])
-    if case.random.integers(2):
-        steps[case.random.integers(len(steps) // 9)] = wrong
-        case.become(ngram(), case.pick([2, 5]), {"longer": steps})
-    else:
+    name, values = case.pick([("table.reached", [wrong]), ("table.gaps", [-1, 0, 1000, LIMIT - 1]), ("start", [wrong])])
+    if name == "start":
         first[case.random.integers(len(first))] = wrong
-        case.become(ngram(), case.pick([2, 5]), {"longer": steps, "start": first}, CONDITIONS)
+        case.become(ngram(), case.pick([2, 5]), {**steps, "start": first}, CONDITIONS)
+    else:
+        place = 0 if name == "table.reached" else case.random.integers(1, len(steps[name]))
+        steps[name][place] = case.pick(values)
+        case.become(ngram(), case.pick([2, 5]), steps)
 
 
 @kind("another model: conditions that it cannot have", refused=True)

@@ -21,7 +21,8 @@ from sequentia.architectures import (
     NGramArchitecture,
 )
 from sequentia.architectures.gru import GATES
-from sequentia.architectures.mlp import Activation, Layer, Skip, Tree
+from sequentia.architectures.mlp import Activation, Layer, Skip
+from sequentia.architectures.tree import Tree
 from sequentia.config import FORMAT_VERSION, Config, CorpusRecord, Metrics, Samples, Training
 from sequentia.novelty import KnownNames
 from sequentia.weights import Tensors, narrowest
@@ -81,8 +82,14 @@ def leaves_last(longer: Integers, states: int, ids: int) -> tuple[Integers, int]
     inner = [state for state in range(states) if steps[state].any()]
     order = inner + [state for state in range(states) if not steps[state].any()]
     numbers = {state: number for number, state in enumerate(order)}
-    rows = [[numbers[state] for state in steps[each]] for each in order[: len(inner) + 1]]
-    return np.array(rows).reshape(-1), len(inner) + 1
+    rows = [[numbers[state] for state in steps[each]] for each in inner]
+    return np.array(rows).reshape(-1), len(inner)
+
+
+def step_tensors(name: str, longer: Integers) -> dict[str, Integers]:
+    """Return steps as a model holds them: where they are, and where they lead."""
+    places = longer.nonzero()[0] if longer.any() else np.array([0])
+    return {f"{name}.gaps": np.diff(places, prepend=0), f"{name}.reached": longer[places]}
 
 
 def bigram(numbers: Numbers) -> Made:
@@ -100,10 +107,9 @@ def ngram(order: int, start: Sequence[int] = ()) -> Callable[[Numbers], Made]:
             parameters=states * ids,
             order=order,
             discounts=[0.5, 0.75],
-            states=states,
-            inner_states=len(longer) // ids,
+            tree=Tree(states=states, inner_states=len(longer) // ids, edges=max(1, states - max(start, default=0) - 1)),
         )
-        tensors = {"longer": longer, "table": numbers(-900, 0, states, ids)}
+        tensors = {**step_tensors("table", longer), "table": numbers(-900, 0, states, ids)}
         if start:
             tensors["start"] = np.array(start)
         return max(1, order - 1), LETTERS, architecture, tensors
@@ -151,8 +157,9 @@ def mlp(
         tree, rows = None, ids**direct
         if with_tree:
             longer, rows = steps(numbers, direct, 1, ids)
-            tensors["direct.longer"], inner = leaves_last(longer, rows, ids)
-            tree = Tree(states=rows, inner_states=inner)
+            longer, inner = leaves_last(longer, rows, ids)
+            tensors |= step_tensors("direct", longer)
+            tree = Tree(states=rows, inner_states=inner, edges=rows - 1)
         if direct:
             tensors["direct"] = numbers(-40, 40, rows, ids)
         if skip:

@@ -93,7 +93,7 @@ class Plain:
     def __init__(self, folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.architecture = config["architecture"]
-        self.tensors = read_tensors((folder / "model.safetensors").read_bytes())
+        self.tensors = t = read_tensors((folder / "model.safetensors").read_bytes())
         self.symbols, self.words = ["", *config["vocabulary"]], config.get("symbols") == "words"
         self.separator = " " if self.words else ""
         self.block_size, self.longest = config["block_size"], config["max_length"]
@@ -103,6 +103,7 @@ class Plain:
         self.after = cache(lambda context, said=(): self.logits(list(context), said))
         self.weights_after = cache(self.weights_of)
         self.columns = cache(lambda name: list(zip(*self.tensors[name], strict=True)))
+        self.steps = cache(lambda n: dict(zip(accumulate(t[f"{n}.gaps"]), t[f"{n}.reached"], strict=True)))
 
     def said(self, where: dict[str, Any] | None) -> tuple[int, ...]:
         return tuple(v.index(where[c]) + 1 if where and c in where else 0 for c, v in self.conditions.items())
@@ -126,13 +127,12 @@ class Plain:
 
     def ngram(self, context: list[int], said: Sequence[int]) -> list[int]:
         start = self.tensors["start"][self.combination(said)] if said else 0
-        state = self.walk("longer", start, context[1 - max(self.architecture["order"], 2) :])
+        state = self.walk("table", start, context[1 - max(self.architecture["order"], 2) :])
         return list(self.tensors["table"][state])
 
-    def walk(self, steps: str, state: int, context: list[int]) -> int:
-        table, ids = self.tensors[steps], len(self.symbols)  # the last row stands for all states that have none
-        longer = table[min(state * ids, len(table) - ids) + context[-1]] if context else 0
-        return self.walk(steps, longer, context[:-1]) if longer else state
+    def walk(self, table: str, state: int, context: list[int]) -> int:
+        longer = self.steps(table).get(state * len(self.symbols) + context[-1]) if context else 0
+        return self.walk(table, longer, context[:-1]) if longer else state
 
     def mlp(self, context: list[int], said: Sequence[int]) -> list[int]:
         a, t, bits = self.architecture, self.tensors, self.architecture["first_bits"]
@@ -148,7 +148,7 @@ class Plain:
         logits = [shift(x, bits - 8) for x in sums]
         if a["direct"]:
             row = reduce(lambda row, symbol: row * len(self.symbols) + symbol, context[-a["direct"] :], 0)
-            row = self.walk("direct.longer", 0, context[-a["direct"] :]) if a.get("tree") else row
+            row = self.walk("direct", 0, context[-a["direct"] :]) if a.get("tree") else row
             logits = [x + shift(y, a["direct_bits"] - 8) for x, y in zip(logits, t["direct"][row], strict=True)]
         for i, symbol in enumerate(context if (skip := a.get("skip")) else []):
             products = self.product(f"skip.{i}", t["skip.embedding"][symbol], low := skip["low_bits"])

@@ -77,6 +77,12 @@ def _of_pairs(a: Arithmetic[Any]) -> Any:
     return a.look_up("result", table, a.numbered("pair", a.symbol(0), IDS, a.symbol(1)))
 
 
+def _of_scattered(a: Arithmetic[Any]) -> Any:
+    table = a.scattered("table", 13, a.tensor("x"), a.tensor("y"))
+    found = a.look_up("found", table, a.numbered("place", a.symbol(0), IDS, a.symbol(1)))
+    return a.look_up("result", a.tensor("z"), a.index("index", found))
+
+
 def _of_conditions(a: Arithmetic[Any]) -> Any:
     x = a.look_up("x.row", a.tensor("x"), a.condition(0))
     return a.add("result", x, a.look_up("y.row", a.tensor("y"), a.condition(1)))
@@ -95,6 +101,7 @@ CASES = {
     "look_up, twice": Case(_looked_up_twice, {"x": (IDS,), "y": (6, WIDTH)}, 5, least=0),
     "condition": Case(_of_conditions, {"x": (2, WIDTH), "y": (3, WIDTH)}, MOST // 2, values=VALUES),
     "pairs": Case(_of_pairs, {"x": ROWS, "y": ROWS}, MOST // 2),
+    "scattered": Case(_of_scattered, {"x": (IDS,), "y": (IDS,), "z": (5, WIDTH)}, 4, least=1),
     "product": Case(lambda a: a.product("result", _row(a, "x"), a.tensor("w")), {"x": ROWS, "w": (WIDTH, 5)}, 2047),
     "add": Case(_of_two("add"), {"x": ROWS, "y": ROWS}, MOST // 2),
     "add, a tensor": Case(_with_tensor("add"), {"x": ROWS, "bias": VECTOR}, MOST // 2),
@@ -200,6 +207,10 @@ INEXACT: list[tuple[str, Network, dict[str, NDArray[Any]]]] = [
     ("result can reach 16,777,216", CASES["shift by -3"].network, {"x": _full(LIMIT >> 3)}),
     ("result can reach 16,777,216", CASES["shift by 1"].network, {"x": _full(MOST)}),
     ("result: row 0 to 6 of 6", CASES["look_up, twice"].network, {**_numbers(x=[0, 6, 1]), "y": np.ones((6, 4), "i1")}),
+    ("table: places 1 to 13 of 13", _of_scattered, _numbers(x=[1, 11, 1], y=[1, 1, 1], z=[[1]])),
+    ("table: places -1 to 2 of 13", _of_scattered, _numbers(x=[-1, 1, 2], y=[1, 1, 1], z=[[1]])),
+    ("table: places 1 to 2 of 13, with gaps of 0", _of_scattered, _numbers(x=[1, 0, 1], y=[1, 1, 1], z=[[1]])),
+    ("result: row 0 to 1 of 1", _of_scattered, _numbers(x=[1, 1, 6], y=[1, 1, 1], z=[[1]])),
     ("result: row -1 to 2 of 6", CASES["look_up, twice"].network, {**_numbers(x=[-1, 2]), "y": np.ones((6, 4), "i1")}),
 ]
 

@@ -28,7 +28,7 @@ MESSAGES = {
     "weights: other shapes": r"tensor '.*' of shape .*, not \(",
     "weights: a number that float32 may not hold": r"can reach [\d,]{10,}, and only whole numbers",
     "weights: a sum that reaches 2^24": r"layer\.0\.product can reach [\d,]{10,}, and only whole numbers",
-    "another model: an index outside its table": r"row -?\d+ to -?\d+ of \d+|(longer|start) can reach",
+    "another model: an index outside its table": r"(row|places) -?\d+ to -?\d+ of \d+|(reached|start) can reach",
     "another model: a context too short": r"direct 3, more than block_size 2|order \d+, too high for block_size",
     "another model: a context too long": r"a recurrent network of block_size \d+, more than 256|takes more steps than",
     "another model: look-ups without end": r"takes more steps than 268,435,456 multiplications",

@@ -143,7 +143,7 @@ def test_rare_contexts_are_left_to_shorter_ones(tmp_path: Path, least: int) -> N
         for length in (1, 2, 3)
     ]
     assert isinstance(config.architecture, NGramArchitecture)
-    assert config.architecture.states == 1 + sum(int((each >= least).sum()) for each in totals)
+    assert config.architecture.tree.states == 1 + sum(int((each >= least).sum()) for each in totals)
     contexts = torch.from_numpy(windows(part.tokens, np.arange(300), 3)[0])
     network = checkpoint.network().eval()
     expected = network(contexts).log_softmax(dim=1).numpy()

@@ -160,11 +160,13 @@ def test_a_tree_of_contexts_is_exported_and_restored(tmp_path: Path) -> None:
     assert isinstance(config.architecture, MLPArchitecture)
     assert config.architecture.tree is not None
     assert config.architecture.tree.states == 300
-    steps = artifact.read(tmp_path / "moons").tensors["direct.longer"].reshape(-1, len(config.vocabulary) + 1)
-    assert len(steps) == config.architecture.tree.inner_states < 300
-    assert steps[:-1].any(axis=1).all(), "only contexts that are part of longer ones have steps of their own"
-    assert not steps[-1].any()
-    assert np.array_equal(np.sort(steps[steps > 0]), np.arange(1, 300)), "each context is reached by one step"
+    tensors = artifact.read(tmp_path / "moons").tensors
+    parents = np.cumsum(tensors["direct.gaps"]) // (len(config.vocabulary) + 1)
+    inner = config.architecture.tree.inner_states
+    assert np.array_equal(np.unique(parents), np.arange(inner)), "contexts that are part of longer ones come first"
+    assert inner < 300
+    reached = np.sort(tensors["direct.reached"])
+    assert np.array_equal(reached, np.arange(1, 300)), "each context is reached by one step"
     contexts = np.random.default_rng(1).integers(0, len(config.vocabulary) + 1, (500, 4))
     model = sequentia.load(tmp_path / "moons")
     with torch.no_grad():

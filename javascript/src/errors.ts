@@ -105,6 +105,13 @@ export function fail(message: string): never {
     throw new Error(message);
 }
 
+/** Check that something is not greater than it may be. */
+export function checkMost(what: string, value: number, most: number): void {
+    if (value > most) {
+        fail(`${what} ${value}, more than ${most}`);
+    }
+}
+
 /** Return whether a value is a text. */
 export function isText(value: unknown): value is string {
     return typeof value === "string";

@@ -197,12 +197,21 @@ test("numbers that are not exact, and tables that are left, are refused", () => 
     };
     refused(changed(mlp, large), /can reach/);
     const ngram = files("ngram-4");
-    const far = changed(ngram, (_, own) => {
-        own["model.safetensors"] = own["model.safetensors"].slice();
-        const start = 8 + Number(new DataView(own["model.safetensors"].buffer).getBigUint64(0, true));
-        own["model.safetensors"].fill(0x7f, start, start + 8);
-    });
-    refused(far, /row|can reach/);
+    const filled = (name, byte) =>
+        changed(ngram, (_, own) => {
+            const bytes = own["model.safetensors"].slice();
+            const start = 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
+            const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
+            own["model.safetensors"] = bytes.fill(byte, ...header[name].data_offsets.map((offset) => start + offset));
+        });
+    refused(filled("table.reached", 0x7f), /row|can reach/);
+    for (const byte of [0, 0x7f, 0xff]) {
+        refused(filled("table.gaps", byte), /gaps beyond a table/);
+    }
+    refused(
+        changed(ngram, (config) => (config.architecture.tree.inner_states = config.architecture.tree.states + 1)),
+        /inner_states \d+, more than/,
+    );
     refused(
         changed(ngram, (config) => (config.architecture.order = 64)),
         /order 64, more than/,

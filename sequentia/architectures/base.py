@@ -82,42 +82,6 @@ def newest(arithmetic: Arithmetic[V], count: int, inputs: Inputs) -> V:
     return row
 
 
-def longest_known(
-    arithmetic: Arithmetic[V], steps: V, most: int, inputs: Inputs, *, start: V | None = None, last: int | None = None
-) -> V:
-    """Return the state of the longest known context that a context ends in: index [batch].
-
-    A state is a known context, and has a higher number than those that it ends in. Each symbol of a context, the newest
-    first, leads from there to the context longer by that symbol, for as long as that is known.
-
-    Args:
-        arithmetic: carries the operations out.
-        steps: a tensor that holds at ``state * ids + symbol`` the state reached, 0 where there is none.
-        most: symbols in the longest known contexts.
-        inputs: what the network reads.
-        start: the number of the state that stands for the empty context; 0 by default.
-        last: states with higher numbers have no steps of their own: those of this one stand for them, and lead nowhere.
-            By default, only states of ``most`` symbols may have none.
-    """
-    ids, newest = inputs.ids, arithmetic.symbol(inputs.block_size - 1)
-    if start is None:
-        state = arithmetic.look_up("state.1", steps, newest)
-        known = arithmetic.clip("known.1", state, 0, 1)
-    else:
-        step = arithmetic.numbered("step.1", arithmetic.index("start.index", start), ids, newest)
-        longer = arithmetic.look_up("longer.1", steps, step)
-        known = arithmetic.clip("known.1", longer, 0, 1)
-        state = arithmetic.maximum("state.1", start, longer)
-    for age in range(2, most + 1):
-        inner = state if last is None else arithmetic.clip(f"state.{age - 1}.inner", state, 0, last)
-        before = arithmetic.index(f"state.{age - 1}.index", inner)
-        step = arithmetic.numbered(f"step.{age}", before, ids, arithmetic.symbol(inputs.block_size - age))
-        longer = arithmetic.look_up(f"longer.{age}", steps, step)
-        known = arithmetic.multiply(f"known.{age}", known, arithmetic.clip(f"found.{age}", longer, 0, 1))
-        state = arithmetic.maximum(f"state.{age}", state, arithmetic.multiply(f"reached.{age}", longer, known))
-    return arithmetic.index("state", state)
-
-
 def combinations(inputs: Inputs) -> int:
     """Return how many combinations of values the conditions may have.
 

@@ -15,13 +15,12 @@ from .base import (
     BaseArchitecture,
     Bits,
     Shapes,
-    States,
     format_list,
-    longest_known,
     newest,
     split_product,
     split_weight,
 )
+from .tree import Tree
 
 MAX_DIRECT: Final = 8
 MAX_LAYERS: Final = 256
@@ -79,19 +78,6 @@ class Skip(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return self.embedding_bits + self.weight_bits - self.low_bits
 
 
-class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The contexts that have a row of logits: of any length up to ``direct``, the empty one included.
-
-    Attributes:
-        states: how many they are.
-        inner_states: how many of them, the first ones, ``direct.longer`` has a row for. No context that has none is
-            part of a longer one; if there are such, the last row stands for them all, and leads nowhere.
-    """
-
-    states: States
-    inner_states: States
-
-
 class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
     """Embeddings of the context's symbols, hidden layers and logits (Bengio et al. 2003).
 
@@ -107,7 +93,7 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
             output too. Their weights hold the normalisation.
         direct: how many of the newest symbols choose, together, a row of logits that is added to the network's.
         tree: of the contexts that have such a row, if not all have one: the longest that a context ends in chooses it.
-            ``direct.longer`` leads to it; see :func:`.base.longest_known`.
+            Its tensors are ``direct.gaps`` and ``direct.reached``.
         first_bits: the first layer's sums are in steps of 2^-bits.
         layers: of each hidden layer, its units and the weights behind them.
         direct_bits: the rows of logits are in steps of 2^-bits.
@@ -145,8 +131,7 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
             shapes |= split_weight(f"layer.{number}", widths, layer.low_bits)
             shapes[f"layer.{number}.bias"] = widths[1:]
         if self.tree is not None:
-            shapes["direct.longer"] = (self.tree.inner_states * ids,)
-            shapes["direct"] = (self.tree.states, ids)
+            shapes |= self.tree.tensors("direct", ids)
         elif self.direct:
             shapes["direct"] = (ids**self.direct, ids)
         if self.skip is not None:
@@ -175,10 +160,9 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         if self.direct:
             if self.tree is None:
                 row = newest(arithmetic, self.direct, inputs)
+                direct = arithmetic.look_up("direct.row", arithmetic.tensor("direct"), row)
             else:
-                longer, last = arithmetic.tensor("direct.longer"), self.tree.inner_states - 1
-                row = longest_known(arithmetic, longer, self.direct, inputs, last=last)
-            direct = arithmetic.look_up("direct.row", arithmetic.tensor("direct"), row)
+                direct = self.tree.row(arithmetic, "direct", self.direct, inputs)
             steps = arithmetic.add(
                 "all.steps", steps, arithmetic.shift("direct.steps", direct, self.direct_bits - LOGIT_BITS)
             )

@@ -6,7 +6,8 @@ from msgspec import Meta
 
 from sequentia.arithmetic import Arithmetic, Inputs
 
-from .base import BaseArchitecture, Shapes, States, combination, combinations, format_list, longest_known
+from .base import BaseArchitecture, Shapes, combination, combinations, format_list
+from .tree import Tree
 
 MAX_ORDER: Final = 64
 
@@ -17,44 +18,35 @@ V = TypeVar("V")
 
 
 class NGramArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="ngram"):
-    """Counts of n-grams with interpolated Kneser-Ney smoothing, as tables over states.
+    """Counts of n-grams with interpolated Kneser-Ney smoothing, as tables over contexts.
 
-    A state is a context that occurs in the training text, of any length below the order; longer contexts have higher
-    numbers, and state 0 is the empty context. Each symbol of a context, the newest first, leads from there to the
-    context longer by that symbol, for as long as that occurs.
-
-    With conditions, there are such states for each combination of values. The tensor ``start`` holds, for each
-    combination, the state that stands for it and the empty context.
-
-    The tensor ``longer`` holds these steps: at ``state * ids + symbol`` the state reached, 0 where there is none. The
-    tensor ``table`` holds a row for each state, in steps of 1/256 nat.
+    The rows are in steps of 1/256 nat. With conditions, there are states for each combination of values; the tensor
+    ``start`` holds, for each, the state that stands for it and the empty context.
 
     Attributes:
         order: symbols in an n-gram: the context and the one that follows.
         discounts: subtracted from every count of order 1, 2 and so on; the last holds for all higher orders.
-        states: how many there are.
-        inner_states: how many of them, the first ones, ``longer`` has a row for.
+        tree: the contexts that occur in the training text, of any length below the order. Its tensors are
+            ``table``, ``table.gaps`` and ``table.reached``.
     """
 
     order: Order
     discounts: Discounts
-    states: States
-    inner_states: States
+    tree: Tree
 
     def tensors(self, inputs: Inputs) -> Shapes:
         """Return the shape of every tensor; see :class:`.base.BaseArchitecture`."""
         if self.order > inputs.block_size + 1:
             raise ValueError(f"order {self.order}, too high for block_size {inputs.block_size}")
         start: Shapes = {"start": (combinations(inputs),)} if inputs.values else {}
-        return {**start, "longer": (self.inner_states * inputs.ids,), "table": (self.states, inputs.ids)}
+        return {**start, **self.tree.tensors("table", inputs.ids)}
 
     def network(self, arithmetic: Arithmetic[V], inputs: Inputs) -> V:
         """Return the logits after contexts; see :class:`.base.BaseArchitecture`."""
         start = None
         if inputs.values:
             start = arithmetic.look_up("start.state", arithmetic.tensor("start"), combination(arithmetic, inputs))
-        row = longest_known(arithmetic, arithmetic.tensor("longer"), self.order - 1, inputs, start=start)
-        return arithmetic.logits(arithmetic.look_up("steps", arithmetic.tensor("table"), row))
+        return arithmetic.logits(self.tree.row(arithmetic, "table", self.order - 1, inputs, start))
 
     def describe(self) -> str:
         """Return a phrase that describes the model's parts."""

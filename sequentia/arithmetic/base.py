@@ -63,6 +63,17 @@ class Arithmetic(ABC, Generic[V]):
         """Return a table of sums, [m * n, width]: each row of a tensor [m, width] plus each of another, [n, width]."""
 
     @abstractmethod
+    def scattered(self, name: str, size: int, gaps: V, values: V) -> V:
+        """Return a table of ``size`` numbers, 0 but for some values: each so many places behind the one before it.
+
+        Args:
+            name: what the result is called in a graph.
+            size: of the table.
+            gaps: a tensor; the first number is the first value's place.
+            values: a tensor of as many numbers.
+        """
+
+    @abstractmethod
     def product(self, name: str, x: V, weight: V) -> V:
         """Return the matrix product of numbers, [batch, inputs], and a tensor, [inputs, outputs]."""
 

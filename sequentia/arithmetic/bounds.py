@@ -97,6 +97,14 @@ class Bounds(Arithmetic[Interval]):
         shape = len(first.low) * len(second.low), len(low)
         return Interval(np.broadcast_to(low, shape), np.broadcast_to(high, shape))
 
+    def scattered(self, name: str, size: int, gaps: Interval, values: Interval) -> Interval:
+        least, last = int(gaps.low[1:].min(initial=1)), int(gaps.low.sum(dtype=np.int64))
+        if gaps.low[0] < 0 or least < 1 or last >= size:
+            raise InexactError(f"{name}: places {gaps.low[0]} to {last} of {size}, with gaps of {least} and more")
+        table = np.zeros(size, values.low.dtype)
+        table[np.cumsum(gaps.low, dtype=np.int64)] = values.low
+        return Interval(table, table)
+
     def product(self, name: str, x: Interval, weight: Interval) -> Interval:
         # float64 holds each sum exactly as long as it may be allowed, and a larger one does not look smaller.
         inputs, outputs = weight.low.shape

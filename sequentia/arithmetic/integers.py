@@ -40,6 +40,11 @@ class IntegerArithmetic(Arithmetic[Integers]):
     def pairs(self, name: str, first: Integers, second: Integers) -> Integers:
         return (first[:, None] + second).reshape(-1, first.shape[1])
 
+    def scattered(self, name: str, size: int, gaps: Integers, values: Integers) -> Integers:
+        table = np.zeros(size, dtype=np.int64)
+        table[np.cumsum(gaps)] = values
+        return table
+
     def product(self, name: str, x: Integers, weight: Integers) -> Integers:
         return x @ weight
 

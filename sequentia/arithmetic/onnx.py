@@ -84,6 +84,13 @@ class OnnxWriter(Arithmetic[str]):
         row = self._node("Unsqueeze", f"{name}.second", self._number_of(second), axis_0)
         return self._node("Flatten", name, self._node("Add", f"{name}.sums", column, row), axis=2)
 
+    def scattered(self, name: str, size: int, gaps: str, values: str) -> str:
+        """Return a table of zeros and some values. onnxruntime makes it once, when it opens the graph."""
+        axis, shape = self._whole(0), self._constant(f"size.{size}", np.array([size], dtype="<i8"))
+        places = self._node("CumSum", f"{name}.places", self._node("Cast", f"{gaps}.index", gaps, to=_INT64), axis)
+        zeros = self._node("ConstantOfShape", f"{name}.zeros", shape)
+        return self._node("ScatterElements", name, zeros, places, self._number_of(values), axis=0)
+
     def product(self, name: str, x: str, weight: str) -> str:
         """Return the product of numbers and a tensor."""
         return self._node("MatMul", name, self._number_of(x), self._number_of(weight))

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from sequentia.architectures import MLPArchitecture
-from sequentia.architectures.mlp import Layer, Skip, Tree
+from sequentia.architectures.mlp import Layer, Skip
+from sequentia.architectures.tree import Tree
 
-from .network import MOST_POSITIONS, Exact, rounded, split_each, split_weights, table_range
+from .network import MOST_POSITIONS, Exact, rounded, split_each, split_weights, table_range, tree_numbers
 
 if TYPE_CHECKING:
     from .mlp import MLP, MLPStructure
@@ -120,10 +121,11 @@ def _direct_numbers(
             for child, parent in zip(children, edges[first_edges, 0], strict=True):  # parents have lower numbers
                 rows[child] += rows[parent]
             is_leaf = ~longer[:states].any(axis=1)
-            order = np.argsort(is_leaf, kind="stable")  # leaves last, so that they need no steps of their own
-            inner = min(states, states - int(is_leaf.sum()) + 1)
-            tree, rows = Tree(states=states, inner_states=inner), rows[order]
-            tensors["direct.longer"] = np.argsort(order)[longer[order[:inner]]].reshape(-1)
+            is_leaf[0] = False
+            order = np.argsort(is_leaf, kind="stable")  # leaves last
+            rows, inner = rows[order], states - int(is_leaf.sum())
+            tree, tensors = tree_numbers("direct", np.argsort(order)[longer[order[:inner]]], states)
+            rows = rows - (rows.max(axis=1) + rows.min(axis=1))[:, None] / 2  # which changes no probability
         tensors["direct"] = rounded(rows, bits["direct"])
     if network.skip is not None:
         vectors = rounded(network.embedding.weight.detach().double().numpy(), bits["skip_embedding"])

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from sequentia.architectures import Architecture
 from sequentia.architectures.mlp import Activation
+from sequentia.architectures.tree import Tree
 from sequentia.arithmetic import LIMIT, Inputs
 from sequentia.likelihood import ConditionedPredict
 from sequentia.training.parts import Part
@@ -38,6 +39,24 @@ def rounded(values: NDArray[np.floating], bits: int) -> NDArray[np.int64]:
     if not (np.abs(steps) < _INT32).all():
         raise ValueError(f"weights of up to {np.abs(values).max():g}, too large for int32 in steps of 2^-{bits}")
     return steps.astype(np.int64)
+
+
+def tree_numbers(name: str, steps: NDArray[np.integer], states: int) -> tuple[Tree, dict[str, NDArray[np.int64]]]:
+    """Return a tree of contexts, and the tensors of its steps.
+
+    Args:
+        name: of the table of rows.
+        steps: the state that each symbol leads to from each of the first states, 0 for none: integer [any, ids].
+        states: how many there are.
+    """
+    places = np.flatnonzero(steps)
+    if not len(places):  # tensors are not empty
+        places = np.zeros(1, dtype=np.int64)
+    tensors = {
+        f"{name}.gaps": np.diff(places, prepend=0),
+        f"{name}.reached": steps.reshape(-1)[places].astype(np.int64),
+    }
+    return Tree(states=states, inner_states=len(steps), edges=len(places)), tensors
 
 
 def split_weights(

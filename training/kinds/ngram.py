@@ -29,7 +29,7 @@ from .backoff import (
     without_last,
 )
 from .base import BaseRecipe, BaseStructure, ConflictError, Natural
-from .network import Exact, Network, rounded
+from .network import Exact, Network, rounded, tree_numbers
 
 
 class NGramStructure(BaseStructure, frozen=True, kw_only=True, tag="ngram"):
@@ -169,13 +169,12 @@ class NGram(Network):
         structure, tables = self.structure, self._tables()
         start, joined = joined_tables(tables, self.inputs)
         longer = joined.longer if len(joined.longer) else np.zeros((len(tables), self.ids), dtype=np.int32)
+        tree, steps = tree_numbers("table", longer, len(joined.log_probabilities))
         architecture = NGramArchitecture(
             parameters=structure.parameters,
             order=structure.order,
             discounts=structure.discounts,
-            states=len(joined.log_probabilities),
-            inner_states=len(longer),
+            tree=tree,
         )
-        logits = rounded(joined.log_probabilities, LOGIT_BITS)
-        tensors = {"longer": longer.astype(np.int64).reshape(-1), "table": logits}
+        tensors = {**steps, "table": rounded(joined.log_probabilities, LOGIT_BITS)}
         return architecture, {"start": start, **tensors} if self.inputs.values else tensors

@@ -66,11 +66,12 @@ def mlp_weights(architecture: MLPArchitecture, tensors: Tensors, inputs: Inputs)
     if architecture.direct:
         rows = _steps(tensors["direct"], architecture.direct_bits)
         if architecture.tree is not None:
-            longer = tensors["direct.longer"].reshape(-1, inputs.ids)
-            parents, _ = longer.nonzero()
-            rows[longer[longer > 0]] -= rows[parents]
+            steps = tensors["direct.reached"]
+            is_step, places = steps > 0, np.cumsum(tensors["direct.gaps"], dtype=np.int64)
+            reached, (parents, symbols) = steps[is_step], np.divmod(places[is_step], inputs.ids)
+            rows[reached] -= rows[parents]
             weights["longer"] = np.zeros((len(rows), inputs.ids))
-            weights["longer"][: len(longer)] = longer
+            weights["longer"][parents, symbols] = reached
         weights["direct.weight"] = rows
     if architecture.skip is not None:
         bits = architecture.skip.low_bits, architecture.skip.weight_bits

@@ -1,7 +1,8 @@
 /** The bigram model: a table of logits, a row for each symbol that may come before. */
 
+import { checkMost } from "../errors.js";
 import { record } from "../schema.js";
-import { checkMost, count, kind } from "./base.js";
+import { count, kind } from "./base.js";
 
 export const bigram = kind("bigram", record<{ parameters: number }>({ parameters: count }), (_, arithmetic, inputs) => {
     const { blockSize, ids, values } = inputs;

@@ -1,8 +1,9 @@
 /** A recurrent network: one layer of gated recurrent units (Cho et al. 2014). */
 
 import { type Arithmetic, type Inputs, LOGIT_BITS } from "../arithmetic/base.js";
+import { checkMost } from "../errors.js";
 import { record } from "../schema.js";
-import { bits, checkMost, combination, combinations, count, kind, largest, splitProduct, width } from "./base.js";
+import { bits, combination, combinations, count, kind, largest, splitProduct, width } from "./base.js";
 
 const MAX_PLACES = 256;
 

@@ -1,9 +1,10 @@
 /** The feed-forward network of Bengio et al. 2003: embeddings, hidden layers, and perhaps direct connections. */
 
 import { LOGIT_BITS } from "../arithmetic/base.js";
-import { fail } from "../errors.js";
+import { checkMost, fail } from "../errors.js";
 import { int, list, nullable, oneOf, record } from "../schema.js";
-import { bits, checkMost, count, kind, largest, longestKnown, splitProduct, states, width } from "./base.js";
+import { bits, count, kind, largest, splitProduct, width } from "./base.js";
+import { rowOfLongest, type Tree, tree } from "./tree.js";
 
 interface Layer {
     position_bits: number;
@@ -17,11 +18,6 @@ interface Skip {
     embedding_bits: number;
     weight_bits: number;
     low_bits: number;
-}
-
-interface Tree {
-    states: number;
-    inner_states: number;
 }
 
 interface MLP {
@@ -51,7 +47,7 @@ const schema = record<MLP>({
     first_bits: bits,
     layers: list(record<Layer>({ position_bits: bits, largest, unit_bits: bits, ...weights }), 1, MAX_LAYERS),
     direct_bits: bits,
-    tree: [nullable(record<Tree>({ states, inner_states: states })), null],
+    tree: [nullable(tree), null],
     skip: [nullable(record<Skip>({ embedding_bits: bits, ...weights })), null],
 });
 
@@ -59,8 +55,9 @@ export const mlp = kind("mlp", schema, (own, arithmetic, inputs) => {
     const { blockSize, ids, values } = inputs;
     const { hidden_sizes, layers, direct, tree, skip } = own;
     checkMost("direct", direct, blockSize);
-    checkMost("layers", layers.length, hidden_sizes.length);
-    checkMost("hidden_sizes", hidden_sizes.length, layers.length);
+    if (layers.length !== hidden_sizes.length || (tree && !direct)) {
+        fail("layers or a tree that the sizes contradict");
+    }
     const places = Array.from({ length: blockSize }, (_, place) => arithmetic.symbol(place));
 
     // What each symbol of the context and each condition's value contribute to the first layer's sums.
@@ -85,15 +82,14 @@ export const mlp = kind("mlp", schema, (own, arithmetic, inputs) => {
     });
 
     let logits = arithmetic.shift(sums, sumBits - LOGIT_BITS);
-    if (tree && !direct) {
-        fail("a tree, and direct 0");
-    }
     if (direct) {
         const row = tree
-            ? longestKnown(arithmetic, "direct.longer", tree.inner_states, direct, inputs)
-            : places.slice(-direct).reduce((row, symbol) => arithmetic.numbered(row, ids, symbol));
-        const found = arithmetic.lookUp(arithmetic.tensor("direct", tree ? tree.states : ids ** direct, ids), row);
-        logits = arithmetic.add(logits, arithmetic.shift(found, own.direct_bits - LOGIT_BITS));
+            ? rowOfLongest(arithmetic, "direct", tree, direct, inputs)
+            : arithmetic.lookUp(
+                  arithmetic.tensor("direct", ids ** direct, ids),
+                  places.slice(-direct).reduce((row, symbol) => arithmetic.numbered(row, ids, symbol)),
+              );
+        logits = arithmetic.add(logits, arithmetic.shift(row, own.direct_bits - LOGIT_BITS));
     }
     if (skip) {
         const shift = skip.embedding_bits + skip.weight_bits - skip.low_bits - LOGIT_BITS;

@@ -6,6 +6,8 @@
  * computes logits (`integers.ts`).
  */
 
+import { fail } from "../errors.js";
+
 /** Whole numbers below it, and their sums if those stay below it too, are exact in every runtime. */
 export const LIMIT = 2 ** 24;
 
@@ -41,6 +43,8 @@ export interface Arithmetic<V> {
     condition(column: number): V;
     /** Return a row of a table by its index; of a table of single numbers, one number for each index. */
     lookUp(table: V, rows: V): V;
+    /** Return a table of `size` numbers, 0 but for some values, each so many places behind the one before it. */
+    scattered(size: number, gaps: V, values: V): V;
     /** Return the product of a vector and a matrix, a tensor [inputs, outputs]. */
     product(x: V, weight: V): V;
     /** Return the sum of two vectors. */
@@ -57,4 +61,18 @@ export interface Arithmetic<V> {
     clip(x: V, low: number, high: number): V;
     /** Return the index `x * count + y`. */
     numbered(x: V, count: number, y: V): V;
+}
+
+/** Return a table of zeros and some values. */
+export function scatter(size: number, gaps: ArrayLike<number>, values: ArrayLike<number>): Int32Array {
+    const table = new Int32Array(size);
+    let place = 0;
+    for (let i = 0; i < gaps.length; i++) {
+        place += gaps[i] < (i && 1) ? size : gaps[i];
+        table[place] = values[i];
+    }
+    if (place >= size) {
+        fail("gaps beyond a table");
+    }
+    return table;
 }

@@ -1,11 +1,11 @@
 /** A proof, from a model's tensors, that its network's arithmetic is exact: no number can reach 2^24. */
 
-import { fail, show } from "../errors.js";
-import { type Arithmetic, type Inputs, LIMIT, type Tensors } from "./base.js";
+import { checkMost, fail, show } from "../errors.js";
+import { type Arithmetic, type Inputs, LIMIT, scatter, type Tensors } from "./base.js";
 
 const MOST_STEPS = 2 ** 28; // for one context, in multiplications
 const STEPS_OF_OTHERS = 16; // an addition or a look-up takes about as long as so many multiplications of a matrix
-const LARGEST_INDEX = 2 ** 53;
+const LARGEST_INDEX = 2 ** 53 - 1;
 
 type Numbers = Int32Array | Float64Array;
 
@@ -14,13 +14,14 @@ interface Interval {
     low: Numbers;
     high: Numbers;
     width: number;
+    /** Of a table: the bounds of rows that were looked at, as a recurrent network does again and again. */
+    seen?: Map<string, Interval>;
 }
 
 /** Computes with intervals that hold every value a context can lead to; it throws an Error if one is too large. */
 export class Bounds implements Arithmetic<Interval> {
     private steps = 0;
     private readonly known = new Map<string, Interval>();
-    private readonly rows = new Map<Numbers, Map<string, Interval>>();
 
     constructor(
         private readonly tensors: Tensors,
@@ -68,11 +69,9 @@ export class Bounds implements Arithmetic<Interval> {
         }
         const { length } = rows.low;
         this.spend(STEPS_OF_OTHERS * length * width);
-        // A recurrent network looks at the same rows again and again.
-        const known = this.rows.get(low) ?? new Map<string, Interval>();
-        this.rows.set(low, known);
+        table.seen ??= new Map<string, Interval>();
         const key = `${first} ${last} ${length}`;
-        let found = known.get(key);
+        let found = table.seen.get(key);
         if (!found) {
             found = repeated(LIMIT, -LIMIT, width);
             for (let row = first; row <= last; row++) {
@@ -81,9 +80,14 @@ export class Bounds implements Arithmetic<Interval> {
             if (length > 1) {
                 found = repeated(found.low[0], found.high[0], length);
             }
-            known.set(key, found);
+            table.seen.set(key, found);
         }
         return found;
+    }
+
+    scattered(size: number, { low: gaps }: Interval, { low: values }: Interval): Interval {
+        const table = scatter(size, gaps, values);
+        return { low: table, high: table, width: 1 };
     }
 
     product(x: Interval, { low: weights, width }: Interval): Interval {
@@ -136,9 +140,7 @@ export class Bounds implements Arithmetic<Interval> {
 
     numbered(x: Interval, count: number, y: Interval): Interval {
         const high = x.high[0] * count + y.high[0];
-        if (high >= LARGEST_INDEX) {
-            fail(`an index of ${high} places`);
-        }
+        checkMost("an index of", high, LARGEST_INDEX);
         return repeated(x.low[0] * count + y.low[0], high);
     }
 
@@ -164,9 +166,7 @@ export class Bounds implements Arithmetic<Interval> {
 
     private spend(steps: number): void {
         this.steps += steps;
-        if (this.steps > MOST_STEPS) {
-            fail(`a context takes more steps than ${MOST_STEPS}`);
-        }
+        checkMost("steps for a context", this.steps, MOST_STEPS);
     }
 }
 

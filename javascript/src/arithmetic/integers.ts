@@ -5,7 +5,7 @@
  * {@link addRows} and {@link addProducts}.
  */
 
-import { type Arithmetic, type Inputs, LIMIT, type Tensors } from "./base.js";
+import { type Arithmetic, type Inputs, LIMIT, scatter, type Tensors } from "./base.js";
 
 const UNIT = 2 ** 26; // a double holds `x + UNIT * y` exactly for whole numbers below 2^24
 const MOST_PAIRS = 2 ** 21; // numbers in all tables for pairs of indexes
@@ -91,6 +91,10 @@ export class Program implements Arithmetic<Numbers> {
 
     lookUp({ data, width }: Numbers, rows: Numbers): Numbers {
         return rows.length > 1 ? each(rows, rows, (row) => data[row]) : rowOf(data, width, rows);
+    }
+
+    scattered(size: number, { data: gaps }: Numbers, { data: values }: Numbers): Numbers {
+        return given(scatter(size, gaps, values), 0, size);
     }
 
     product(x: Numbers, { data: weights, width }: Numbers): Numbers {
