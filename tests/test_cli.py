@@ -630,6 +630,9 @@ def test_each_command_is_in_the_help_by_its_name() -> None:
         assert command is not None
         assert command.name == name
     assert cli.get_command(context, "cli") is None
+    misspelt = run_cli("genrate")
+    assert (misspelt.returncode, misspelt.stdout) == (2, "")
+    assert "No such command 'genrate'. Did you mean 'generate'?" in misspelt.stderr
 
 
 def test_drawing_names_imports_no_other_command() -> None:

@@ -46,17 +46,19 @@ sequentia --help lists all commands."""
 class _OwnCommands(Commands):
     """The commands; the module of each is imported when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - part of the interface
-        return list(_MODULES)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - part of the interface
         if cmd_name not in _MODULES:
             return None
         command: click.Command = getattr(import_module(_MODULES[cmd_name], __name__), cmd_name.replace("-", "_"))
         return command
 
 
-@click.group(cls=_OwnCommands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.group(
+    cls=_OwnCommands,
+    commands=[click.Command(name) for name in _MODULES],  # only their names are used
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
 @click.version_option(__version__, message="%(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:
