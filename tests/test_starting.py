@@ -197,7 +197,7 @@ def test_direct_connections_of_fewer_symbols_are_averages_of_rows(tmp_path: Path
 
 def test_training_on_beats_training_anew(tmp_path: Path) -> None:
     record = train(MOONS, tmp_path / "on", overrides=["start=names"]).record
-    sizes = ["block_size=7", "embedding_dim=24", "hidden_sizes=[256]", "direct=5", "tree=14000", "activation=relu"]
+    sizes = ["block_size=7", "embedding_dim=24", "hidden_sizes=[256]", "direct=5", "tree=22500", "activation=relu"]
     anew = train(MOONS, tmp_path / "anew", recipe="tune", overrides=["start=", *sizes]).record
     assert record.metrics is not None
     assert anew.metrics is not None
