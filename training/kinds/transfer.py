@@ -94,12 +94,13 @@ def _first_parts(network: MLP) -> tuple[Tensor, ...]:
 
 
 def _take_tree(network: MLP, source: MLP, links: Links) -> None:
-    """Copy a table's tree: a symbol leads where the one that it corresponds to does."""
+    """Copy a table's tree, or what there is room for: a symbol leads where the one that it corresponds to does."""
     assert network.direct is not None and source.direct is not None  # noqa: S101, PT018 - the caller has looked
     symbols, known = torch.from_numpy(links.symbols), torch.from_numpy(links.symbols >= 0)
     for own, theirs in ((network.longer, source.longer), (network.direct.weight, source.direct.weight)):
         own.zero_()
         own[: len(theirs), known] = theirs[: len(own), symbols[known]]
+    network.longer[network.longer >= len(network.longer)] = 0
 
 
 def _direct_rows(network: MLP, source: MLP, links: Links, contexts: Tensor) -> Tensor:
