@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from itertools import product
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -194,13 +195,21 @@ def _lowered(bits: dict[str, int], best: Exact, judge: _Judge, limit: float) -> 
             if found is None or max(judge.moved(found, judge.searched)) > share:
                 break
             bits, best = fewer, found
-    for group in bits:  # fewer bits may save a rounding, or a product of two parts
-        fewer = bits
-        while fewer[group]:
-            fewer = {**fewer, group: fewer[group] - 1}
-            found = judge.attempt(fewer)
-            if found is None or max(judge.moved(found, judge.searched)) > limit:
-                break
-            if found.steps < best.steps:
-                bits, best = fewer, found
+    return _with_fewer_steps(bits, best, judge, limit)
+
+
+def _with_fewer_steps(bits: dict[str, int], best: Exact, judge: _Judge, limit: float) -> Exact:
+    """Return a network that takes fewer steps, if there is one that is as exact.
+
+    Fewer bits of one group may save a rounding, or a product of two parts; so may one bit more of another group, which
+    then is as fine as what it is made from.
+    """
+    for more, group in product((None, *bits), bits):
+        tried = bits if more is None else {**bits, more: bits[more] + 1}
+        found: Exact | None = best
+        while group != more and tried[group] and found is not None and found.steps >= best.steps:
+            tried = {**tried, group: tried[group] - 1}
+            found = judge.attempt(tried)
+        if found is not None and found.steps < best.steps and max(judge.moved(found, judge.searched)) <= limit:
+            bits, best = tried, found
     return best
