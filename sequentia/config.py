@@ -180,7 +180,8 @@ class Metrics(_Record, frozen=True):
             return ""
         than = BASELINES[worse[0]]
         losses = f"{self.compared} {measured.loss:.4f} against {self.baselines[worse[0]]:.4f}"
-        if self.train is not None and self.train.loss < _BY_HEART * measured.loss:
+        guessing = self.baselines.get("uniform", math.inf)
+        if self.train is not None and self.train.loss < min(_BY_HEART * measured.loss, guessing):
             why = "It has learnt its list by heart: take fewer steps, set patience, or try --recipe ngram."
         else:
             why = "It has learnt too little: take more steps, try another learning rate, or --recipe ngram."

@@ -9,7 +9,7 @@ from . import artifact
 from .errors import ModelNotFoundError, OptionError
 
 DEFAULT_MODEL: Final = "names"
-_REPOSITORY: Final = re.compile(r"[\w.-]+/[\w.-]+(@.+)?", re.ASCII)
+_REPOSITORY: Final = re.compile(r"(?!\.{1,2}/)[\w.-]+/[\w.-]+(@.+)?", re.ASCII)
 
 
 class DownloadOptions(TypedDict, total=False):

@@ -67,7 +67,12 @@ def test_without_a_dev_part_there_is_the_uniform_guess_alone() -> None:
         (1.9, 2.0, ""),
         (2.55, 2.6, "worse than counting n-grams (dev 2.6000 against 2.5000). It has learnt too little"),
         (1.0, 2.6, "worse than counting n-grams (dev 2.6000 against 2.5000). It has learnt its list by heart"),
-        (1.0, 4.0, "worse than guessing every symbol alike (dev 4.0000 against 3.3000)"),
+        (
+            1.0,
+            4.0,
+            "worse than guessing every symbol alike (dev 4.0000 against 3.3000). It has learnt its list by heart",
+        ),
+        (4.3, 7.4, "worse than guessing every symbol alike (dev 7.4000 against 3.3000). It has learnt too little"),
         (2.0, None, ""),
         (3.4, None, "worse than guessing every symbol alike (train 3.4000 against 3.3000). It has learnt too little"),
     ],

@@ -36,6 +36,7 @@ from . import labelled
 from .conftest import MOONS, SMALL
 
 OPERATORS = {"Add", "Cast", "Clip", "Floor", "Gather", "MatMul", "Mul"}
+OF_TREES = {"ConstantOfShape", "CumSum", "ScatterElements"}
 
 
 def network_of(folder: Path) -> Network:
@@ -143,14 +144,14 @@ def test_skip_connections_are_exported_and_restored(tmp_path: Path, scale: float
     model = sequentia.load(tmp_path / "moons")
     with torch.no_grad():
         expected = network_of(run)(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
-    assert np.abs(log_softmax(model.logits(contexts)) - expected).max() < 0.05
+    np.testing.assert_allclose(log_softmax(model.logits(contexts)), expected, rtol=0.01, atol=0.05)
 
     again = train(MOONS, tmp_path / "again", overrides=[f"start={tmp_path / 'moons'}", "steps=1", "learning_rate=1e-9"])
     network = network_of(tmp_path / "again")
     assert again.record.metrics is not None
     with torch.no_grad():
         restored = network(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
-    assert np.abs(log_softmax(model.logits(contexts)) - restored).max() < 0.05
+    np.testing.assert_allclose(log_softmax(model.logits(contexts)), restored, rtol=0.01, atol=0.05)
 
 
 def test_a_tree_of_contexts_is_exported_and_restored(tmp_path: Path) -> None:
@@ -171,14 +172,14 @@ def test_a_tree_of_contexts_is_exported_and_restored(tmp_path: Path) -> None:
     model = sequentia.load(tmp_path / "moons")
     with torch.no_grad():
         expected = network_of(run)(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
-    assert np.abs(log_softmax(model.logits(contexts)) - expected).max() < 0.1
+    np.testing.assert_allclose(log_softmax(model.logits(contexts)), expected, rtol=0.01, atol=0.05)
     weights = trained.weights["direct.weight"]
     assert (weights.abs().sum(dim=1) > 0).sum() > 200, "most contexts have learnt something"
 
     train(MOONS, tmp_path / "again", overrides=[f"start={tmp_path / 'moons'}", "steps=1", "learning_rate=1e-9"])
     with torch.no_grad():
         restored = network_of(tmp_path / "again")(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
-    assert np.abs(log_softmax(model.logits(contexts)) - restored).max() < 0.05
+    np.testing.assert_allclose(log_softmax(model.logits(contexts)), restored, rtol=0.01, atol=0.05)
 
     letters = "".join(sorted({*MOONS.read_text(encoding="utf-8")} - {"\n", "a"}, reverse=True))
     other = tmp_path / "other.txt"  # other symbols, in another order
@@ -221,6 +222,19 @@ SMALLER = {
 EVERY = KINDS | {name: (name, SMALLER.get(name, [])) for name in recipe_names()}
 
 
+def test_a_tree_counts_the_contexts_that_there_are(tmp_path: Path) -> None:
+    train(MOONS, tmp_path / "run", recipe="mlp", overrides=[*SMALL, "direct=2", "tree=20000", "steps=2"])
+    config = export(tmp_path / "run", tmp_path / "moons")
+    assert isinstance(config.architecture, MLPArchitecture)
+    assert config.architecture.tree is not None
+    (units,), width = config.architecture.hidden_sizes, config.architecture.embedding_dim
+    ids, states = len(config.vocabulary) + 1, config.architecture.tree.states
+    assert states < 20_000
+    learnt = ids * width + (config.block_size * width + 1) * units + (units + 1) * ids + states * ids
+    assert config.architecture.parameters == learnt
+    assert f"{states:,} contexts of up to 2 symbols" in config.architecture.describe()
+
+
 @pytest.mark.parametrize("kind", EVERY)
 def test_what_is_trained_is_exported_with_the_same_loss(kind: str, tmp_path: Path) -> None:
     """The exporter's checks pass, and ``evaluate`` agrees with the network in floating point."""
@@ -238,7 +252,7 @@ def test_what_is_trained_is_exported_with_the_same_loss(kind: str, tmp_path: Pat
     assert measured.dev.windows == metrics.dev.windows
     assert len(model.generate(20, seed=1)) == 20
     graph = onnx.load(tmp_path / "model" / artifact.GRAPH).graph
-    assert {node.op_type for node in graph.node} <= OPERATORS | {"Flatten", "Max", "Sub", "Unsqueeze"}
+    assert {node.op_type for node in graph.node} <= OPERATORS | OF_TREES | {"Flatten", "Max", "Sub", "Unsqueeze"}
     contexts = parity.random_contexts(config, 50)
     expected = plain_logits(config, (tmp_path / "model" / artifact.WEIGHTS).read_bytes(), contexts)
     np.testing.assert_array_equal(model.logits(contexts), expected)

@@ -11,6 +11,7 @@ import torch
 
 import sequentia
 from sequentia import ModelNotFoundError, OptionError, RecipeError, TrainingError, artifact
+from sequentia.architectures import MLPArchitecture
 from sequentia.artifact import Artifact
 from sequentia.columns import ColumnRequest
 from sequentia.conditions import said_by
@@ -214,6 +215,10 @@ def test_new_symbols_are_learnt(tmp_path: Path) -> None:
     names = sequentia.generate(100, model=str(tmp_path / "on"), seed=1)
     assert sum(name.endswith("!") for name in names) > 40, "it has learnt where the new symbol stands"
     source = bundled("names").config
+    reached = artifact.read(tmp_path / "on").tensors["direct.reached"]
+    assert isinstance(config.architecture, MLPArchitecture)
+    assert config.architecture.tree is not None
+    assert config.architecture.tree.states == len(np.unique(reached)) + 1, "and no context that cannot occur"
     assert config.training.recipe == "tune"
     assert config.training.settings["models"] == ["names"]
     assert config.training.settings["models_corpora"] == ["names.txt"]

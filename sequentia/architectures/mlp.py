@@ -203,8 +203,8 @@ class MLPArchitecture(BaseArchitecture, frozen=True, kw_only=True, tag="mlp"):
         layers = "a hidden layer" if len(self.hidden_sizes) == 1 else "hidden layers"
         norm = {"none": "", "hidden": ", batch normalisation", "all": ", batch normalisation, of the output too"}
         symbols = "symbol" if self.direct == 1 else f"{self.direct} symbols"
-        rows = "the last" if self.tree is None else f"{self.tree.states:,} contexts of up to"
-        table = f", and a table of logits for {rows} {symbols}" if self.direct else ""
+        rows = f"the last {symbols}" if self.tree is None else self.tree.describe(self.direct)
+        table = f", and a table of logits for {rows}" if self.direct else ""
         skip = ", direct connections from the embeddings to the logits" if self.skip is not None else ""
         return (
             f"embeddings of {self.embedding_dim} dimensions, {layers} of {format_list(self.hidden_sizes, ',')} units "

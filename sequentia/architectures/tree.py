@@ -36,6 +36,10 @@ class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         if self.inner_states > self.states:  # else a small file could ask for a large table
             raise ValueError(f"inner_states {self.inner_states}, more than states {self.states}")
 
+    def describe(self, most: int) -> str:
+        """Return a phrase that says how many contexts there are; the longest have ``most`` symbols."""
+        return f"{self.states:,} context{'s' * (self.states > 1)} of up to {most} symbol{'s' * (most > 1)}"
+
     def tensors(self, name: str, ids: int) -> Shapes:
         """Return the shapes of the tensors: a table with a row for each state, whose name is given, and the steps."""
         return {name: (self.states, ids), f"{name}.gaps": (self.edges,), f"{name}.reached": (self.edges,)}

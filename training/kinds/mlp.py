@@ -145,7 +145,8 @@ class MLPRecipe(DescentRecipe, frozen=True, kw_only=True, tag="mlp"):
             )
         if self.tree and not self.direct:
             raise ConflictError(
-                "tree", "its contexts have up to `direct` symbols: direct must be 1 or more, not 0; tree = 0 is without"
+                "tree",
+                "contexts of a tree have up to `direct` symbols: direct must be 1 or more, not 0; tree = 0 is without",
             )
         if self.tied and self.hidden_sizes[-1] != self.embedding_dim:
             raise ConflictError(

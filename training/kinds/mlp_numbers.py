@@ -89,7 +89,7 @@ def in_whole_numbers(
     skip, tree, direct = _direct_numbers(network, bits)
     tensors |= direct
     exact = MLPArchitecture(
-        parameters=structure.parameters,
+        parameters=structure.parameters - (0 if tree is None else (structure.tree - tree.states) * network.ids),
         embedding_dim=embedding.shape[1],
         hidden_sizes=[len(bias) for bias in biases[:-1]],
         activation=structure.activation,
@@ -114,17 +114,22 @@ def _direct_numbers(
         rows = network.direct.weight.detach().double().numpy()
         if network.structure.tree:
             longer = network.longer.numpy().astype(np.int64)
-            states = 1 + int(longer.max())
-            edges = np.argwhere(longer)
-            # Several symbols may lead to a state: those that are one symbol in the model that training started from.
-            children, first_edges = np.unique(longer[tuple(edges.T)], return_index=True)
-            for child, parent in zip(children, edges[first_edges, 0], strict=True):  # parents have lower numbers
-                rows[child] += rows[parent]
-            is_leaf = ~longer[:states].any(axis=1)
-            is_leaf[0] = False
-            order = np.argsort(is_leaf, kind="stable")  # leaves last
-            rows, inner = rows[order], states - int(is_leaf.sum())
-            tree, tensors = tree_numbers("direct", np.argsort(order)[longer[order[:inner]]], states)
+            # A model that training started from may have contexts of symbols that are not there any more, and several
+            # symbols may lead to a state: those that are one symbol in that model. Parents have lower numbers.
+            is_known = np.arange(len(rows)) == 0
+            parents, symbols = longer.nonzero()
+            for parent, child in zip(parents, longer[parents, symbols], strict=True):
+                if is_known[parent] and not is_known[child]:
+                    is_known[child] = True
+                    rows[child] += rows[parent]
+            is_inner = longer.any(axis=1)
+            is_inner[0] = True
+            inner, leaves = np.flatnonzero(is_known & is_inner), np.flatnonzero(is_known & ~is_inner)
+            order = np.concatenate([inner, leaves])
+            numbers = np.zeros(len(rows), dtype=np.int64)
+            numbers[order] = np.arange(len(order))
+            rows = rows[order]
+            tree, tensors = tree_numbers("direct", numbers[longer[inner]], len(rows))
             rows = rows - (rows.max(axis=1) + rows.min(axis=1))[:, None] / 2  # which changes no probability
         tensors["direct"] = rounded(rows, bits["direct"])
     if network.skip is not None:
