@@ -39,6 +39,12 @@ OPERATORS = {"Add", "Cast", "Clip", "Floor", "Gather", "MatMul", "Mul"}
 OF_TREES = {"ConstantOfShape", "CumSum", "ScatterElements"}
 
 
+def assert_close(found: NDArray[np.floating], expected: NDArray[np.floating]) -> None:
+    """Check log probabilities after contexts that no name may have, for which no bits were chosen."""
+    assert np.abs(found - expected).max() < 0.3, "whole numbers are coarse"
+    assert np.abs(np.exp(found) - np.exp(expected)).max() < 0.03
+
+
 def network_of(folder: Path) -> Network:
     return Checkpoint.load(folder).network().eval()
 
@@ -144,14 +150,14 @@ def test_skip_connections_are_exported_and_restored(tmp_path: Path, scale: float
     model = sequentia.load(tmp_path / "moons")
     with torch.no_grad():
         expected = network_of(run)(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
-    np.testing.assert_allclose(log_softmax(model.logits(contexts)), expected, rtol=0.01, atol=0.05)
+    assert_close(log_softmax(model.logits(contexts)), expected)
 
     again = train(MOONS, tmp_path / "again", overrides=[f"start={tmp_path / 'moons'}", "steps=1", "learning_rate=1e-9"])
     network = network_of(tmp_path / "again")
     assert again.record.metrics is not None
     with torch.no_grad():
         restored = network(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
-    np.testing.assert_allclose(log_softmax(model.logits(contexts)), restored, rtol=0.01, atol=0.05)
+    assert_close(log_softmax(model.logits(contexts)), restored)
 
 
 def test_a_tree_of_contexts_is_exported_and_restored(tmp_path: Path) -> None:
@@ -172,14 +178,14 @@ def test_a_tree_of_contexts_is_exported_and_restored(tmp_path: Path) -> None:
     model = sequentia.load(tmp_path / "moons")
     with torch.no_grad():
         expected = network_of(run)(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
-    np.testing.assert_allclose(log_softmax(model.logits(contexts)), expected, rtol=0.01, atol=0.05)
+    assert_close(log_softmax(model.logits(contexts)), expected)
     weights = trained.weights["direct.weight"]
     assert (weights.abs().sum(dim=1) > 0).sum() > 200, "most contexts have learnt something"
 
     train(MOONS, tmp_path / "again", overrides=[f"start={tmp_path / 'moons'}", "steps=1", "learning_rate=1e-9"])
     with torch.no_grad():
         restored = network_of(tmp_path / "again")(torch.from_numpy(contexts)).log_softmax(dim=1).numpy()
-    np.testing.assert_allclose(log_softmax(model.logits(contexts)), restored, rtol=0.01, atol=0.05)
+    assert_close(log_softmax(model.logits(contexts)), restored)
 
     letters = "".join(sorted({*MOONS.read_text(encoding="utf-8")} - {"\n", "a"}, reverse=True))
     other = tmp_path / "other.txt"  # other symbols, in another order
