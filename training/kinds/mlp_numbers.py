@@ -116,14 +116,13 @@ def _direct_numbers(
             longer = network.longer.numpy().astype(np.int64)
             # A model that training started from may have contexts of symbols that are not there any more, and several
             # symbols may lead to a state: those that are one symbol in that model. Parents have lower numbers.
-            is_known = np.arange(len(rows)) == 0
             parents, symbols = longer.nonzero()
+            is_known, is_inner = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+            is_known[0] = is_inner[0] = is_inner[parents] = True
             for parent, child in zip(parents, longer[parents, symbols], strict=True):
                 if is_known[parent] and not is_known[child]:
                     is_known[child] = True
                     rows[child] += rows[parent]
-            is_inner = longer.any(axis=1)
-            is_inner[0] = True
             inner, leaves = np.flatnonzero(is_known & is_inner), np.flatnonzero(is_known & ~is_inner)
             order = np.concatenate([inner, leaves])
             numbers = np.zeros(len(rows), dtype=np.int64)
