@@ -47,7 +47,9 @@ def test_a_page_holds_its_model_and_nothing_from_elsewhere(name: str) -> None:
     held = contents(text)
     assert set(held["files"]) == {"config.json", *read.config.files} - {"model.onnx"}
     for file, packed in held["files"].items():
-        assert gzip.decompress(base64.b64decode(packed)) == (read.folder / file).read_bytes()
+        data = (read.folder / file).read_bytes()
+        places = [data[i::4] for i in range(4)] if file == "novelty.crc32" else [data]
+        assert gzip.decompress(base64.b64decode(packed)) == b"".join(places)
     assert set(re.findall(r"https?://[\w./-]+", text.replace(json.dumps(held), ""))) <= {"http://www.w3.org/2000/svg"}
     assert not re.search(r"\b(src|href)=\"(?!data:)", text)
     places = [place for _, *place in held["points"]]
