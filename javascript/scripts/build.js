@@ -15,12 +15,11 @@ const INTERNAL = `
     acceptance accepting accepts after allowed artifact attempt attempts automaton bindings blockSize bound chances
     checked clip clipped codeOf combined compute computed condition constant constraint context contexts count counted
     counts data describe draw draws each finish follow guided high ids idsOf inARow index inputs isOfWords joined key
-    known lacking lengths links lookahead lookUp low makeRoom markov matrices maximum mayCompose met method methods missing most
-    multiply network nodeOf nodes numbered numbers observe own paired plan probabilities product program proposal
-    propose reject result room row rows run said sampling scattered seen separator shares shift slotOf slots spend start steps subtract sums
-    table take tensor tensors time transitions trivial uniforms unit units unmet unrestricted use viable ways weighed
-    weights
-    width
+    known lacking lengths links lookahead lookUp low makeRoom markov matrices maximum mayCompose met method methods
+    missing most multiply network nodeOf nodes numbered numbers observe own paired plan probabilities product program
+    proposal propose reject result room row rows run said sampling scattered seen separator shares shift slotOf slots
+    spend start steps subtract sums table take tensor tensors time transitions trivial uniforms unit units unmet
+    unrestricted use viable ways weighed weights width
 `;
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));

@@ -19,8 +19,6 @@ Bits = Annotated[int, Meta(ge=0, le=23)]
 
 MAX_COMBINATIONS: Final = 1 << 16
 
-States = Annotated[int, Meta(ge=1, le=1 << 23)]
-
 Shapes = dict[str, tuple[int, ...]]
 """The shape of each tensor, by name. Its dtype is the narrowest of int8, int16 and int32 that holds its values."""
 

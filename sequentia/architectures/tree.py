@@ -7,9 +7,10 @@ from msgspec import Meta
 
 from sequentia.arithmetic import Arithmetic, Inputs
 
-from .base import Shapes, States
+from .base import Shapes
 
 V = TypeVar("V")
+_Number = Annotated[int, Meta(ge=1, le=1 << 23)]
 
 
 class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,9 +29,9 @@ class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         edges: how many steps there are.
     """
 
-    states: States
-    inner_states: States
-    edges: Annotated[int, Meta(ge=1, le=1 << 23)]
+    states: _Number
+    inner_states: _Number
+    edges: _Number
 
     def __post_init__(self) -> None:
         if self.inner_states > self.states:  # else a small file could ask for a large table
