@@ -184,7 +184,7 @@ class Metrics(_Record, frozen=True):
         if self.train is not None and self.train.loss < min(_BY_HEART * measured.loss, guessing):
             why = "It has learnt its list by heart: take fewer steps, set patience, or try --recipe ngram."
         else:
-            why = "It has learnt too little: take more steps, try another learning rate, or --recipe ngram."
+            why = "It has learnt too little: raise steps and epochs, try another learning rate, or --recipe ngram."
         return f"This model is worse than {than} ({losses}). {why}"
 
 

@@ -16,8 +16,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, fontManager
-from matplotlib.image import imread
 from matplotlib.text import Text
+from PIL import Image
 
 from sequentia import TrainingError
 from sequentia.columns import ColumnRequest
@@ -41,10 +41,10 @@ OF_A_NETWORK = {"loss.png", "updates.png", "activations.png", "gradients.png", "
 
 
 def looks_drawn(path: Path) -> bool:
-    """Return whether a picture has a legible size and is neither blank nor black."""
-    pixels = imread(path)
-    height, width, _ = pixels.shape
-    return min(height, width) >= 300 and bool(0.5 < pixels[..., :3].mean() < 0.995)
+    """Return whether a picture has a legible size, is neither blank nor black, and is packed with a palette."""
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB")) / 255
+        return picture.mode == "P" and min(picture.size) >= 300 and bool(0.5 < pixels.mean() < 0.995)
 
 
 def test_all_of_a_network(run: Path) -> None:
