@@ -202,14 +202,19 @@ def _with_fewer_steps(bits: dict[str, int], best: Exact, judge: _Judge, limit: f
     """Return a network that takes fewer steps, if there is one that is as exact.
 
     Fewer bits of one group may save a rounding, or a product of two parts; so may one bit more of another group, which
-    then is as fine as what it is made from.
+    then is as fine as what it is made from, or one or two fewer of the units, which leave room to the weights.
     """
-    for more, group in product((None, *bits), bits):
-        tried = bits if more is None else {**bits, more: bits[more] + 1}
+    units = next(iter(bits), "")
+    changes = [(units, 0), *((each, 1) for each in bits), (units, -1), (units, -2)]
+    better = bits, best
+    for (changed, by), group in product(changes, bits):
+        tried = {**bits, changed: max(0, bits[changed] + by)}
         found: Exact | None = best
-        while group != more and tried[group] and found is not None and found.steps >= best.steps:
+        while (group != changed or not by) and tried[group] and found is not None and found.steps >= best.steps:
             tried = {**tried, group: tried[group] - 1}
             found = judge.attempt(tried)
-        if found is not None and found.steps < best.steps and max(judge.moved(found, judge.searched)) <= limit:
-            bits, best = tried, found
-    return best
+        if found is None or found.steps >= better[1].steps:
+            continue
+        if max(judge.moved(found, judge.searched)) <= limit:
+            better = tried, found
+    return best if better[1] is best else _with_fewer_steps(*better, judge, limit)
