@@ -115,9 +115,10 @@ def draw(points: list[tuple[float, float]], best: list[bool], labels: list[str],
     line = sorted(point for point, is_best in zip(points, best, strict=True) if is_best)
     axes.plot(*zip(*others, strict=True), "o", color="tab:gray", label="others")
     axes.plot(*zip(*line, strict=True), "o-", color="tab:blue", label="frontier")
-    for point, label, is_best in zip(points, labels, best, strict=True):
-        if is_best:
-            axes.annotate(label, point, (-4, -4), textcoords="offset points", fontsize=7, ha="right", va="top")
+    for number, point in enumerate(line):  # in turn below and above, where neighbours do not hide each other's
+        side, ha, va = ((-4, "right", "top"), (4, "left", "bottom"))[number % 2]
+        label = labels[points.index(point)]
+        axes.annotate(label, point, (side, side), textcoords="offset points", fontsize=7, ha=ha, va=va)
     *_, (time_of_bundled, loss_of_bundled) = points
     axes.plot(time_of_bundled, loss_of_bundled, "*", color="tab:red", markersize=12, label="the bundled model")
     axes.set(
@@ -128,7 +129,7 @@ def draw(points: list[tuple[float, float]], best: list[bool], labels: list[str],
     )
     axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     axes.minorticks_off()
-    axes.set_xlim(right=max(point[0] for point in points) * 1.1)
+    axes.set_xlim(right=max(point[0] for point in points) * 1.25)
     axes.set_ylim(line[-1][1] - 0.002, _HIGHEST)
     axes.grid(visible=True, which="both", alpha=0.2)
     axes.legend()
