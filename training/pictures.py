@@ -101,8 +101,9 @@ def plot(folder: Path) -> list[Path]:
 def _png(figure: Figure) -> bytes:
     """Return a picture as PNG with 256 colours: two fifths of the bytes, and it looks the same."""
     drawn, packed = BytesIO(), BytesIO()
-    figure.savefig(drawn, format="png")
-    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, format="png", optimize=True)
+    figure.savefig(drawn, format="rgba")
+    picture = Image.frombytes("RGBA", figure.canvas.get_width_height(), drawn.getvalue()).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(packed, format="png", optimize=True)
     return packed.getvalue()
 
 
